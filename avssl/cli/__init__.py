@@ -1,0 +1,1 @@
+"""The commands of avssl, one file each."""

@@ -1,0 +1,277 @@
+"""A run's configuration: frozen pydantic models, one YAML file, ``key=value`` overrides. Data at the edge, nothing more."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+
+
+class Frozen(BaseModel):
+    """Base of every config section: immutable, unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
+
+
+class MethodConfig(Frozen):
+    """Base of every method's own ``Config``."""
+
+    name: str
+    """the method: the name of its file under avssl/methods"""
+
+
+class InputsConfig(Frozen):
+    """How media become tensors, in training, embedding, search and localization alike."""
+
+    height: int = Field(96, ge=16)
+    """pixels; pictures are scaled to height x width"""
+    width: int = Field(96, ge=16)
+    """pixels"""
+    frames: int = Field(8, ge=1)
+    """pictures per window"""
+    fps: float = Field(4.0, gt=0)
+    """pictures per second"""
+    hz: int = Field(16000, ge=4000)
+    """audio samples per second"""
+    audio_seconds: float = Field(2.0, gt=0)
+    """sound per window, centred on the pictures"""
+    audio: Literal["mel", "wave"] = "mel"
+    """mel: log-mel spectrogram [M, F]; wave: raw samples [S], for pretrained towers that take them"""
+    mels: int = Field(64, ge=8)
+    """mel bands"""
+    hop_seconds: float = Field(0.01, gt=0)
+    """step of the spectrogram"""
+    window_seconds: float = Field(0.025, gt=0)
+    """length of its analysis window"""
+    tokens: int = Field(24, ge=4)
+    """longest text, in tokens"""
+    vocabulary: int = Field(2000, ge=32)
+    """size of the vocabulary trained on the run's narration"""
+
+    @property
+    def seconds(self) -> float:
+        """Length of a window in seconds."""
+        return self.frames / self.fps
+
+
+class EncoderConfig(Frozen):
+    """One encoder."""
+
+    name: str = "small"
+    """image: small, resnet18; video: small, resnet18, r2plus1d_18; audio: small, resnet18; text: transformer; any: pretrained"""
+    width: int = Field(128, ge=8)
+    """D, the width of its features"""
+    norm: Literal["group", "batch"] = "group"
+    """batch is not equal on two ranks and breaks cached gradients"""
+    stride: int = Field(8, ge=1)
+    """pixels per map cell (image, video; small encoders)"""
+    time_stride: int = Field(2, ge=1)
+    """frames per step of the small video encoder"""
+    layers: int = Field(2, ge=1)
+    """blocks of the text transformer"""
+    path: str = ""
+    """local folder or hub name of a pretrained tower"""
+    tune: int = 0
+    """pretrained: 0 frozen, -1 all layers tuned, n the last n layers tuned"""
+
+
+class EncodersConfig(Frozen):
+    """The towers; a method builds only those of its modalities."""
+
+    image: EncoderConfig = EncoderConfig()
+    video: EncoderConfig = EncoderConfig()
+    audio: EncoderConfig = EncoderConfig()
+    text: EncoderConfig = EncoderConfig(name="transformer")
+
+
+class DataConfig(Frozen):
+    """What is learnt from."""
+
+    manifest: str = ""
+    """a manifest (.jsonl) or a folder of recordings, whose manifest is then made"""
+    labels: str = ""
+    """TSV with a path column, used only when a folder's manifest is made"""
+    batch: int = Field(64, ge=2)
+    """items per step, over all ranks"""
+    workers: int = Field(1, ge=0)
+    """decoding processes"""
+    item_seconds: float = Field(10.0, gt=0)
+    """long recordings are cut into items of at most this length"""
+    bad_budget: float = Field(0.05, ge=0, le=1)
+    """share of items that may fail before the run stops"""
+    cache_gb: float = Field(8.0, ge=0)
+    """disk for decoded items at the run's size and rate; 0 or too little for the data set decodes anew each time"""
+    timeout_seconds: float = Field(120.0, gt=0)
+    """a worker that gives no item for so long is replaced"""
+
+
+class OptimConfig(Frozen):
+    """How parameters move."""
+
+    name: Literal["adamw", "sgd", "lars"] = "adamw"
+    lr: float = Field(1e-3, gt=0)
+    """peak learning rate"""
+    turn_lr: dict[str, float] = {}
+    """factor on lr per turn, for methods with several"""
+    weight_decay: float = Field(0.01, ge=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """sgd, lars; adamw's first beta"""
+    beta2: float = Field(0.98, ge=0, lt=1)
+    """adamw's second beta"""
+    warmup: float = Field(0.05, ge=0, lt=1)
+    """share of the steps"""
+    clip: float = Field(1.0, ge=0)
+    """largest gradient norm; 0 leaves it"""
+    accumulate: int = Field(1, ge=1)
+    """micro-batches whose gradients are averaged (contrast stays inside each)"""
+    chunks: int = Field(1, ge=1)
+    """encoder passes whose gradients are cached, so that a contrastive batch need not fit in memory; needs norm=group"""
+
+
+class RunConfig(Frozen):
+    """Everything a run is: written to its folder and into every checkpoint."""
+
+    method: MethodConfig
+    inputs: InputsConfig = InputsConfig()
+    encoders: EncodersConfig = EncodersConfig()
+    data: DataConfig = DataConfig()
+    optim: OptimConfig = OptimConfig()
+    steps: int = Field(1000, ge=1)
+    """length of the training, in optimizer steps"""
+    stop: Literal["steps", "plateau"] = "steps"
+    """plateau: end when the held-out score has not improved for patience evaluations"""
+    patience: int = Field(3, ge=1)
+    evaluate_every: int = Field(0, ge=0)
+    """steps between held-out scores; 0 only at the end"""
+    checkpoint_every: int = Field(200, ge=1)
+    """steps between checkpoints"""
+    keep: int = Field(2, ge=1)
+    """checkpoints kept"""
+    log_every: int = Field(10, ge=1)
+    precision: Literal["bf16", "fp32"] = "fp32"
+    channels_last: bool = True
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """how ranks share the work under torchrun"""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    threads: int = Field(0, ge=0)
+    """0 leaves torch's choice; the count is recorded and restored on resume"""
+    init: str = ""
+    """a run whose encoders this one starts from"""
+    seed: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _data_shorthand(cls, values: Any) -> Any:
+        """``data=FOLDER`` is short for ``data.manifest=FOLDER``."""
+        if isinstance(values, dict) and isinstance(values.get("data"), str):
+            values = {**values, "data": {"manifest": values["data"]}}
+        return values
+
+
+def shipped() -> dict[str, Path]:
+    """Name -> path of every config that travels with the package (editable installs and wheels)."""
+    here = Path(__file__).resolve().parent
+    for root in (here / "configs", here.parent / "configs"):
+        if root.is_dir():
+            return {path.stem: path for path in sorted(root.rglob("*.yaml"))}
+    return {}
+
+
+def find(source: str | Path) -> Path:
+    """A config is a path or the name of a shipped one. Raises ValueError with the nearest names."""
+    path = Path(source)
+    if path.is_file():
+        return path
+    known = shipped()
+    name = str(source).removesuffix(".yaml").rsplit("/", 1)[-1]
+    if name in known:
+        return known[name]
+    close = difflib.get_close_matches(name, known, n=3) or sorted(known)
+    raise ValueError(f"{source}: no such config file, and no shipped config of that name; shipped: {', '.join(close)}")
+
+
+def parse(text: str, where: str) -> dict[str, Any]:
+    """YAML text -> mapping. Raises ValueError naming the line."""
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{where}: a config is a mapping with a method section, got {type(values).__name__}")
+    return values
+
+
+def override(values: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:
+    """``key.sub=value`` words on top of ``values``; the values are read as YAML."""
+    result: dict[str, Any] = dict(values)
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or not key:
+            raise ValueError(f"{word}: overrides are written key=value, for example optim.lr=0.001")
+        if isinstance(result.get("data"), str):
+            result["data"] = {"manifest": result["data"]}
+        if key == "data":
+            key = "data.manifest"
+        *parents, last = key.split(".")
+        node = result
+        for parent in parents:
+            child = node.get(parent)
+            node[parent] = dict(child) if isinstance(child, Mapping) else {}
+            node = node[parent]
+        node[last] = yaml.safe_load(text) if text else ""
+        if last in {"manifest", "labels", "init", "path"}:
+            node[last] = text
+    return result
+
+
+def build(values: Mapping[str, Any], choose: Callable[[str], type[MethodConfig]], where: str = "config") -> RunConfig:
+    """Validate plain values. ``choose`` turns a method's name into its Config class.
+
+    Raises ValueError: all mistakes at once, one line each, each with a suggestion.
+    """
+    method = values.get("method")
+    if isinstance(method, str):
+        values = {**values, "method": {"name": method}}
+        method = values["method"]
+    if not isinstance(method, Mapping) or "name" not in method:
+        raise ValueError(f"{where}: a config says what to learn: method: {{name: trimodal}}")
+    chosen = choose(str(method["name"]))
+    model = create_model("RunConfig", __base__=RunConfig, method=(chosen, ...))
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ValueError("\n".join(f"{where}: {line}" for line in explain(error, model))) from None
+
+
+def load(source: str | Path, words: Sequence[str], choose: Callable[[str], type[MethodConfig]]) -> RunConfig:
+    """A config file (or a shipped name) with overrides -> RunConfig. Raises ValueError, one line per mistake."""
+    path = find(source)
+    return build(override(parse(path.read_text(encoding="utf-8"), str(path)), words), choose, path.name)
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
+    """A validation error as lines a person can act on, unknown keys with the nearest known one."""
+    for item in error.errors():
+        place = ".".join(str(part) for part in item["loc"])
+        if item["type"] != "extra_forbidden":
+            yield f"{place}: {item['msg']}, got {item.get('input')!r}"
+            continue
+        known = _fields(model, [str(part) for part in item["loc"][:-1]])
+        close = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known keys: {', '.join(known)}"
+        yield f"{place}: unknown key; {hint}"
+
+
+def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
+    for part in path:
+        field = model.model_fields.get(part)
+        kinds = [field.annotation, *get_args(field.annotation)] if field else []
+        inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if not inner:
+            return []
+        model = inner[0]
+    return list(model.model_fields)

@@ -1,0 +1,74 @@
+"""Picture encoders: uint8 [B, 3, H, W] (or float 0..1) -> Features with a map [B, D, h, w]."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from avssl import ops
+from avssl.encoders import Features, Spec
+
+
+def normalization(kind: str, channels: int) -> nn.Module:
+    """GroupNorm over groups of 16 channels, or BatchNorm."""
+    return nn.BatchNorm2d(channels) if kind == "batch" else nn.GroupNorm(max(1, channels // 16), channels)
+
+
+def conv(inputs: int, outputs: int, kernel: int, stride: int, norm: str) -> nn.Sequential:
+    """Convolution, normalization, ReLU."""
+    layer = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+    return nn.Sequential(layer, normalization(norm, outputs), nn.ReLU(inplace=True))
+
+
+def trunk(channels: int, width: int, stride: int, norm: str) -> nn.Sequential:
+    """A small convolutional trunk, ``channels`` planes in, ``width`` planes out, one cell per ``stride`` pixels."""
+    assert stride in (4, 8, 16), "the small trunk has stride 4, 8 or 16"
+    thin = max(16, width // 4)
+    plan = {4: (2, 2, 1, 1), 8: (2, 2, 2, 1), 16: (2, 2, 2, 2)}[stride]
+    planes = (thin, thin * 2, width, width)
+    layers: list[nn.Module] = []
+    for index, (step, outputs) in enumerate(zip(plan, planes, strict=True)):
+        layers.append(conv(channels, outputs, 5 if index == 0 else 3, step, norm))
+        channels = outputs
+    return nn.Sequential(*layers)
+
+
+class SmallImage(nn.Module):
+    """Four convolutions: what a CPU trains in minutes."""
+
+    def __init__(self, spec: Spec):
+        super().__init__()
+        self.trunk = trunk(3, spec.width, spec.stride, spec.norm)
+
+    def forward(self, x: Tensor) -> Features:
+        """x [B, 3, H, W] -> vector [B, D], map [B, D, H / stride, W / stride]."""
+        maps = self.trunk(ops.picture(x))
+        return Features(maps.mean((2, 3)), (maps,))
+
+
+class ResNet18Image(nn.Module):
+    """torchvision's ResNet-18, from scratch (He, Zhang, Ren, Sun, 2016); stride 32, or 16 without the last stride."""
+
+    def __init__(self, spec: Spec):
+        super().__init__()
+        from torchvision.models import resnet18
+
+        net = resnet18(weights=None, norm_layer=lambda planes: normalization(spec.norm, planes))
+        if spec.stride <= 16:
+            net.layer4[0].conv1.stride = net.layer4[0].downsample[0].stride = (1, 1)
+        self.stem = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool)
+        self.stages = nn.ModuleList([net.layer1, net.layer2, net.layer3, net.layer4])
+        self.project = nn.Conv2d(512, spec.width, 1) if spec.width != 512 else nn.Identity()
+
+    def forward(self, x: Tensor) -> Features:
+        """x [B, 3, H, W] -> vector [B, D], maps of the four stages (the last projected to D)."""
+        x = self.stem(ops.picture(x))
+        maps = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        maps[-1] = self.project(x)
+        return Features(maps[-1].mean((2, 3)), tuple(maps))
+
+
+ENCODERS = {"small": SmallImage, "resnet18": ResNet18Image}
+

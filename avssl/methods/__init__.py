@@ -1,0 +1,1 @@
+"""One method, one file; the folder is the registry."""

@@ -1,0 +1,149 @@
+"""What every method is: one ``nn.Module`` that says what it needs, how an item becomes tensors, and what is minimised."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import ClassVar, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
+
+import torch
+from torch import Generator, Tensor, nn
+
+from avssl.config import MethodConfig
+from avssl.inputs import Inputs
+from avssl.sample import Needs, Sample
+
+Batch = dict[str, Tensor]
+Transform = Callable[[Sample, Generator, float], dict[str, Tensor]]
+"""(sample, generator, progress 0..1) -> named tensors; runs in a loader worker, so it pickles and is pure"""
+
+C = TypeVar("C", bound=MethodConfig)
+
+
+class Step(NamedTuple):
+    """What a turn gives back: ``loss`` is minimised, ``metrics`` are only logged."""
+
+    loss: Tensor
+    metrics: Mapping[str, Tensor] = {}
+
+
+class Space(NamedTuple):
+    """A space of unit vectors: which modalities live in it, and its width for the run's own window."""
+
+    modalities: tuple[str, ...]
+    width: int
+
+
+class Method(nn.Module, ABC, Generic[C]):
+    """Base of all methods; subclasses live one to a file and are found by that file's name.
+
+    Args:
+        cfg: the method's own Config.
+        inputs: how media become tensors.
+        encoders: modality -> encoder, one for each of ``modalities``.
+        length: number of training items (banks have one row for each).
+    """
+
+    Config: ClassVar[type[MethodConfig]]
+    modalities: ClassVar[tuple[str, ...]]
+    """encoders it trains"""
+    spaces: dict[str, Space]
+    """name -> modalities that can be compared there, and width; most methods have ``main`` alone"""
+
+    def __init__(self, cfg: C, inputs: Inputs, encoders: nn.ModuleDict, length: int):
+        super().__init__()
+        self.cfg = cfg
+        self.inputs = inputs
+        self.encoders = encoders
+        self.length = length
+        self.spaces = {}
+
+    @classmethod
+    @abstractmethod
+    def needs(cls, cfg: C, inputs: Inputs) -> Needs:
+        """What the data layer must decode."""
+
+    @classmethod
+    @abstractmethod
+    def transform(cls, cfg: C, inputs: Inputs) -> Transform:
+        """A picklable callable (Sample, Generator, progress) -> dict of tensors without a batch axis."""
+
+    @abstractmethod
+    def forward(self, batch: Batch, turn: str = "main") -> Step:
+        """Loss and metrics of one turn on one batch."""
+
+    def turns(self) -> dict[str, list[nn.Parameter]]:
+        """Turn -> the parameters it moves; each trainable parameter is in exactly one."""
+        return {"main": [parameter for parameter in self.parameters() if parameter.requires_grad]}
+
+    def before_epoch(self, examples: Iterable[Batch]) -> None:
+        """Called before each epoch; ``examples`` yields the training items in order and costs nothing unless iterated."""
+
+    def after_step(self, progress: float) -> None:
+        """Called after each step: teachers, queues, banks."""
+
+    def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
+        """Unit vectors [B, D'] of a batch of one modality.
+
+        ``x`` is what :class:`~avssl.inputs.Inputs` makes: image uint8 [B, 3, H, W], video uint8 [B, T, 3, H, W],
+        audio log-mel [B, M, F], text tokens [B, L].
+        """
+        raise ValueError(f"{type(self).__name__} has no shared space; it embeds nothing")
+
+    def no_space(self, modality: str, space: str) -> ValueError:
+        """The error for a modality or space this method does not have."""
+        held = ", ".join(f"{name}: {' '.join(it.modalities)}" for name, it in self.spaces.items())
+        return ValueError(f"{self.cfg.name} cannot embed {modality} in space {space}; it has {held}")
+
+
+@runtime_checkable
+class Localizes(Protocol):
+    """A method that says where in the picture a sound (or a text) is."""
+
+    def localize(self, video: Tensor, query: Tensor, modality: str) -> Tensor:
+        """video uint8 [B, T, 3, H, W] and a query (audio log-mel [B, M, F] or tokens [B, L]) -> scores [B, T, h, w]."""
+        ...
+
+
+def localizes(method: Method[MethodConfig], modality: str = "audio") -> bool:
+    """Whether this method can localize this kind of query."""
+    kinds: tuple[str, ...] = getattr(method, "localizes", ())
+    return isinstance(method, Localizes) and modality in kinds
+
+
+_FOLDER = Path(__file__).resolve().parent
+
+
+def catalogue() -> dict[str, str]:
+    """Method name -> its family; the folder is the registry."""
+    files = sorted(_FOLDER.glob("*/[a-z]*.py"))
+    return {path.stem: path.parent.name for path in files}
+
+
+def find(name: str) -> type[Method[MethodConfig]]:
+    """The method class in the file of that name. Raises ValueError with the nearest names."""
+    families = catalogue()
+    if name not in families:
+        close = difflib.get_close_matches(name, families, n=1)
+        hint = f"did you mean {close[0]}?" if close else ""
+        raise ValueError(f"unknown method {name}; {hint} there are: {', '.join(families)}".replace(";  ", "; "))
+    module = importlib.import_module(f"avssl.methods.{families[name]}.{name}")
+    found = [
+        item for item in vars(module).values()
+        if isinstance(item, type) and issubclass(item, Method) and item.__module__ == module.__name__
+    ]  # fmt: skip
+    assert len(found) == 1, f"{module.__name__} must define exactly one Method"
+    return found[0]
+
+
+def config_of(name: str) -> type[MethodConfig]:
+    """The Config class of a method."""
+    return find(name).Config
+
+
+def detached(metrics: Mapping[str, Tensor | float]) -> dict[str, Tensor]:
+    """Metrics as detached scalar tensors."""
+    return {key: torch.as_tensor(value).detach().float() for key, value in metrics.items()}

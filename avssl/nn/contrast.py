@@ -1,0 +1,81 @@
+"""Contrastive losses as plain functions of similarities; each checked against its literal formula."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Temperature(nn.Module):
+    """A learned inverse temperature, kept between 1 and ``most``."""
+
+    def __init__(self, start: float = 0.07, most: float = 100.0):
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.tensor([1.0 / start]).log())
+        self.most = most
+
+    def forward(self) -> Tensor:
+        """The factor on similarities, shape [1]."""
+        return self.log_scale.exp().clamp(1.0, self.most)
+
+
+def info_nce(logits: Tensor, target: Tensor | None = None, invalid: Tensor | None = None) -> Tensor:
+    """Symmetric InfoNCE (van den Oord, Li, Vinyals, 2018; Radford et al., 2021) over a square of logits.
+
+    Args:
+        logits: [B, B], row i and column i are a pair.
+        target: [B] the column of each row's pair; default the diagonal.
+        invalid: bool [B, B], pairs that are no negatives (same recording, equal text); never the pair itself.
+
+    Returns:
+        The mean of both directions' cross-entropies, a scalar.
+    """
+    if target is None:
+        target = torch.arange(len(logits), device=logits.device)
+    if invalid is not None:
+        keep = torch.zeros_like(invalid).scatter_(1, target[:, None], True)
+        logits = logits.masked_fill(invalid & ~keep, float("-inf"))
+    back = torch.empty_like(target).scatter_(0, target, torch.arange(len(target), device=target.device))
+    return 0.5 * (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, back))
+
+
+def mil_nce(logits: Tensor, positive: Tensor, valid: Tensor) -> Tensor:
+    """MIL-NCE (Miech et al., 2020): a bag of positives against all candidates, positives once in the denominator.
+
+    Args:
+        logits: [B, C] scores of each row against all candidates.
+        positive: bool [B, C], the bag.
+        valid: bool [B, C], candidates that count at all (positives that are not valid are left out).
+
+    Returns:
+        The mean over rows with a positive of -log(sum_positives / sum_all); zero when no row has one. Its floor is 0.
+    """
+    positive = positive & valid
+    rows = positive.any(1)
+    lowest = torch.finfo(logits.dtype).min
+    top = torch.logsumexp(logits.masked_fill(~positive, lowest), 1)
+    all_ = torch.logsumexp(logits.masked_fill(~valid, lowest), 1)
+    losses = torch.where(rows, all_ - top, torch.zeros_like(top))
+    return losses.sum() / rows.sum().clamp_min(1)
+
+
+def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+    """NT-Xent (Chen, Kornblith, Norouzi, Hinton, 2020): two views, 2B - 2 negatives, mean over 2B rows.
+
+    Args:
+        first, second: unit vectors [B, D] of the two views.
+        temperature: divides the similarities.
+    """
+    x = torch.cat([first, second])  # [2B, D]
+    logits = (x @ x.T / temperature).fill_diagonal_(float("-inf"))
+    half = len(first)
+    target = torch.arange(len(x), device=x.device).roll(half)
+    return F.cross_entropy(logits, target)
+
+
+def retrieval_accuracy(logits: Tensor, target: Tensor | None = None) -> Tensor:
+    """Share of rows whose pair has the highest logit."""
+    if target is None:
+        target = torch.arange(len(logits), device=logits.device)
+    return (logits.argmax(1) == target).float().mean()

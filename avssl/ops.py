@@ -1,0 +1,64 @@
+"""Pure tensor functions: no state, no modules, plain arguments."""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def unit(x: Tensor, dim: int = -1) -> Tensor:
+    """x / |x| along ``dim``, in float32; a zero vector stays zero."""
+    return F.normalize(x.float(), dim=dim, eps=1e-6)
+
+
+def picture(x: Tensor) -> Tensor:
+    """uint8 0..255 or float 0..1, any shape -> float about -1..1 in the autocast dtype's road (float32)."""
+    return x.float().mul_(1 / 127.5).sub_(1.0) if x.dtype == torch.uint8 else x * 2 - 1
+
+
+@functools.lru_cache(maxsize=8)
+def mel_matrix(hz: int, fft: int, mels: int, low_hz: float = 30.0) -> Tensor:
+    """HTK mel filter bank [fft // 2 + 1, mels], from torchaudio."""
+    from torchaudio.functional import melscale_fbanks
+
+    bank: Tensor = melscale_fbanks(fft // 2 + 1, low_hz, hz / 2, mels, hz)
+    return bank
+
+
+@functools.lru_cache(maxsize=8)
+def _hann(length: int) -> Tensor:
+    return torch.hann_window(length)
+
+
+MEL_FLOOR = 1e-6
+"""power added before the log: about -60 dB below a full-scale tone, so that silence is the lowest value, not loud"""
+
+
+def log_mel(wave: Tensor, hz: int, mels: int, hop_seconds: float, window_seconds: float) -> Tensor:
+    """Waveform [..., S] in -1..1 -> log-mel [..., M, F], scaled so that silence is -1 and loud sound about +1.
+
+    M = round(S / hop). The waveform is padded with zeros (never the logarithm), so padding is silence.
+    """
+    hop, window = round(hop_seconds * hz), round(window_seconds * hz)
+    fft = 1 << math.ceil(math.log2(window))
+    frames = round(wave.shape[-1] / hop)
+    flat = F.pad(wave.reshape(-1, wave.shape[-1]).float(), (fft // 2, fft // 2))
+    spectrum = torch.stft(flat, fft, hop, window, _hann(window).to(wave.device), center=False, return_complex=True)
+    power = spectrum.real.square() + spectrum.imag.square()  # [*, fft/2+1, M']
+    level = torch.log(power.transpose(1, 2) @ mel_matrix(hz, fft, mels).to(wave.device) + MEL_FLOOR)
+    floor = math.log(MEL_FLOOR)
+    level = (level - floor) / 9.0 - 1.0
+    if level.shape[1] < frames:
+        level = F.pad(level, (0, 0, 0, frames - level.shape[1]), value=-1.0)
+    return level[:, :frames].reshape(*wave.shape[:-1], frames, mels)
+
+
+def soft_max(x: Tensor, sharpness: float, dim: int | tuple[int, ...]) -> Tensor:
+    """Log-mean-exp: a smooth maximum between the mean (sharpness 0) and the maximum (infinity)."""
+    dims = (dim,) if isinstance(dim, int) else dim
+    count = math.prod(x.shape[d] for d in dims)
+    return (torch.logsumexp(x * sharpness, dims) - math.log(count)) / sharpness

@@ -1,0 +1,87 @@
+"""The contract between data and methods: what a method asks for and what it is given.
+
+Letters for shapes, used everywhere in avssl:
+
+    B batch        N clips of one recording   T frames         H, W picture height and width
+    h, w map       D embedding width          S audio samples  M spectrogram frames   F mel bands
+    K candidates   L text tokens              P parts (tiles, patches)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Missing(ValueError):
+    """A part of a sample was read that its ``Needs`` did not ask for; the message names the field to set."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What a method must be given of every item. Nothing else is decoded.
+
+    ``height`` and ``width`` are pixels, ``hz`` samples per second; the inputs section of a config sets all three.
+    """
+
+    clips: int = 1
+    """windows drawn from one item"""
+    frames: int = 0
+    """pictures per window; 0 leaves the picture undecoded, 1 makes the window an image"""
+    fps: float = 10.0
+    """pictures per second inside a window; windows start on this grid"""
+    audio_seconds: float = 0.0
+    """sound per window, centred on the window; 0 leaves the sound undecoded"""
+    narrations: int = 0
+    """phrases nearest in time to the window's middle; fewer are padded with empty text"""
+    window: Literal["random", "narration", "all"] = "random"
+    """random: anywhere; narration: around a random phrase; all: from the item's beginning (deterministic)"""
+    clip_gap_seconds: float = 0.0
+    """least distance between the beginnings of the clips of one item"""
+    height: int = 96
+    width: int = 96
+    hz: int = 16000
+
+    @property
+    def window_seconds(self) -> float:
+        """Length of a window in seconds: of its pictures, or of its sound where there are no pictures."""
+        return self.frames / self.fps if self.frames else self.audio_seconds
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One item as its method asked for it. Reading a part that was not asked for raises :class:`Missing`."""
+
+    key: str
+    index: int
+    starts: tuple[float, ...]
+    """beginning of each window, seconds of presentation time in the recording"""
+    parts: dict[str, object] = field(repr=False)
+
+    @property
+    def start(self) -> float:
+        """Beginning of the first window, in seconds of presentation time."""
+        return self.starts[0]
+
+    @property
+    def video(self) -> Tensor:
+        """uint8 [N, T, 3, H, W]."""
+        return self._part("video", "frames")  # type: ignore[return-value]
+
+    @property
+    def audio(self) -> Tensor:
+        """float32 [N, S] in -1..1."""
+        return self._part("audio", "audio_seconds")  # type: ignore[return-value]
+
+    @property
+    def text(self) -> tuple[str, ...]:
+        """Narration phrases of the first window, nearest in time first; padded with empty strings."""
+        return self._part("text", "narrations")  # type: ignore[return-value]
+
+    def _part(self, name: str, need: str) -> object:
+        if name not in self.parts:
+            raise Missing(f"this sample holds no {name}: set Needs.{need}")
+        return self.parts[name]

@@ -1,0 +1,1 @@
+"""The loop: turns, checkpoints, ranks, logs. Knows Method, never a method."""

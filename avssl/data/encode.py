@@ -1,0 +1,145 @@
+"""Writing a video file, frame by frame, so that time and sound are exactly where the caller put them."""
+
+import os
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+SOUND_CHUNK = 4096  # samples pushed at once; only bounds how far sound runs ahead of the picture
+
+
+def frame_rate(fps: float | Fraction) -> Fraction:
+    """The exact rate meant by a number: 12.5 is 25/2, and 29.97 is the broadcast 30000/1001."""
+    if fps <= 0:
+        raise ValueError(f"fps is {fps}, but it must be above 0")
+    if isinstance(fps, Fraction):
+        return fps
+    broadcast = Fraction(round(fps * 1.001) * 1000, 1001)
+    if fps != round(fps) and abs(float(broadcast) - fps) < 6e-3:
+        return broadcast
+    return Fraction(fps).limit_denominator(1001)
+
+
+def write_clip(
+    path: str | Path,
+    frames: Iterable[NDArray[np.uint8]],
+    fps: float | Fraction,
+    sound: NDArray[np.float32] | None = None,
+    hz: int = 16000,
+    *,
+    crf: int = 23,
+    gop: int = 12,
+    preset: str = "veryfast",
+    video_codec: str = "h264",
+    audio_codec: str = "aac",
+) -> None:
+    """Encode frames and sound into one file, which appears under its name only when it is whole.
+
+    Frame k is presented at k / fps seconds and sound sample 0 at 0 seconds; the encoder's own delay is written as
+    samples to skip. The frames are consumed one at a time, so an hour of video needs no more memory than a second.
+
+    Args:
+        path: the file; its suffix names the container.
+        frames: uint8 [H, W, 3] arrays, all of one size; odd sizes are padded to even by repeating the edge.
+        fps: frames per second; a float near a broadcast rate (29.97) means that rate (30000/1001).
+        sound: float32 in -1..1, [S] for one channel or [C, S]; None writes no sound stream.
+        hz: rate of the sound in samples per second.
+        crf: quality of the picture, lower is better.
+        gop: frames from one key frame to the next.
+        preset: effort of the picture's encoder (for encoders that have presets).
+
+    Raises:
+        ValueError: no frames, a frame of another shape or type, or a sound of the wrong shape.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    try:
+        with av.open(str(partial), "w") as container:
+            _encode(
+                container, iter(frames), frame_rate(fps), sound, hz, path, crf, gop, preset, video_codec, audio_codec
+            )
+        with open(partial, "rb+") as written:
+            os.fsync(written.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _encode(
+    container: av.container.OutputContainer,
+    frames: Iterator[NDArray[np.uint8]],
+    rate: Fraction,
+    sound: NDArray[np.float32] | None,
+    hz: int,
+    path: Path,
+    crf: int,
+    gop: int,
+    preset: str,
+    video_codec: str,
+    audio_codec: str,
+) -> None:
+    first = next(frames, None)
+    if first is None:
+        raise ValueError(f"there are no frames to write to {path}")
+    height, width = first.shape[:2]
+
+    # One thread: the bytes then do not depend on the machine, and many clips are encoded side by side.
+    options = {"crf": str(crf), "g": str(gop), "preset": preset, "threads": "1"}
+    video = container.add_stream(video_codec, rate=rate, options=options)
+    assert isinstance(video, av.VideoStream)
+    video.width, video.height, video.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
+    video.codec_context.time_base = 1 / rate
+
+    audio, waves = None, np.zeros((1, 0), np.float32)
+    if sound is not None:
+        waves = np.ascontiguousarray(np.atleast_2d(sound), dtype=np.float32)
+        if waves.ndim != 2 or waves.shape[0] not in (1, 2):
+            raise ValueError(f"the sound for {path} has shape {sound.shape}; it must be [S], [1, S] or [2, S]")
+        layout = "mono" if waves.shape[0] == 1 else "stereo"
+        audio = container.add_stream(audio_codec, rate=hz, layout=layout)
+        assert isinstance(audio, av.AudioStream)
+
+    said = 0
+    for k, picture in enumerate(_chain(first, frames)):
+        if picture.shape != first.shape or picture.dtype != np.uint8 or picture.shape[2:] != (3,):
+            raise ValueError(
+                f"frame {k} for {path} is {picture.dtype} {list(picture.shape)}; it must be uint8 [{height}, {width}, 3]"
+            )
+        if height % 2 or width % 2:
+            picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+        frame.pts, frame.time_base = k, 1 / rate
+        container.mux(video.encode(frame))
+        if audio is not None:
+            until = min(waves.shape[1], int((k + 1) / rate * hz) + SOUND_CHUNK)
+            said = _push(container, audio, waves, said, until, hz)
+    container.mux(video.encode(None))
+    if audio is not None:
+        _push(container, audio, waves, said, waves.shape[1], hz)
+        container.mux(audio.encode(None))
+
+
+def _chain(first: NDArray[np.uint8], rest: Iterator[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+    yield first
+    yield from rest
+
+
+def _push(
+    container: av.container.OutputContainer,
+    audio: av.AudioStream,
+    waves: NDArray[np.float32],
+    start: int,
+    until: int,
+    hz: int,
+) -> int:
+    """Encode samples start..until of [C, S] and return where the next call goes on."""
+    for begin in range(start, until, SOUND_CHUNK):
+        block = np.ascontiguousarray(waves[:, begin : min(begin + SOUND_CHUNK, until)])
+        frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=audio.layout.name)
+        frame.sample_rate, frame.pts, frame.time_base = hz, begin, Fraction(1, hz)
+        container.mux(audio.encode(frame))
+    return max(start, until)

@@ -1,0 +1,7 @@
+"""A made-up world of sounding, moving, narrated things whose truth is known: real video files to learn from and judge by."""
+
+from avssl.data.world.scene import LEVELS
+from avssl.data.world.sounds import KINDS
+from avssl.data.world.write import cases_per_split, make_world
+
+__all__ = ["KINDS", "LEVELS", "cases_per_split", "make_world"]

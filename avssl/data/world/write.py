@@ -1,0 +1,170 @@
+"""Writing a world to disk: in parallel, resumable, the same for any number of workers."""
+
+import io
+import json
+import os
+import wave
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avssl.data.encode import write_clip
+from avssl.data.world.narration import as_vtt, narrate
+from avssl.data.world.render import frames_of, sound_of
+from avssl.data.world.scene import LEVELS, SPLITS, plan, truth
+from avssl.data.world.sounds import HZ, KINDS
+
+VERSION = 1  # raise it when the same parameters no longer give the same world
+
+
+def make_world(
+    out: str | Path,
+    *,
+    clips: int = 1200,
+    level: str = "easy",
+    seed: int = 0,
+    side: int = 112,
+    fps: float = 12.5,
+    seconds: float = 4.0,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Write a world of sounding, moving things under `out` and return its truth, one record per clip.
+
+    The folder holds `videos/{train,val,test}/ID.mp4` with `ID.vtt` beside it, `solo/ID.N.wav` (what thing N of a
+    held-out clip with two or more sounding things sounds like alone), `truth.jsonl`, `labels.tsv` and `world.json`.
+    Clips are a function of (seed, split, index): a larger world holds the smaller one. Clips that are there already
+    are kept, so an interrupted call goes on where it stopped and a repeated one does nothing.
+
+    Args:
+        clips: of all splits together; 80 % train, 8 % val, 12 % test, at least one each.
+        level: one of "easy", "medium", "hard".
+        side: of the square picture, in pixels.
+        seconds: length of each clip.
+        workers: processes; None takes one per usable core.
+        progress: called with (clips done, clips in all) after each clip.
+
+    Raises:
+        ValueError: an unknown level, numbers out of range, or a folder that holds a world of other parameters.
+    """
+    if level not in LEVELS:
+        raise ValueError(f"there is no level {level!r}; the levels are {', '.join(LEVELS)}")
+    if clips < 3:
+        raise ValueError(f"clips is {clips}; a world needs at least 3, one for each of {', '.join(SPLITS)}")
+    if side < 32 or side % 2:
+        raise ValueError(f"side is {side}; it must be an even number of at least 32 pixels")
+    if not (1 <= fps <= 60 and 1 <= seconds <= 600):
+        raise ValueError(f"fps is {fps} and seconds {seconds}; they must lie in 1..60 and 1..600")
+    out = Path(out)
+    settings = {
+        "version": VERSION,
+        "clips": clips,
+        "level": level,
+        "seed": seed,
+        "side": side,
+        "fps": fps,
+        "seconds": seconds,
+        "hz": HZ,
+        "kinds": list(KINDS),
+    }
+    _claim(out, settings)
+
+    jobs = [
+        (out, seed, split, index, level, side, fps, seconds)
+        for split, count in split_sizes(clips).items()
+        for index in range(count)
+    ]
+    if workers is None:
+        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    records: list[dict[str, Any]] = []
+    if workers <= 1:
+        for job in jobs:
+            records.append(_make_clip(job))
+            if progress:
+                progress(len(records), len(jobs))
+    else:
+        # Spawned, not forked: a fork of a process with running threads can hang.
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            for record in pool.map(_make_clip, jobs, chunksize=max(1, min(16, len(jobs) // (4 * workers)))):
+                records.append(record)
+                if progress:
+                    progress(len(records), len(jobs))
+
+    _put(out / "truth.jsonl", "".join(json.dumps(record) + "\n" for record in records).encode())
+    rows = [f"{r['split']}/{r['id']}.mp4\t{r['split']}\t{r['kind'] or ''}\t{r['case']}\n" for r in records]
+    _put(out / "labels.tsv", ("path\tsplit\tkind\tcase\n" + "".join(rows)).encode())
+    return records
+
+
+def split_sizes(clips: int) -> dict[str, int]:
+    """How many clips each split gets."""
+    val, test = max(1, round(0.08 * clips)), max(1, round(0.12 * clips))
+    return {"train": clips - val - test, "val": val, "test": test}
+
+
+def cases_per_split(records: list[dict[str, Any]]) -> dict[str, Counter[str]]:
+    """How often each case occurs in each split."""
+    return {split: Counter(r["case"] for r in records if r["split"] == split) for split in SPLITS}
+
+
+def _claim(out: Path, settings: dict[str, Any]) -> None:
+    """Make the folder ours, or refuse it."""
+    stated = out / "world.json"
+    if stated.exists():
+        found = json.loads(stated.read_text())
+        for name, value in settings.items():
+            if found.get(name) != value:
+                raise ValueError(
+                    f"{out} holds a world with {name} {found.get(name)}, not {value}: "
+                    f"choose another folder, or delete this one"
+                )
+    elif out.exists() and any(out.iterdir()):
+        raise ValueError(f"{out} holds other files and no world.json: choose an empty or new folder")
+    for folder in ("solo", *(f"videos/{split}" for split in SPLITS)):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    if not stated.exists():
+        _put(stated, (json.dumps(settings, indent=2) + "\n").encode())
+
+
+def _make_clip(job: tuple[Path, int, str, int, str, int, float, float]) -> dict[str, Any]:
+    """Plan one clip, write those of its files that are missing, and return its truth."""
+    out, seed, split, index, level, side, fps, seconds = job
+    scene = plan(seed, split, index, level, side, fps, seconds)
+    sentences = narrate(scene)
+    video = out / "videos" / split / f"{scene.id}.mp4"
+    words = video.with_suffix(".vtt")
+    alone = {}
+    if split != "train" and sum(thing.sounding for thing in scene.things) > 1:
+        alone = {k: out / "solo" / f"{scene.id}.{k}.wav" for k, thing in enumerate(scene.things) if thing.sounding}
+    if not all(path.exists() for path in (video, words, *alone.values())):
+        mixture, parts = sound_of(scene)
+        for k, path in alone.items():
+            _put(path, _as_wav(parts[k]))
+        _put(words, as_vtt(sentences).encode())
+        write_clip(video, iter(frames_of(scene)), fps, mixture, HZ, preset="superfast")
+    return truth(scene, sentences)
+
+
+def _as_wav(sound: np.ndarray[Any, np.dtype[np.float32]]) -> bytes:
+    data = io.BytesIO()
+    with wave.open(data, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(HZ)
+        file.writeframes(np.rint(np.clip(sound, -1, 1) * 32767).astype("<i2").tobytes())
+    return data.getvalue()
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Write a file that is there whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with open(partial, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)

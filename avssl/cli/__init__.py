@@ -1,1 +1,113 @@
-"""The commands of avssl, one file each."""
+"""The front door: one file per command, each imported only when it is asked for, so that help and completion are quick."""
+
+import importlib
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+PANELS = {
+    "Look around": ("methods", "config", "preview", "doctor"),
+    "Get data": ("world", "manifest", "prepare"),
+    "Learn": ("train", "export"),
+    "Find": ("embed", "index", "search"),
+    "Locate": ("localize",),
+    "Judge": ("evaluate", "report"),
+}
+"""The order in which ``avssl --help`` tells the commands; a command that is not named here comes last."""
+
+
+class Commands(Mapping[str, Any]):
+    """Name -> command. The folder is the registry: ``avssl/cli/NAME.py`` defines a function NAME."""
+
+    def __init__(self) -> None:
+        files = {path.stem for path in Path(__file__).parent.glob("[a-z]*.py")}
+        told = [name for names in PANELS.values() for name in names if name in files]
+        self._names = [*told, *sorted(files - set(told))]
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._names:
+            raise KeyError(name)
+        if name not in self._made:
+            panel = next((panel for panel, names in PANELS.items() if name in names), "More")
+            app = typer.Typer(add_completion=False)
+            app.command(name, rich_help_panel=panel)(getattr(importlib.import_module(f"avssl.cli.{name}"), name))
+            self._made[name] = typer.main.get_command(app)
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+class Front(TyperGroup):
+    """The command ``avssl``, whose sub-commands are looked up when they are used."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = Commands()  # type: ignore[assignment]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from avssl import __version__
+
+        typer.echo(f"avssl {__version__}")
+        raise typer.Exit
+
+
+app = typer.Typer(cls=Front, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def front(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it and stop.")] = False,
+) -> None:
+    """Learn from videos with sound and narration, without labels: train encoders, find the second, see where the sound is."""
+
+
+def run(words: Sequence[str] | None = None) -> int:
+    """Run ``avssl`` on these words (None: the process's own) and return the exit code.
+
+    What the user got wrong is one line on stderr and exit code 2; AVSSL_DEBUG=1 shows the traceback instead.
+    """
+    try:
+        code = typer.main.get_command(app).main(words, prog_name="avssl", standalone_mode=False)
+    except KeyboardInterrupt:
+        return 130
+    except typer.Abort:
+        return 1
+    except Exception as error:
+        return _explain(error)
+    return code if isinstance(code, int) else 0
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run())
+
+
+def _explain(error: Exception) -> int:
+    """Print what was wrong and return the exit code; an error that is ours, not the user's, is raised again."""
+    # Typer's own errors (a wrong flag, a missing argument) know their text and exit code; help is such an error too.
+    usage = getattr(error, "format_message", None)
+    code = getattr(error, "exit_code", 2)
+    message = str(usage() if usage else error).strip()
+    if type(error).__name__ == "NoArgsIsHelpError":
+        typer.echo(message)
+        return code
+    known = usage is not None or isinstance(error, ValueError | OSError | ImportError)
+    if not known or os.environ.get("AVSSL_DEBUG"):
+        raise error
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        message = f"{error.filename}: {error.strerror}"
+    for line in message.splitlines() or [type(error).__name__]:
+        typer.echo(f"error: {line}", err=True)
+    return code

@@ -1,0 +1,37 @@
+# Each goal makes the environment when it is missing; a second run installs nothing.
+PYTHON ?= python3
+VENV ?= .venv
+FAISS ?= cpu
+JOBS ?= 2
+
+PY := $(VENV)/bin/python
+READY := $(VENV)/ready
+
+.PHONY: help env demo test lint
+
+help:
+	@echo "make demo   a made-up world, training, three searches, overlays, a report: runs/demo"
+	@echo "make test   lint, types and tests"
+	@echo "make lint   ruff and mypy alone"
+	@echo "make env    only the environment, in $(VENV)"
+	@echo "settings    PYTHON=python3.12  VENV=.venv  FAISS=cpu|gpu  JOBS=2"
+
+env: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "avssl needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) ..."
+	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(FAISS),dev]"
+	@touch $@
+
+demo: $(READY)
+	@$(PY) scripts/demo.py
+
+lint: $(READY)
+	@$(PY) -m ruff check --quiet .
+	@$(PY) -m ruff format --check --quiet .
+	@$(PY) -m mypy --no-error-summary
+
+test: lint
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile

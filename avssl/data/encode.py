@@ -94,20 +94,25 @@ def _encode(
     video.width, video.height, video.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
     video.codec_context.time_base = 1 / rate
 
-    audio, waves = None, np.zeros((1, 0), np.float32)
+    audio: av.AudioStream | None = None
+    waves = np.zeros((1, 0), np.float32)
     if sound is not None:
         waves = np.ascontiguousarray(np.atleast_2d(sound), dtype=np.float32)
         if waves.ndim != 2 or waves.shape[0] not in (1, 2):
             raise ValueError(f"the sound for {path} has shape {sound.shape}; it must be [S], [1, S] or [2, S]")
         layout = "mono" if waves.shape[0] == 1 else "stereo"
-        audio = container.add_stream(audio_codec, rate=hz, layout=layout)
-        assert isinstance(audio, av.AudioStream)
+        # FFmpeg's "fast" search is both quicker and closer to the input than its default at this rate.
+        quick = {"aac_coder": "fast"} if audio_codec == "aac" else {}
+        stream = container.add_stream(audio_codec, rate=hz, layout=layout, options=quick)
+        assert isinstance(stream, av.AudioStream)
+        audio = stream
 
     said = 0
     for k, picture in enumerate(_chain(first, frames)):
         if picture.shape != first.shape or picture.dtype != np.uint8 or picture.shape[2:] != (3,):
             raise ValueError(
-                f"frame {k} for {path} is {picture.dtype} {list(picture.shape)}; it must be uint8 [{height}, {width}, 3]"
+                f"frame {k} for {path} is {picture.dtype} {list(picture.shape)}; "
+                f"it must be uint8 [{height}, {width}, 3]"
             )
         if height % 2 or width % 2:
             picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")

@@ -1,4 +1,4 @@
-"""A made-up world of sounding, moving, narrated things whose truth is known: real video files to learn from and judge by."""
+"""A made-up world of sounding, moving, narrated things whose truth is known, as real video files."""
 
 from avssl.data.world.scene import LEVELS
 from avssl.data.world.sounds import KINDS

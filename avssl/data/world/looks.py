@@ -1,11 +1,12 @@
 """What each kind of thing looks like: a shape and a texture drawn from signed distances; colors are the caller's."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Plane = NDArray[np.float32]  # [P, P]: signed distance (below 0 is inside), or a coordinate
+Plane = Any  # float32 [P, P]: signed distance (below 0 is inside), or a coordinate
 
 
 class Canvas:
@@ -18,19 +19,24 @@ class Canvas:
         self.rgba = np.zeros((pixels, pixels, 4), np.float32)  # premultiplied
 
     def paint(self, distance: Plane, color: NDArray[np.float32]) -> None:
+        """Cover what lies inside a shape with a color in 0..1."""
         cover = np.clip(0.5 - distance / self.step, 0, 1)[..., None]
         self.rgba += (np.append(color, np.float32(1)) - self.rgba) * cover
 
     def disc(self, x: float, y: float, radius: float) -> Plane:
+        """A circle."""
         return np.hypot(self.x - x, self.y - y) - np.float32(radius)
 
     def oval(self, x: float, y: float, rx: float, ry: float) -> Plane:
+        """An ellipse; exact only near its edge."""
         return (np.hypot((self.x - x) / rx, (self.y - y) / ry) - 1) * np.float32(min(rx, ry))
 
     def slab(self, x: float, y: float, hx: float, hy: float) -> Plane:
+        """A rectangle of half widths hx, hy."""
         return np.maximum(abs(self.x - x) - np.float32(hx), abs(self.y - y) - np.float32(hy))
 
     def rod(self, ax: float, ay: float, bx: float, by: float, radius: float) -> Plane:
+        """A thick line with round ends."""
         dx, dy = bx - ax, by - ay
         along = np.clip(((self.x - ax) * dx + (self.y - ay) * dy) / (dx * dx + dy * dy), 0, 1)
         return np.hypot(self.x - ax - along * dx, self.y - ay - along * dy) - np.float32(radius)
@@ -48,11 +54,12 @@ class Canvas:
         return abs((along / period) % 1 - 0.5) * np.float32(period) - np.float32(width / 2)
 
 
-Colors = Sequence[NDArray[np.float32]]  # main, second, mark: each [3] in 0..1
+Colors = Sequence[NDArray[Any]]  # main, second, mark: each [3] in 0..1
 Look = Callable[[Canvas, Colors, float, float], None]  # the floats in 0..1 are this instance's proportions
 
 
 def bell(c: Canvas, k: Colors, a: float, b: float) -> None:
+    """A dome that widens to a rim, a band, a clapper."""
     flare, dome = 0.8 + 0.15 * a, 0.45 + 0.12 * b
     body = np.minimum(c.disc(0, -0.4, dome), c.convex((-dome, -0.4), (dome, -0.4), (flare, 0.55), (-flare, 0.55)))
     c.paint(c.disc(0, 0.75, 0.22), k[2])
@@ -63,6 +70,7 @@ def bell(c: Canvas, k: Colors, a: float, b: float) -> None:
 
 
 def drum(c: Canvas, k: Colors, a: float, b: float) -> None:
+    """A round box with a skin and a zigzag."""
     wide = 0.85 + 0.1 * a
     body = np.minimum(c.slab(0, 0.1, wide, 0.55), c.oval(0, 0.62, wide, 0.3))
     c.paint(body, k[0])
@@ -73,6 +81,7 @@ def drum(c: Canvas, k: Colors, a: float, b: float) -> None:
 
 
 def guitar(c: Canvas, k: Colors, a: float, b: float) -> None:
+    """Two round parts, a hole, strings and a neck."""
     low, high = 0.52 + 0.1 * a, 0.36 + 0.08 * b
     turn = np.sqrt(0.5)
     at = [(-0.42, 0.42), (0.06, -0.06), (0.9, -0.9)]
@@ -86,6 +95,7 @@ def guitar(c: Canvas, k: Colors, a: float, b: float) -> None:
 
 
 def siren(c: Canvas, k: Colors, a: float, b: float) -> None:
+    """A striped dome on a base, with rays."""
     dome = 0.5 + 0.08 * a
     for angle in np.linspace(-1.2, 1.2, 5) * (0.95 + 0.1 * b):
         sine, cosine = float(np.sin(angle)), float(np.cos(angle))
@@ -97,6 +107,7 @@ def siren(c: Canvas, k: Colors, a: float, b: float) -> None:
 
 
 def bird(c: Canvas, k: Colors, a: float, b: float) -> None:
+    """Body, head, beak, tail, and a barred wing."""
     c.paint(np.minimum(c.rod(-0.1, 0.5, -0.15, 0.95, 0.05), c.rod(0.15, 0.5, 0.12, 0.95, 0.05)), k[2])
     c.paint(c.convex((-0.98, -0.35 + 0.2 * b), (-0.35, 0.0), (-0.35, 0.4), (-0.98, 0.3)), k[1])
     c.paint(c.convex((0.7, -0.55), (1.0, -0.38), (0.7, -0.2)), k[2])
@@ -108,6 +119,7 @@ def bird(c: Canvas, k: Colors, a: float, b: float) -> None:
 
 
 def engine(c: Canvas, k: Colors, a: float, b: float) -> None:
+    """A toothed wheel with spokes."""
     teeth = 7 + round(2 * a)
     angle, radius = np.arctan2(c.y, c.x), np.hypot(c.x, c.y)
     rim = 0.82 + np.clip(np.cos(angle * teeth) * 3, -1, 1) * np.float32(0.15)
@@ -118,6 +130,7 @@ def engine(c: Canvas, k: Colors, a: float, b: float) -> None:
 
 
 def rain(c: Canvas, k: Colors, a: float, b: float) -> None:
+    """A cloud with slanting drops."""
     for i in range(4):
         x = -0.62 + 0.42 * i
         low = 0.3 if i % 2 else 0.55
@@ -129,6 +142,7 @@ def rain(c: Canvas, k: Colors, a: float, b: float) -> None:
 
 
 def clock(c: Canvas, k: Colors, a: float, b: float) -> None:
+    """A dial with marks and hands."""
     c.paint(c.disc(0, 0, 0.95), k[2])
     c.paint(c.disc(0, 0, 0.78), k[0])
     for hour in np.arange(0, 12, 3 if b > 0.5 else 2) * (np.pi / 6):
@@ -139,6 +153,7 @@ def clock(c: Canvas, k: Colors, a: float, b: float) -> None:
 
 
 def whistle(c: Canvas, k: Colors, a: float, b: float) -> None:
+    """A round belly with a mouthpiece and a ring."""
     belly = 0.55 + 0.05 * a
     c.paint(c.disc(-0.75, -0.55, 0.22), k[2])
     c.paint(c.disc(-0.75, -0.55, 0.1), k[1])
@@ -150,6 +165,7 @@ def whistle(c: Canvas, k: Colors, a: float, b: float) -> None:
 
 
 def dog(c: Canvas, k: Colors, a: float, b: float) -> None:
+    """A face with hanging ears and a muzzle."""
     head = c.oval(0, 0.0, 0.6, 0.72)
     c.paint(head, k[0])
     for side in (-1, 1):
@@ -161,6 +177,7 @@ def dog(c: Canvas, k: Colors, a: float, b: float) -> None:
 
 
 def horn(c: Canvas, k: Colors, a: float, b: float) -> None:
+    """A tube that opens wide, a loop, three valves."""
     mouth = 0.7 + 0.15 * a
     c.paint(c.rod(-0.95, 0, 0.5, 0, 0.1), k[0])
     c.paint(c.convex((0.1, -0.1), (0.95, -mouth), (0.95, mouth), (0.1, 0.1)), k[0])
@@ -173,6 +190,7 @@ def horn(c: Canvas, k: Colors, a: float, b: float) -> None:
 
 
 def bee(c: Canvas, k: Colors, a: float, b: float) -> None:
+    """A banded body with wings and a sting."""
     for x in (-0.2, 0.3):
         c.paint(c.oval(x, -0.45, 0.22 + 0.05 * b, 0.5), k[2])
         c.paint(c.oval(x, -0.45, 0.13 + 0.05 * b, 0.4), k[1])
@@ -189,13 +207,13 @@ LOOKS: dict[str, Look] = {
 }
 
 
-def sprite(kind: str, instance: Mapping[str, object], pixels: int) -> NDArray[np.uint8]:
+def sprite(kind: str, instance: Mapping[str, Any], pixels: int) -> NDArray[np.uint8]:
     """One thing of a kind on a transparent square: uint8 [P, P, 4], color premultiplied by alpha.
 
     `instance` gives "colors" (three of three numbers in 0..255) and the proportions "build" (two numbers in 0..1).
     """
     canvas = Canvas(pixels)
-    colors = [np.asarray(color, np.float32) / 255 for color in instance["colors"]]  # type: ignore[attr-defined]
-    first, second = instance["build"]  # type: ignore[misc]
-    LOOKS[kind](canvas, colors, float(first), float(second))  # type: ignore[has-type]
+    colors = [np.asarray(color, np.float32) / np.float32(255) for color in instance["colors"]]
+    first, second = instance["build"]
+    LOOKS[kind](canvas, colors, float(first), float(second))
     return np.rint(canvas.rgba * 255).astype(np.uint8)

@@ -38,7 +38,7 @@ class Poses:
 
 
 def drive(struck: bool, onsets: Sequence[tuple[float, float, float]], times: Curve) -> tuple[Curve, Curve, Curve]:
-    """How strongly the rhythm acts at each time (0..1), the seconds since its last onset, and a sign that alternates."""
+    """How strongly the rhythm acts at each time (0..1), seconds since its last onset, and a sign that alternates."""
     force, since, sign = np.zeros(len(times)), np.zeros(len(times)), np.ones(len(times))
     for k, (start, end, strength) in enumerate(onsets):
         passed = times - start
@@ -101,4 +101,5 @@ def boxes_of(outline: NDArray[np.bool_], poses: Poses, side: int) -> NDArray[np.
     points = (np.array(ends) + 0.5) * (2 / pixels) - 1  # [n, 2]; the ends of all rows hold the convex hull
     at = poses.centers[:, None] + np.einsum("tij,nj->tni", poses.matrices, points)  # [T, n, 2]
     edge = 0.5 / side + np.abs(poses.matrices).sum(2) / pixels
-    return np.clip(np.concatenate([at.min(1) - edge, at.max(1) + edge], 1), 0, 1)
+    boxes: NDArray[np.float64] = np.clip(np.concatenate([at.min(1) - edge, at.max(1) + edge], 1), 0, 1)
+    return boxes

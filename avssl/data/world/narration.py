@@ -1,4 +1,4 @@
-"""What a narrator says about a clip, as a speech recognizer would have written it down: late, early, and with errors."""
+"""What a narrator says about a clip, as a speech recognizer would have written it: late, early, and with errors."""
 
 from typing import Any
 
@@ -138,7 +138,7 @@ def _write_down(spoken: str, kind: str | None, moment: float, scene: Scene, rng:
     middle = moment + rng.normal(0, JITTER_SECONDS)
     begin = float(np.clip(middle - length / 2, 0, max(scene.seconds - length, 0)))
     pace = min(length, scene.seconds) / len(said)
-    words = []
+    words: list[dict[str, Any]] = []
     for k, word in enumerate(said):
         start, end = begin + k * pace, begin + (k + 1) * pace
         if rng.random() >= ERROR_RATE:
@@ -170,5 +170,5 @@ def as_vtt(sentences: list[dict[str, Any]]) -> str:
 
 
 def _stamp(seconds: float) -> str:
-    thousandths = round(seconds * 1000)
-    return f"{thousandths // 3600000:02d}:{thousandths // 60000 % 60:02d}:{thousandths // 1000 % 60:02d}.{thousandths % 1000:03d}"
+    whole, thousandths = divmod(round(seconds * 1000), 1000)
+    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}.{thousandths:03d}"

@@ -71,7 +71,7 @@ def sound_of(scene: Scene) -> tuple[NDArray[np.float32], list[NDArray[np.float32
             pitch, timbre = thing.instance["pitch"], thing.instance["timbre"]
             part = voice(thing.kind, pitch, timbre, list(thing.onsets), scene.seconds, scene.rng(f"voice {k}"))
         parts.append(part)
-    mixture = np.sum(parts, axis=0, dtype=np.float32)
+    mixture: NDArray[np.float32] = np.stack(parts).sum(0)
     if scene.offscreen:
         kind, onsets, sound = scene.offscreen
         mixture = voice(kind, sound["pitch"], sound["timbre"], list(onsets), scene.seconds, scene.rng("voice off"))
@@ -82,5 +82,5 @@ def sound_of(scene: Scene) -> tuple[NDArray[np.float32], list[NDArray[np.float32
         noise = scene.rng("noise").standard_normal(length).astype(np.float32) * heard * np.float32(10 ** (-snr_db / 20))
     gain = SOUND_LEVEL * 10 ** (scene.loudness_db / 20)
     peak = float(np.abs(mixture + noise).max())
-    gain = np.float32(min(gain, 0.95 / peak) if peak else gain)
-    return (mixture + noise) * gain, [part * gain for part in parts]
+    scale = np.float32(min(gain, 0.95 / peak) if peak else gain)
+    return (mixture + noise) * scale, [part * scale for part in parts]

@@ -1,4 +1,4 @@
-"""What happens in one clip: things, rhythms, places and motion, as a function of (seed, split, index) and nothing else."""
+"""What happens in one clip: things, rhythms and places, as a function of (seed, split, index) and nothing else."""
 
 import zlib
 from collections.abc import Iterable
@@ -72,6 +72,7 @@ class Scene:
 
     @property
     def frame_times(self) -> NDArray[np.float64]:
+        """Seconds at which each frame is shown: [T]."""
         return np.arange(round(self.seconds * self.fps)) / self.fps
 
 
@@ -105,8 +106,8 @@ def plan(seed: int, split: str, index: int, level: str, side: int, fps: float, s
 
     ground = _ground(rules, rng)
     count = sounding + bystanders
-    largest = {1: 0.42, 2: 0.36, 3: 0.30}[count]
-    sizes = rng.uniform(0.26 if count > 1 else 0.3, largest, count)
+    # As large as still leaves room for all; a picture's number of things is told by its sizes, who sounds is not.
+    sizes = rng.uniform(*{1: (0.32, 0.42), 2: (0.30, 0.38), 3: (0.26, 0.31)}[count], count)
     places = _places(sizes, rng)
     drawn = [_thing(kinds[i], i < sounding, sizes[i], places[i], ground["luminance"], empty, rng) for i in range(count)]
     order = rng.permutation(count)  # who is drawn over whom, and who is told first, says nothing about who sounds
@@ -156,6 +157,7 @@ def _voice(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def luminance(color: Iterable[float]) -> float:
+    """How bright a color (three numbers in 0..255) looks, in 0..255."""
     return float(np.dot(list(color), (0.299, 0.587, 0.114)))
 
 

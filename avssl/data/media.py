@@ -1,0 +1,173 @@
+"""Recordings to arrays: pictures at wanted times and a window of sound, in one pass over the least of the file.
+
+Time is presentation time in seconds from `Header.start`. Everything is numpy: workers that decode need no torch.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.stream import Discard, Stream
+from numpy.typing import NDArray
+
+from avssl.data.open import (
+    PICTURE_FORMATS,
+    Header,
+    Picture,
+    Sound,
+    Unreadable,
+    open_media,
+    picture_streams,
+    probe,
+    sound_streams,
+    time_zero,
+)
+from avssl.data.pictures import DecodeAll, Pictures, StartEarlier
+from avssl.data.sounds import PREROLL_SECONDS, Sounds
+
+__all__ = ["Decoded", "Header", "Picture", "Sound", "Unreadable", "decode", "open_media", "packets", "probe"]
+
+# Formats without stored times: after a seek FFmpeg can only guess where it is.
+UNTIMED_FORMATS = frozenset("mp3 aac ac3 eac3 amr amrnb amrwb".split()) | PICTURE_FORMATS
+SEEK_WORTH_SECONDS = 0.5
+MAX_BROKEN_READS = 16
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What was read.
+
+    `video` is uint8 [T, 3, H, W], `video_times` float64 [T] the seconds at which each of these frames is first shown,
+    `audio` float32 [S]. `errors` counts packets that could not be decoded; `truncated` says that pictures were wanted
+    where the recording has none any more, so that the last one was repeated.
+    """
+
+    video: NDArray[np.uint8]
+    video_times: NDArray[np.float64]
+    audio: NDArray[np.float32]
+    errors: int
+    truncated: bool
+
+
+def packets(container: InputContainer, streams: Sequence[Stream], errors: list[FFmpegError]) -> Iterator[Packet]:
+    """Packets of some streams in file order, going on after broken parts; `errors` gets one entry per failed read."""
+    for stream in container.streams:
+        if stream not in streams:
+            stream.discard = Discard.all
+    broken = 0
+    while broken < MAX_BROKEN_READS:
+        try:
+            for packet in container.demux(*streams):
+                if packet.size:
+                    broken = 0
+                    yield packet
+            return
+        except (FFmpegError, OSError) as error:
+            errors.append(error)
+            broken += 1
+
+
+def decode(
+    path: str | os.PathLike[str],
+    *,
+    times: Sequence[float] | NDArray[np.float64] = (),
+    size: tuple[int, int] | None = None,
+    audio: tuple[float, float] | None = None,
+    hz: int = 16000,
+    strict: bool = False,
+) -> Decoded:
+    """Pictures shown at some times and a window of sound, of one recording.
+
+    `times` are ascending seconds; each gets the frame shown then, as RGB stretched to `size` (H, W), or at the
+    displayed size. `audio` is (start, length) in seconds, mixed to mono at `hz`: round(length * hz) samples, zeros
+    where the recording has no sound. With `strict`, errors and missing pictures raise instead of being counted.
+    Raises Unreadable when the file, or everything wanted of it, cannot be read.
+    """
+    times = [float(t) for t in times]
+    if any(b < a for a, b in zip(times, times[1:], strict=False)):
+        raise ValueError(f"times of {os.fspath(path)} are not ascending")
+    if size is not None and min(size) < 1:
+        raise ValueError(f"size is {size}, but height and width must be at least 1")
+    plain, earlier = False, 0.0
+    while True:
+        try:
+            result = _attempt(path, times, size, audio, hz, earlier, plain)
+            break
+        except StartEarlier:
+            earlier = earlier * 4 + 2
+        except DecodeAll:
+            plain, earlier = True, float("inf")
+    if strict and (result.errors or result.truncated):
+        wrong = "ends before what is wanted" if result.truncated else f"has {result.errors} damaged packets"
+        raise Unreadable(path, wrong, "leave out strict to take what there is")
+    return result
+
+
+def _attempt(
+    path: str | os.PathLike[str],
+    times: list[float],
+    size: tuple[int, int] | None,
+    audio: tuple[float, float] | None,
+    hz: int,
+    earlier: float,
+    plain: bool,
+) -> Decoded:
+    with open_media(path) as container:
+        zero = time_zero(container)
+        videos = picture_streams(container) if times else []
+        sounds = sound_streams(container) if audio is not None else []
+        if times and not videos:
+            raise Unreadable(path, "has no pictures that can be decoded", "ask for its sound only")
+        timed = container.format.name not in UNTIMED_FORMATS
+        wanted = min(
+            [*times[:1], *([audio[0] - PREROLL_SECONDS - 0.05] if audio is not None and sounds else [])], default=0.0
+        )
+        sought = timed and _seek(container, (videos + sounds)[:1], wanted - earlier, zero)
+        pictures = sound = None
+        if videos:
+            still = container.format.name in PICTURE_FORMATS
+            pictures = Pictures(videos[0], times, zero, size, sought=sought, plain=plain or still, still=still)
+        if sounds and audio is not None:
+            sound = Sounds(sounds[0], *audio, hz, zero, sought=sought)
+        errors: list[FFmpegError] = []
+        streams = videos[:1] + sounds[:1]
+        for stream in streams:
+            stream.codec_context.thread_count = 1
+        picture_index = videos[0].index if videos else -1
+        if streams:
+            for packet in packets(container, streams, errors):
+                if packet.stream_index == picture_index:
+                    pictures.feed(packet)
+                else:
+                    sound.feed(packet)
+                if (pictures is None or pictures.done) and (sound is None or sound.done):
+                    break
+        if pictures is not None:
+            pictures.finish()
+            if not pictures.images:
+                raise Unreadable(path, "not one picture could be decoded", "is it whole?")
+        tick = videos[0].time_base if videos else Fraction(1)
+        height, width = size or (1, 1)
+        return Decoded(
+            video=np.stack(pictures.images) if pictures else np.zeros((0, 3, height, width), np.uint8),
+            video_times=np.array([float(p * tick - zero) for p in pictures.shown] if pictures else [], np.float64),
+            audio=sound.finish() if sound else np.zeros(round(audio[1] * hz) if audio else 0, np.float32),
+            errors=len(errors) + (pictures.errors if pictures else 0) + (sound.errors if sound else 0),
+            truncated=pictures is not None and pictures.truncated,
+        )
+
+
+def _seek(container: InputContainer, streams: list[Stream], seconds: float, zero: Fraction) -> bool:
+    """Go to the last key frame up to `seconds`; False when reading has to begin at the start."""
+    if not streams or not seconds > SEEK_WORTH_SECONDS:
+        return False
+    try:
+        container.seek(int((Fraction(seconds) + zero) / streams[0].time_base), stream=streams[0])
+    except (FFmpegError, OSError, ValueError):
+        return False
+    return True

@@ -1,0 +1,292 @@
+"""The one place that opens a recording, and what its header claims.
+
+Everything read here was written by strangers: only regular local files of known container formats are opened, nothing
+a file names is followed, and sizes are checked before anything is decoded.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.stream import Disposition, Stream
+
+# One FFmpeg demuxer name each. No playlist (hls, dash, concat, sdp) is among them, nor the numbered picture sequence.
+FORMATS = frozenset(
+    "mov matroska avi mpegts mpeg flv asf ogg wav w64 aiff au caf flac mp3 aac ac3 eac3 amr amrnb amrwb dv mxf rm "
+    "gif apng png_pipe jpeg_pipe webp_pipe bmp_pipe tiff_pipe".split()
+)
+PICTURE_FORMATS = frozenset("gif apng png_pipe jpeg_pipe webp_pipe bmp_pipe tiff_pipe".split())
+MAX_PIXELS = 8192 * 4320
+MAX_STREAMS = 64
+MAX_SIDE = 16384
+OPEN_SECONDS = 30.0  # a header that takes longer than this is not worth waiting for
+# Still pictures are told by their first bytes, because FFmpeg takes their names for patterns ("a%d.png").
+_MAGIC = (
+    (b"\x89PNG", "png_pipe"),
+    (b"\xff\xd8\xff", "jpeg_pipe"),
+    (b"BM", "bmp_pipe"),
+    (b"II*\0", "tiff_pipe"),
+    (b"MM\0*", "tiff_pipe"),
+)
+_LISTS = (b"#EXTM3U", b"ffconcat", b"<MPD", b"<?xml", b"[playlist]", b"v=0")
+
+
+class Unreadable(ValueError):
+    """A file that cannot be read as a recording. One line: the path, what is wrong, what would be right."""
+
+    def __init__(self, path: str | os.PathLike[str], wrong: str, right: str = "") -> None:
+        super().__init__(f"{os.fspath(path)}: {wrong}" + (f"; {right}" if right else ""))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A video stream or still picture. Width and height are as displayed, after rotation and sample aspect ratio.
+
+    `rotation` is in degrees counterclockwise, a multiple of 90. `fps` is the average the header claims (25 if none).
+    """
+
+    index: int
+    codec: str
+    width: int
+    height: int
+    fps: float
+    rotation: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sound:
+    """An audio stream that can be decoded."""
+
+    index: int
+    codec: str
+    hz: int
+    channels: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What a file claims to hold, before it is decoded. Only streams with a decoder are named.
+
+    `duration` is the header's claim in seconds (None for still pictures and where nothing is claimed). `start` is the
+    presentation time of the earliest stream in seconds: time zero of every other function of this floor.
+    `subtitles` are `(stream index, codec, language)`.
+    """
+
+    path: Path
+    format: str
+    duration: float | None
+    start: float
+    pictures: tuple[Picture, ...]
+    sounds: tuple[Sound, ...]
+    subtitles: tuple[tuple[int, str, str], ...]
+
+
+def _refuse_special(path: str | os.PathLike[str]) -> bytes:
+    """First bytes of a regular file; Unreadable for everything else."""
+    name = os.fspath(path)
+    if "://" in name:
+        raise Unreadable(name, "is an address", "only files on this machine are read")
+    try:
+        mode = os.stat(name).st_mode
+        if stat.S_ISDIR(mode):
+            raise Unreadable(name, "is a folder", "a media file is needed")
+        if not stat.S_ISREG(mode):
+            raise Unreadable(name, "is not a regular file", "pipes and devices are not read")
+        with open(name, "rb") as file:
+            head = file.read(64)
+    except (OSError, ValueError) as error:
+        if isinstance(error, Unreadable):
+            raise
+        raise Unreadable(
+            name, getattr(error, "strerror", None) or str(error), "a readable media file is needed"
+        ) from None
+    if not head:
+        raise Unreadable(name, "is empty", "a media file is needed")
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(_LISTS):
+        raise Unreadable(name, "is a playlist or text", "name the media files themselves")
+    return head
+
+
+def _picture_format(head: bytes) -> str | None:
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "webp_pipe"
+    return next((name for magic, name in _MAGIC if head.startswith(magic)), None)
+
+
+def _png_pixels(head: bytes) -> int:
+    # Reading the header of a PNG makes FFmpeg decode it, so its size is looked at first.
+    return int.from_bytes(head[16:20], "big") * int.from_bytes(head[20:24], "big") if head[:4] == b"\x89PNG" else 0
+
+
+@contextmanager
+def open_media(path: str | os.PathLike[str]) -> Iterator[InputContainer]:
+    """A recording opened for reading; Unreadable when it is not a plain, local, bounded media file."""
+    head = _refuse_special(path)
+    pixels = _png_pixels(head)
+    if pixels > MAX_PIXELS:
+        raise Unreadable(path, f"claims {pixels} pixels", f"at most {MAX_PIXELS} are decoded")
+    whitelist = ",".join(sorted(FORMATS))
+    try:
+        container = av.open(
+            os.path.realpath(path),  # absolute, so that no part of the name is taken for a protocol
+            format=_picture_format(head),
+            options={"protocol_whitelist": "file", "format_whitelist": whitelist, "max_pixels": str(MAX_PIXELS)},
+            metadata_errors="replace",
+            timeout=(OPEN_SECONDS, OPEN_SECONDS),
+        )
+    except (FFmpegError, OSError, ValueError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise Unreadable(path, f"cannot be opened as media ({reason.splitlines()[0]})", "is it whole?") from None
+    with container:
+        _check(path, container)
+        yield container
+
+
+def _check(path: str | os.PathLike[str], container: InputContainer) -> None:
+    if not FORMATS & set(container.format.name.split(",")):
+        raise Unreadable(path, f"container format {container.format.name} is not read", "use mp4, mkv, webm, wav, ...")
+    if len(container.streams) > MAX_STREAMS:
+        raise Unreadable(path, f"claims {len(container.streams)} streams", f"at most {MAX_STREAMS} are read")
+    for stream in container.streams.video:
+        context = stream.codec_context
+        if context is not None and not size_is_sane(context.width, context.height):
+            raise Unreadable(
+                path, f"claims pictures of {context.width}x{context.height}", f"at most {MAX_PIXELS} pixels are decoded"
+            )
+
+
+def size_is_sane(width: int, height: int) -> bool:
+    """Whether a picture of this size may be decoded."""
+    return width * height <= MAX_PIXELS and max(width, height) <= MAX_SIDE
+
+
+def picture_streams(container: InputContainer) -> list[Stream]:
+    """Video streams that can be decoded. Cover art is none."""
+    return [
+        stream
+        for stream in container.streams.video
+        if stream.codec_context is not None and not stream.disposition & Disposition.attached_pic
+    ]
+
+
+def sound_streams(container: InputContainer) -> list[Stream]:
+    """Audio streams that can be decoded and say how fast they run."""
+    return [
+        stream
+        for stream in container.streams.audio
+        if stream.codec_context is not None
+        and stream.codec_context.sample_rate > 0
+        and stream.codec_context.layout.nb_channels > 0
+    ]
+
+
+def time_zero(container: InputContainer) -> Fraction:
+    """Presentation time of the earliest stream, in seconds, exactly."""
+    starts = [
+        stream.start_time * stream.time_base
+        for stream in picture_streams(container) + sound_streams(container)
+        if stream.start_time is not None and stream.time_base is not None
+    ]
+    if starts:
+        return Fraction(min(starts))
+    return Fraction(container.start_time or 0, av.time_base)
+
+
+def sane_fps(stream: Stream) -> float:
+    """The stream's average rate; 25 where the header has none or an absurd one."""
+    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
+        if rate and 0.01 <= rate <= 240:
+            return float(rate)
+    return 25.0
+
+
+def aspect(stream: Stream) -> Fraction:
+    """Width of a pixel over its height; 1 where unknown or absurd."""
+    ratio = stream.codec_context.sample_aspect_ratio or Fraction(1)
+    return Fraction(ratio) if Fraction(1, 8) <= ratio <= 8 else Fraction(1)
+
+
+def displayed(width: int, height: int, ratio: Fraction, rotation: int) -> tuple[int, int]:
+    """(width, height) on the screen of a stored picture."""
+    width = max(1, round(width * ratio))
+    return (height, width) if rotation % 180 else (width, height)
+
+
+def upright(angle: float) -> int:
+    """A rotation in degrees counterclockwise as the nearest of 0, 90, 180, 270."""
+    return round(angle / 90) % 4 * 90 if np.isfinite(angle) else 0
+
+
+def _rotations(container: InputContainer, streams: list[Stream]) -> dict[int, int]:
+    # Only decoded frames tell the rotation, so one frame of each stream is decoded, from the first few packets.
+    found: dict[int, int] = {}
+    if not streams or container.format.name in PICTURE_FORMATS:
+        return found
+    for stream in streams:
+        stream.codec_context.thread_count = 1
+    try:
+        for count, packet in enumerate(container.demux(streams)):
+            index = packet.stream_index
+            if index not in found and packet.size:
+                try:
+                    for frame in packet.decode():
+                        found[index] = upright(frame.rotation)
+                except (FFmpegError, ValueError):
+                    continue
+            if len(found) == len(streams) or count > 64:
+                break
+    except (FFmpegError, OSError, ValueError):
+        pass
+    return found
+
+
+def probe(path: str | os.PathLike[str]) -> Header:
+    """What a file's header claims, and the rotation of its first decoded frame. Raises Unreadable."""
+    with open_media(path) as container:
+        videos, sounds = picture_streams(container), sound_streams(container)
+        texts = [s for s in container.streams.subtitles if s.codec_context is not None]
+        if not videos and not sounds and not texts:
+            raise Unreadable(path, "holds no stream that can be decoded", "a video, sound or picture is needed")
+        still = container.format.name in PICTURE_FORMATS and container.format.name not in ("gif", "apng")
+        duration = None if still or not container.duration else container.duration / av.time_base
+        start = float(time_zero(container))
+        rotations = _rotations(container, videos)
+        pictures = []
+        for stream in videos:
+            rotation = rotations.get(stream.index, 0)
+            width, height = displayed(stream.codec_context.width, stream.codec_context.height, aspect(stream), rotation)
+            pictures.append(
+                Picture(
+                    index=stream.index,
+                    codec=stream.codec_context.name,
+                    width=width,
+                    height=height,
+                    fps=sane_fps(stream),
+                    rotation=rotation,
+                )
+            )
+        return Header(
+            path=Path(path),
+            format=container.format.name,
+            duration=duration,
+            start=start,
+            pictures=tuple(pictures),
+            sounds=tuple(
+                Sound(
+                    index=s.index,
+                    codec=s.codec_context.name,
+                    hz=s.codec_context.sample_rate,
+                    channels=s.codec_context.layout.nb_channels,
+                )
+                for s in sounds
+            ),
+            subtitles=tuple((s.index, s.codec_context.name, s.language or "") for s in texts),
+        )

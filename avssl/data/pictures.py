@@ -1,0 +1,187 @@
+"""Choosing, from a stream's packets, the least that must be decoded to show the picture at each wanted time."""
+
+import bisect
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+from av.error import FFmpegError
+from av.packet import Packet
+from av.stream import Stream
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+from avssl.data.filters import PictureFilter
+from avssl.data.open import aspect, sane_fps
+
+MAX_PENDING = 64 << 20  # bytes of packets held while looking for a later key frame
+
+
+class StartEarlier(Exception):
+    """A seek landed after what is wanted."""
+
+
+class DecodeAll(Exception):
+    """The packets' times did not tell which frames come out: the stream has to be decoded without shortcuts."""
+
+
+class Pictures:
+    """Frames shown at ascending times, from the packets of one video stream in order.
+
+    A wanted time is settled when a packet with a later decoding time arrives: the packet with the greatest pts up to
+    it is its target. Packets before the last key frame that will do are never decoded, and non-reference frames
+    that nobody wants are skipped. With `plain` every packet is decoded and only the frames' own times count.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        times: Sequence[float],
+        zero: Fraction,
+        size: tuple[int, int] | None,
+        *,
+        sought: bool = False,
+        plain: bool = False,
+        still: bool = False,
+    ) -> None:
+        tick = stream.time_base
+        # The last pts that counts as "not after" each time: half a tick of tolerance, because stored times are rounded.
+        self.limits = [math.floor((Fraction(float(t)) + zero) / tick + Fraction(1, 2)) for t in times]
+        self.context = stream.codec_context
+        self.sought, self.plain = sought, plain
+        self.interval = math.inf if still else 1 / (sane_fps(stream) * float(tick))  # ticks per frame
+        self.filter = PictureFilter(size, aspect(stream))
+        self.images: list[NDArray[np.uint8]] = []
+        self.shown: list[int] = []  # pts of the image given for each time
+        self.errors, self.truncated = 0, False
+        self._targets: list[int] = []  # pts of the frame wanted for each settled time
+        self._end = len(self.limits)  # first time that was settled by the end of the stream
+        self._pending: list[Packet] = []
+        self._bytes = 0
+        self._seen: list[int] = []  # pts of packets since the last useful key frame, sorted
+        self._fed = self._restart = False
+        self._last: VideoFrame | None = None
+        self._last_pts = round(zero / tick) - 1
+
+    @property
+    def done(self) -> bool:
+        """Whether no further packet is needed."""
+        return len(self.images) == len(self.limits) or len(self._targets) == len(self.limits)
+
+    def feed(self, packet: Packet) -> None:
+        """Take the next packet of the stream. Raises StartEarlier or DecodeAll."""
+        if self.done:
+            return
+        if not self.plain and packet.pts is None:
+            self._decode_pending()
+        if self.plain:
+            self._decode(packet, "DEFAULT")
+            return
+        if packet.is_keyframe and packet.pts <= self.limits[len(self._targets)]:
+            self._pending, self._seen, self._bytes = [], [], 0
+            self._restart = self._fed
+        self._pending.append(packet)
+        self._bytes += packet.size
+        if not packet.is_discard:
+            bisect.insort(self._seen, packet.pts)
+        self._settle(packet.pts if packet.dts is None else packet.dts)
+        if self._bytes > MAX_PENDING:
+            self._decode_pending()
+
+    def finish(self) -> None:
+        """No more packets will come: give every time its picture. Raises StartEarlier or DecodeAll."""
+        self._settle(math.inf)
+        self._end = min(self._end, len(self._targets) if self.plain else self._end)
+        self._drain()
+        while self._last is not None and len(self.images) < len(self.limits):
+            self._give(self._last, self._last_pts)
+        if self.sought and len(self.images) < len(self.limits):
+            raise StartEarlier
+
+    def _settle(self, horizon: float) -> None:
+        """Find the target of each time before `horizon`, the earliest pts that packets to come can have."""
+        before = len(self._targets)
+        while self._seen and len(self._targets) < len(self.limits) and self.limits[len(self._targets)] < horizon:
+            limit = self.limits[len(self._targets)]
+            place = bisect.bisect_right(self._seen, limit)
+            if self.sought and not self._fed:
+                key = next((p.pts for p in self._pending if p.is_keyframe), math.inf)
+                if place == 0 or key > limit:
+                    raise StartEarlier
+            if math.isinf(horizon):
+                self._end = min(self._end, len(self._targets))
+            self._targets.append(self._seen[max(place - 1, 0)])
+        if len(self._targets) == before:
+            return
+        while (
+            len(self.images) < len(self._targets) and self._targets[len(self.images)] <= self._last_pts and self._last
+        ):
+            self._give(self._last, self._last_pts)
+        wanted = set(self._targets[len(self.images) :])
+        last = max((i for i, p in enumerate(self._pending) if p.pts in wanted), default=-1)
+        send, self._pending = self._pending[: last + 1], self._pending[last + 1 :]
+        self._bytes = sum(p.size for p in self._pending)
+        for packet in send:
+            self._decode(packet, "DEFAULT" if packet.pts in wanted else "NONREF")
+
+    def _decode_pending(self) -> None:
+        self.plain = True
+        for packet in self._pending:
+            self._decode(packet, "DEFAULT")
+        self._pending, self._bytes = [], 0
+
+    def _drain(self) -> None:
+        if self._fed:
+            self._decode(None, "DEFAULT")
+
+    def _decode(self, packet: Packet | None, skip: str) -> None:
+        if packet is not None:
+            if self._restart:
+                self._drain()
+                self.context.flush_buffers()
+                self._restart = False
+            self._fed = True
+        try:
+            self.context.skip_frame = skip
+            frames = self.context.decode(packet)
+        except (FFmpegError, ValueError):
+            self.errors += 1
+            return
+        for frame in frames:
+            pts = self._last_pts + max(1, round(self.interval)) if frame.pts is None else frame.pts
+            if self._last is None or pts > self._last_pts:
+                self._arrive(frame, pts)
+                self._last, self._last_pts = frame, pts
+
+    def _arrive(self, frame: VideoFrame, pts: int) -> None:
+        """Give a frame, the next in order of presentation, or the one before it, to the times that it decides."""
+        while (here := len(self.images)) < len(self.limits):
+            if here < len(self._targets):
+                if pts < self._targets[here]:
+                    return
+                keep = pts > self._targets[here]
+            else:
+                if not self.plain or pts <= self.limits[here]:
+                    return
+                keep = True
+            if keep and self._last is not None:
+                self._give(self._last, self._last_pts)
+            else:
+                self._give(frame, pts)
+
+    def _give(self, frame: VideoFrame, pts: int) -> None:
+        here = len(self.images)
+        late = self.limits[here] - pts
+        if self.sought and late < 0:
+            raise StartEarlier
+        if here < len(self._targets) and pts != self._targets[here] and not self.errors and not self.plain:
+            raise DecodeAll
+        if here >= self._end or self.errors:
+            # A frame may be shown for long on purpose; then its duration says so.
+            self.truncated |= late > max(1.5 * self.interval, (frame.duration or 0) + 0.5 * self.interval)
+        if self.shown and self.shown[-1] == pts:
+            self.images.append(self.images[-1])
+        else:
+            self.images.append(self.filter(frame))
+        self.shown.append(pts)

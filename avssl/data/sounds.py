@@ -1,0 +1,131 @@
+"""Placing decoded sound on the time line: the same sample lands on the same place wherever decoding began."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.error import FFmpegError
+from av.packet import Packet
+from av.stream import Stream
+from numpy.typing import NDArray
+
+from avssl.data.filters import MonoFilter, resample
+from avssl.data.pictures import StartEarlier
+
+PREROLL_SECONDS = 0.25  # decoded before what is wanted, so that codecs with a memory (Opus, MP3) have settled
+TAIL_SECONDS = 0.01  # decoded around what is wanted, for the resampling filter
+DRIFT_SECONDS = 0.005  # stored times may wander this far from the count of samples before sound is moved
+
+
+class Sounds:
+    """A window of one audio stream as mono float32 at `hz`, from the stream's packets in order.
+
+    Containers that store milliseconds say only roughly where a frame starts. Frames of equal length start on a grid
+    counted from the start of the stream, so the first frame after a seek is snapped to that grid.
+    """
+
+    def __init__(
+        self, stream: Stream, start: float, seconds: float, hz: int, zero: Fraction, *, sought: bool = False
+    ) -> None:
+        self.context, self.tick, self.zero = stream.codec_context, stream.time_base, zero
+        self.first, self.count, self.hz = round(start * hz), round(seconds * hz), hz  # output samples
+        self.begin, self.end = self.first / hz, (self.first + self.count) / hz
+        self.errors, self.done = 0, self.count == 0
+        self._offset = stream.start_time or 0  # ticks
+        self._stream_start = self._seconds(self._offset)
+        self._check = sought  # the next packet is the first after a seek
+        self._mono = MonoFilter()
+        self._source_hz = 0
+        self._blocks: list[tuple[float | None, NDArray[np.float32]]] = []  # stated start in seconds, sound
+        self._reached = -math.inf
+
+    def _seconds(self, pts: int) -> float:
+        return float(pts * self.tick - self.zero)
+
+    def feed(self, packet: Packet) -> None:
+        """Take the next packet of the stream. Raises StartEarlier."""
+        if self.done:
+            return
+        if packet.pts is not None:
+            starts = self._seconds(packet.pts)
+            needed = self.begin - PREROLL_SECONDS
+            if self._check and starts > max(needed, self._stream_start):
+                raise StartEarlier
+            self._check = False
+            if not self._blocks and starts + float((packet.duration or 0) * self.tick) < needed:
+                return
+            if starts > self.end + 1:
+                self.done = True
+                return
+        self._decode(packet)
+
+    def finish(self) -> NDArray[np.float32]:
+        """The window, float32 [S]; zeros where the recording holds no sound."""
+        if not self.done and self.context.is_open:
+            self._decode(None)
+        if not self._blocks or not self.count:
+            return np.zeros(self.count, np.float32)
+        # The resampler starts at a source sample that falls on a sample of the output.
+        source_hz, step = self._source_hz, self._source_hz // math.gcd(self._source_hz, self.hz)
+        begin = math.floor((self.begin - TAIL_SECONDS) * source_hz / step) * step
+        sound = np.zeros(math.ceil((self.end + TAIL_SECONDS) * source_hz) - begin, np.float32)
+        for place, block in zip(self._places(), (b for _, b in self._blocks), strict=True):
+            low, high = max(place - begin, 0), min(place - begin + len(block), len(sound))
+            if low < high:
+                sound[low:high] = block[low + begin - place : high + begin - place]
+        skip = self.first - begin * self.hz // source_hz
+        result = np.zeros(self.count, np.float32)
+        window = resample(sound, source_hz, self.hz)[skip : skip + self.count]
+        result[: len(window)] = window
+        return result
+
+    def _decode(self, packet: Packet | None) -> None:
+        try:
+            for frame in self.context.decode(packet):
+                self._take(frame)
+        except (FFmpegError, ValueError):
+            self.errors += 1
+
+    def _take(self, frame: AudioFrame) -> None:
+        starts = None if frame.pts is None else self._seconds(frame.pts)
+        sound = self._mono(frame)
+        self._source_hz = self._source_hz or frame.sample_rate
+        sound = resample(sound, frame.sample_rate, self._source_hz)
+        self._blocks.append((starts, sound))
+        # Without a stated time, sound follows what came before.
+        self._reached = (max(self._reached, 0.0) if starts is None else starts) + len(sound) / self._source_hz
+        self.done = self._reached >= self.end + TAIL_SECONDS
+
+    def _grid(self) -> tuple[float, int]:
+        """Where frames may start, in source samples: (first, distance)."""
+        lengths = [len(block) for _, block in self._blocks]
+        step = math.gcd(*(lengths[1:-1] or lengths[1:] or lengths))  # the first and the last may be cut
+        if self.context.name == "vorbis":
+            step = math.gcd(step, 64)  # long and short blocks meet in quarters of the shortest
+        first = self._stream_start * self._source_hz
+        header = self.context.extradata or b""
+        if header[:8] == b"OpusHead" and len(header) >= 12:
+            # Opus cuts its delay off the first frame. FFmpeg has added it to the start, in rounded ticks.
+            delay = int.from_bytes(header[10:12], "little") / 48000
+            ticks = math.floor(delay / float(self.tick) + 0.5) * float(self.tick)
+            first -= self._source_hz * (ticks if self._offset else delay)
+        return first, step
+
+    def _places(self) -> list[int]:
+        """First source sample of each block, counted from time zero."""
+        first, step = self._grid()
+        tick = max(1.0, float(self.tick) * self._source_hz) + 1
+        stated = [None if starts is None else starts * self._source_hz for starts, _ in self._blocks]
+        anchor = 1 if len(stated) > 1 and stated[1] is not None else 0  # the first block may have lost its beginning
+        place = stated[anchor] or 0.0
+        snapped = first + step * round((place - first) / step)
+        places = [round(snapped if step > 2 * tick and abs(snapped - place) <= tick else place)]
+        slack = tick + DRIFT_SECONDS * self._source_hz
+        if anchor:
+            before = places[0] - len(self._blocks[0][1])
+            places.insert(0, before if stated[0] is None or abs(stated[0] - before) <= slack else round(stated[0]))
+        for here in range(len(places), len(stated)):
+            follows, says = places[-1] + len(self._blocks[here - 1][1]), stated[here]
+            places.append(follows if says is None or abs(says - follows) <= slack else round(says))
+        return places

@@ -1,0 +1,140 @@
+"""Overlays are honest: untouched where dark, one scale for all frames, in time, with the sound kept."""
+
+import av
+import numpy as np
+import pytest
+
+from avssl.localize import overlay
+
+GREY = np.full((24, 36, 3), 90, dtype=np.uint8)
+
+
+def test_colours_are_a_fixed_scale():
+    ends = overlay.colorize([[-3.0, 0.0, 1.0, 9.0]])
+    assert ends.dtype == np.uint8
+    assert ends.shape == (1, 4, 3)
+    assert ends[0, 0].tolist() == ends[0, 1].tolist() != ends[0, 2].tolist() == ends[0, 3].tolist()
+    brightness = overlay.colorize(np.linspace(0, 1, 32)[None])[0].astype(float) @ [0.299, 0.587, 0.114]
+    assert (np.diff(brightness) > 0).all(), "a higher score must look brighter"
+
+
+def test_below_the_threshold_the_picture_is_bit_equal():
+    frame = np.random.default_rng(0).integers(0, 256, GREY.shape, dtype=np.uint8)
+    scores = np.zeros((4, 6))
+    scores[1, 2] = 0.9
+    out = overlay.overlay_frame(frame, scores, 0.3, 1.0)
+    enlarged = overlay.upsample(scores, (24, 36))
+    assert np.array_equal(out[enlarged < 0.3], frame[enlarged < 0.3])
+    assert (out[enlarged >= 0.3] != frame[enlarged >= 0.3]).any(axis=-1).mean() > 0.9
+    assert (enlarged >= 0.3).any()
+    dark = overlay.overlay_frame(frame, np.full((4, 6), 0.2999), 0.3, 1.0)
+    assert np.array_equal(dark, frame)
+    assert dark is not frame
+
+
+def test_the_scale_is_the_score_and_not_the_frame():
+    weak, strong = np.full((2, 2), 0.4), np.full((2, 2), 0.9)
+    weakly, strongly = (overlay.overlay_frame(GREY, scores, 0.3, 1.0) for scores in (weak, strong))
+    assert weakly[0, 0].tolist() != strongly[0, 0].tolist()
+    lone = np.zeros((2, 2))
+    lone[0, 0] = 0.4
+    assert overlay.overlay_frame(GREY, lone, 0.3, 1.0)[0, 0].tolist() == weakly[0, 0].tolist()
+    above = overlay.overlay_frame(GREY, np.full((2, 2), 5.0), 0.3, 1.0)
+    assert np.array_equal(above, overlay.overlay_frame(GREY, np.ones((2, 2)), 0.3, 1.0))
+
+
+def test_wrong_scales_and_frames_are_refused():
+    with pytest.raises(ValueError, match="not above the threshold"):
+        overlay.overlay_frame(GREY, np.zeros((2, 2)), 0.5, 0.5)
+    with pytest.raises(ValueError, match="uint8"):
+        overlay.overlay_frame(GREY.astype(np.float32), np.zeros((2, 2)), 0.5, 1.0)
+
+
+def test_maps_between_times_are_interpolated():
+    maps = np.array([[[0.0]], [[1.0]], [[5.0]]])
+    found = [overlay.at_time(maps, [1.0, 2.0, 4.0], t).item() for t in (0.0, 1.0, 1.25, 2.0, 3.0, 9.0)]
+    assert found == [0.0, 0.0, 0.25, 1.0, 3.0, 5.0]
+    with pytest.raises(ValueError, match="increase"):
+        overlay.at_time(maps, [1.0, 1.0, 4.0], 1.0)
+    with pytest.raises(ValueError, match="3 maps but times"):
+        overlay.at_time(maps, [1.0, 2.0], 1.0)
+
+
+def test_loudness_in_decibels():
+    sound = np.concatenate([np.full(100, 0.1), np.zeros(100), np.full(100, 1.0)])
+    assert overlay.loudness(sound, 3) == pytest.approx([-20.0, -60.0, 0.0], abs=1e-6)
+    assert overlay.loudness(np.stack([sound, sound]), 3) == pytest.approx([-20.0, -60.0, 0.0], abs=1e-6)
+    assert overlay.loudness(np.zeros(0), 2).tolist() == [-60.0, -60.0]
+
+
+def read(path):
+    with av.open(str(path)) as container:
+        pictures = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
+    with av.open(str(path)) as container:
+        if not container.streams.audio:
+            return pictures, None
+        sound = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+    return pictures, sound
+
+
+def test_video_lights_up_in_place_and_time_and_keeps_the_sound(tmp_path):
+    hz, fps, seconds = 16000, 10.0, 2
+    frames = [np.full((64, 96, 3), 90, dtype=np.uint8)] * 20
+    sound = np.zeros(seconds * hz, dtype=np.float32)
+    sound[hz:] = 0.4 * np.sin(2 * np.pi * 440 * np.arange(hz) / hz)
+    maps = np.zeros((5, 4, 6))
+    maps[3:, 1, 4] = 1.0  # from 1.5 s on; rising from 1 s
+    boxes = [[], [], [], [[0.0, 0.5, 0.25, 1.0]], []]
+    overlay.render(tmp_path / "o.mp4", iter(frames), fps, maps, np.arange(5) / 2, 0.3, 1.0, sound, hz, boxes)
+    assert [file.name for file in tmp_path.iterdir()] == ["o.mp4"]
+    pictures, heard = read(tmp_path / "o.mp4")
+    assert len(pictures) == 20
+    assert pictures[0].shape == (64 + 24, 96, 3)
+    assert np.abs(pictures[5][:64] - 90).max() <= 6  # dark: only the codec touched it
+    touched = np.abs(pictures[18][:64] - 90).max(axis=-1)
+    assert touched[24, 72] > 60
+    assert touched[:, :32].max() <= 6
+    outlined = pictures[14][:64]
+    assert outlined[33:62, 0].mean() > 180, "the box is drawn at the time nearest to its map"
+    strip = pictures[0][64:]
+    assert strip[8, 70:90].mean() > strip[8, 10:40].mean() + 60, "loud in the second half only"
+    # The mark of the present moment is in column 0 here, and at 18 / 20 of the width in frame 18.
+    lit = np.ptp(strip[-4:].mean(axis=0), axis=-1)  # colour against grey, [W]
+    assert lit[65:].min() > 40
+    assert lit[5:45].max() < 30
+    assert int(pictures[18][70, :, :].sum(axis=-1).argmax()) in range(84, 89)
+    assert len(heard) >= seconds * hz - 1024
+    assert np.abs(heard[: hz - 2000]).max() < 0.02
+    assert np.sqrt(np.mean(heard[hz + 2000 : 2 * hz - 2000] ** 2)) == pytest.approx(0.4 / np.sqrt(2), rel=0.05)
+
+
+def test_video_without_sound_of_an_odd_size(tmp_path):
+    frames = [np.full((33, 51, 3), 60, dtype=np.uint8)] * 3
+    overlay.render(tmp_path / "o.mp4", frames, 5.0, np.zeros((1, 2, 2)), [0.0], 0.5, 1.0, None, 16000)
+    pictures, sound = read(tmp_path / "o.mp4")
+    assert sound is None
+    assert len(pictures) == 3
+    assert pictures[0].shape[0] - 24 in (33, 34)
+
+
+def test_nothing_is_written_for_what_cannot_be_drawn(tmp_path):
+    frames = [GREY] * 2
+    for times, ceiling, boxes, words in [
+        ([0.0, 1.0], 1.0, None, "times of shape"),
+        ([0.0], 0.1, None, "not above"),
+        ([0.0], 1.0, [[], []], "boxes for 2 times"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            overlay.render(tmp_path / "o.mp4", frames, 5.0, np.zeros((1, 2, 2)), times, 0.5, ceiling, None, 1, boxes)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sheet_of_stills(tmp_path):
+    frames = np.stack([GREY] * 3)
+    overlay.strip_png(tmp_path / "s.png", frames, np.eye(3)[None].repeat(3, 0), [0.0, 0.5, 1.0], 0.5, 1.0, "bell")
+    assert [file.name for file in tmp_path.iterdir()] == ["s.png"]
+    with av.open(str(tmp_path / "s.png")) as container:
+        sheet = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    assert sheet.shape[1] > sheet.shape[0] > 300
+    with pytest.raises(ValueError, match="as many of each"):
+        overlay.strip_png(tmp_path / "t.png", frames, np.zeros((2, 3, 3)), [0.0, 0.5, 1.0], 0.5, 1.0)

@@ -65,8 +65,8 @@ class EncoderConfig(Frozen):
     """image: small, resnet18; video: small, resnet18, r2plus1d_18; audio: small, resnet18; text: transformer; any: pretrained"""
     width: int = Field(128, ge=8)
     """D, the width of its features"""
-    norm: Literal["group", "batch"] = "group"
-    """batch is not equal on two ranks and breaks cached gradients"""
+    norm: Literal["place", "group", "batch"] = "group"
+    """place keeps what a map cell knows local (for localization); batch is not equal on two ranks and breaks cached gradients"""
     stride: int = Field(8, ge=1)
     """pixels per map cell (image, video; small encoders)"""
     time_stride: int = Field(2, ge=1)

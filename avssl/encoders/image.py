@@ -8,8 +8,25 @@ from avssl import ops
 from avssl.encoders import Features, Spec
 
 
+class PlaceNorm(nn.LayerNorm):
+    """LayerNorm over the channels of each place on its own, as in ConvNeXt (Liu et al., 2022).
+
+    Statistics over a whole picture (GroupNorm, BatchNorm) tell every place what happens at every other: a dense
+    method then lights the wall as well as the mouth. This one keeps what a cell knows inside its receptive field.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__(channels, eps=1e-3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, C, h, w] -> [B, C, h, w]."""
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
 def normalization(kind: str, channels: int) -> nn.Module:
-    """GroupNorm over groups of 16 channels, or BatchNorm."""
+    """place: each place on its own; group: GroupNorm over groups of 16 channels; batch: BatchNorm."""
+    if kind == "place":
+        return PlaceNorm(channels)
     return nn.BatchNorm2d(channels) if kind == "batch" else nn.GroupNorm(max(1, channels // 16), channels)
 
 

@@ -3,16 +3,16 @@
 Time is presentation time in seconds from `Header.start`. Everything is numpy: workers that decode need no torch.
 """
 
+import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
-from av.packet import Packet
-from av.stream import Discard, Stream
+from av.stream import Stream
 from numpy.typing import NDArray
 
 from avssl.data.open import (
@@ -22,20 +22,33 @@ from avssl.data.open import (
     Sound,
     Unreadable,
     open_media,
+    packets,
     picture_streams,
     probe,
     sound_streams,
     time_zero,
 )
 from avssl.data.pictures import DecodeAll, Pictures, StartEarlier
+from avssl.data.scan import Scan, scan, subtitles
 from avssl.data.sounds import PREROLL_SECONDS, Sounds
 
-__all__ = ["Decoded", "Header", "Picture", "Sound", "Unreadable", "decode", "open_media", "packets", "probe"]
+__all__ = [
+    "Decoded",
+    "Header",
+    "Picture",
+    "Scan",
+    "Sound",
+    "Unreadable",
+    "decode",
+    "open_media",
+    "probe",
+    "scan",
+    "subtitles",
+]
 
 # Formats without stored times: after a seek FFmpeg can only guess where it is.
-UNTIMED_FORMATS = frozenset("mp3 aac ac3 eac3 amr amrnb amrwb".split()) | PICTURE_FORMATS
+UNTIMED_FORMATS = frozenset(["mp3", "aac", "ac3", "eac3", "amr", "amrnb", "amrwb"]) | PICTURE_FORMATS
 SEEK_WORTH_SECONDS = 0.5
-MAX_BROKEN_READS = 16
 
 
 @dataclass(frozen=True)
@@ -52,24 +65,6 @@ class Decoded:
     audio: NDArray[np.float32]
     errors: int
     truncated: bool
-
-
-def packets(container: InputContainer, streams: Sequence[Stream], errors: list[FFmpegError]) -> Iterator[Packet]:
-    """Packets of some streams in file order, going on after broken parts; `errors` gets one entry per failed read."""
-    for stream in container.streams:
-        if stream not in streams:
-            stream.discard = Discard.all
-    broken = 0
-    while broken < MAX_BROKEN_READS:
-        try:
-            for packet in container.demux(*streams):
-                if packet.size:
-                    broken = 0
-                    yield packet
-            return
-        except (FFmpegError, OSError) as error:
-            errors.append(error)
-            broken += 1
 
 
 def decode(
@@ -89,7 +84,7 @@ def decode(
     Raises Unreadable when the file, or everything wanted of it, cannot be read.
     """
     times = [float(t) for t in times]
-    if any(b < a for a, b in zip(times, times[1:], strict=False)):
+    if any(b < a for a, b in itertools.pairwise(times)):
         raise ValueError(f"times of {os.fspath(path)} are not ascending")
     if size is not None and min(size) < 1:
         raise ValueError(f"size is {size}, but height and width must be at least 1")

@@ -6,7 +6,7 @@ a file names is followed, and sizes are checked before anything is decoded.
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,17 +16,18 @@ import av
 import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
-from av.stream import Disposition, Stream
+from av.packet import Packet
+from av.stream import Discard, Disposition, Stream
 
 # One FFmpeg demuxer name each. No playlist (hls, dash, concat, sdp) is among them, nor the numbered picture sequence.
-FORMATS = frozenset(
-    "mov matroska avi mpegts mpeg flv asf ogg wav w64 aiff au caf flac mp3 aac ac3 eac3 amr amrnb amrwb dv mxf rm "
-    "gif apng png_pipe jpeg_pipe webp_pipe bmp_pipe tiff_pipe".split()
-)
-PICTURE_FORMATS = frozenset("gif apng png_pipe jpeg_pipe webp_pipe bmp_pipe tiff_pipe".split())
+PICTURE_FORMATS = frozenset(["gif", "apng", "png_pipe", "jpeg_pipe", "webp_pipe", "bmp_pipe", "tiff_pipe"])
+VIDEO_FORMATS = frozenset(["mov", "matroska", "avi", "mpegts", "mpeg", "flv", "asf", "dv", "mxf", "rm"])
+SOUND_FORMATS = frozenset(["ogg", "wav", "w64", "aiff", "au", "caf", "flac", "mp3", "aac", "ac3", "eac3", "amr"])
+FORMATS = PICTURE_FORMATS | VIDEO_FORMATS | SOUND_FORMATS | {"amrnb", "amrwb"}
 MAX_PIXELS = 8192 * 4320
 MAX_STREAMS = 64
 MAX_SIDE = 16384
+MAX_BROKEN_READS = 16  # failed reads in a row after which the rest of a file is given up
 OPEN_SECONDS = 30.0  # a header that takes longer than this is not worth waiting for
 # Still pictures are told by their first bytes, because FFmpeg takes their names for patterns ("a%d.png").
 _MAGIC = (
@@ -186,6 +187,24 @@ def sound_streams(container: InputContainer) -> list[Stream]:
         and stream.codec_context.sample_rate > 0
         and stream.codec_context.layout.nb_channels > 0
     ]
+
+
+def packets(container: InputContainer, streams: Sequence[Stream], errors: list[FFmpegError]) -> Iterator[Packet]:
+    """Packets of some streams in file order, going on after broken parts; `errors` gets one entry per failed read."""
+    for stream in container.streams:
+        if stream not in streams:
+            stream.discard = Discard.all
+    broken = 0
+    while broken < MAX_BROKEN_READS:
+        try:
+            for packet in container.demux(*streams):
+                if packet.size:
+                    broken = 0
+                    yield packet
+            return
+        except (FFmpegError, OSError) as error:
+            errors.append(error)
+            broken += 1
 
 
 def time_zero(container: InputContainer) -> Fraction:

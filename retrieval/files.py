@@ -1,0 +1,74 @@
+"""Files that survive a crash: written whole or not at all, hashed, and with one writer at a time."""
+
+import fcntl
+import hashlib
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+TEMPORARY = ".tmp-"
+
+
+def sha256_of(descriptor: int) -> str:
+    """Hash of an open file, read by position, so that threads that share the descriptor do not disturb each other."""
+    digest, position = hashlib.sha256(), 0
+    while block := os.pread(descriptor, 1 << 20, position):
+        digest.update(block)
+        position += len(block)
+    return digest.hexdigest()
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory durable: a rename is kept only once its directory is."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; what the block writes there becomes `path`, durably and at once.
+
+    If the block raises, `path` is as it was and the temporary file is gone. Callers hold the writer's lock, so the
+    temporary name belongs to them alone.
+    """
+    temporary = path.with_name(TEMPORARY + path.name)
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        sync_directory(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writer_lock(directory: Path, wait_seconds: float = 0.0) -> Iterator[None]:
+    """Hold the directory's one writer's lock, which the kernel frees even when its holder is killed.
+
+    Raises ValueError that names the holder if the lock is not free within `wait_seconds`.
+    """
+    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        deadline = time.monotonic() + wait_seconds
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip() or "another process"
+                    raise ValueError(f"{directory} is being written by {holder}: try again when it is done") from None
+                time.sleep(0.02)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        yield
+        os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,131 @@
+"""The one file that says what a store is: every data file with size and hash, what is removed, which indexes exist."""
+
+import copy
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.files import replacing
+from retrieval.space import Space
+
+NAME = "manifest.json"
+FORMAT = "retrieval store 1"
+DATA_FILE = re.compile(r"(vectors-\d+\.npy|rows-\d+\.sqlite|index-\d+\.faiss)\Z")
+
+
+class FileEntry(TypedDict):
+    """How a file was written."""
+
+    sha256: str
+    bytes: int
+
+
+class SegmentEntry(TypedDict):
+    """Two files that belong together, and how many vectors they hold."""
+
+    vectors: str
+    rows: str
+    count: int
+
+
+class IndexEntry(TypedDict):
+    """A FAISS index and what it was built from."""
+
+    kind: str
+    file: str
+    ntotal: int
+    segments: list[str]  # names of the vector files it covers
+
+
+class Manifest(TypedDict):
+    """The whole of `manifest.json` but its checksum."""
+
+    format: str
+    version: int  # grows by one with every change; names of new files carry it
+    space: dict[str, Any]
+    next_id: int  # ids are given once, also after their rows are gone
+    segments: list[SegmentEntry]
+    removed: list[list[int]]  # first and last of each run of removed ids
+    indexes: list[IndexEntry]
+    files: dict[str, FileEntry]
+
+
+def empty(space: Space) -> Manifest:
+    """Of a store that holds nothing yet."""
+    return Manifest(
+        format=FORMAT,
+        version=0,
+        space=json.loads(space.to_json()),
+        next_id=0,
+        segments=[],
+        removed=[],
+        indexes=[],
+        files={},
+    )
+
+
+def successor(manifest: Manifest) -> Manifest:
+    """A copy to change, one version later."""
+    later = copy.deepcopy(manifest)
+    later["version"] += 1
+    return later
+
+
+def write(directory: Path, manifest: Manifest) -> None:
+    """Replace the manifest at once; files it no longer needs may be deleted afterwards."""
+    used = [entry["file"] for entry in manifest["indexes"]]
+    used += [name for entry in manifest["segments"] for name in (entry["vectors"], entry["rows"])]
+    manifest["files"] = {name: manifest["files"][name] for name in used}
+    with replacing(directory / NAME) as temporary:
+        temporary.write_bytes(_encode(manifest))
+
+
+def read(directory: Path) -> Manifest:
+    """Raises ValueError, one line, if there is none or any of its bytes is not as written."""
+    path = directory / NAME
+    try:
+        raw = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise ValueError(f"{directory} is not a store: it holds no {NAME}") from None
+    try:
+        data = json.loads(raw)
+        del data["checksum"]
+        intact = _encode(data) == raw
+    except (ValueError, KeyError, TypeError, RecursionError):
+        intact = False
+    if not intact:
+        raise ValueError(f"{path} is damaged: its checksum does not fit its content")
+    if data.get("format") != FORMAT:
+        raise ValueError(f"{path} is of format {data.get('format')!r}, this version reads {FORMAT!r}")
+    for name in data["files"]:
+        if not DATA_FILE.match(name):
+            raise ValueError(f"{path} lists {name!r}, which is no file of a store")
+    manifest: Manifest = data
+    return manifest
+
+
+def _encode(manifest: Manifest) -> bytes:
+    """The only spelling of a manifest, so that every changed byte shows."""
+    body = json.dumps(manifest, indent=1, sort_keys=True)
+    checksum = hashlib.sha256(body.encode()).hexdigest()
+    return (json.dumps({**manifest, "checksum": checksum}, indent=1, sort_keys=True) + "\n").encode()
+
+
+def to_runs(ids: NDArray[np.int64]) -> list[list[int]]:
+    """Sorted unique ids as [first, last] of each run."""
+    if not len(ids):
+        return []
+    breaks = np.flatnonzero(np.diff(ids) != 1)
+    firsts = ids[np.concatenate([[0], breaks + 1])]
+    lasts = ids[np.concatenate([breaks, [len(ids) - 1]])]
+    return [[int(first), int(last)] for first, last in zip(firsts, lasts, strict=True)]
+
+
+def from_runs(runs: list[list[int]]) -> NDArray[np.int64]:
+    """Inverse of `to_runs`."""
+    return np.concatenate([np.arange(first, last + 1) for first, last in runs]) if runs else np.empty(0, np.int64)

@@ -34,7 +34,8 @@ class Spec(Protocol):
     tune: int
 
 
-def build(specs: Any, modalities: Iterable[str], *, mels: int = 64, tokens: int = 24, vocabulary: int = 0) -> nn.ModuleDict:
+def build(specs: Any, modalities: Iterable[str], *, mels: int = 64, tokens: int = 24, vocabulary: int = 0,
+          hz: int = 16000) -> nn.ModuleDict:  # fmt: skip
     """One encoder for each modality, from ``specs.<modality>``. Raises ValueError naming the known encoders.
 
     Args:
@@ -43,6 +44,7 @@ def build(specs: Any, modalities: Iterable[str], *, mels: int = 64, tokens: int 
         mels: mel bands of the sound.
         tokens: longest text.
         vocabulary: number of token ids; 0 when the run has no text.
+        hz: samples per second of the sound; pretrained towers resample from it.
     """
     from avssl.encoders import audio, image, pretrained, text, video
 
@@ -54,10 +56,18 @@ def build(specs: Any, modalities: Iterable[str], *, mels: int = 64, tokens: int 
     for modality in modalities:
         spec: Spec = getattr(specs, modality)
         if spec.name == "pretrained":
-            encoders[modality] = pretrained.load(modality, spec, **shapes[modality])
+            encoders[modality] = pretrained.load(modality, spec, hz)
         elif spec.name in makers[modality]:
             encoders[modality] = makers[modality][spec.name](spec, **shapes[modality])
         else:
             known = ", ".join([*makers[modality], "pretrained"])
             raise ValueError(f"encoders.{modality}.name: no encoder {spec.name}; known: {known}")
+        encoders[modality].width = spec.width  # type: ignore[assignment]
     return encoders
+
+
+def width(encoder: nn.Module) -> int:
+    """D of an encoder made by :func:`build`."""
+    found = encoder.width
+    assert isinstance(found, int)
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -48,10 +49,15 @@ class Method(nn.Module, ABC, Generic[C]):
     """
 
     Config: ClassVar[type[MethodConfig]]
+    """set by itself to the ``Config`` of the method's file"""
     modalities: ClassVar[tuple[str, ...]]
     """encoders it trains"""
     spaces: dict[str, Space]
     """name -> modalities that can be compared there, and width; most methods have ``main`` alone"""
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.Config = vars(sys.modules[cls.__module__]).get("Config", MethodConfig)
 
     def __init__(self, cfg: C, inputs: Inputs, encoders: nn.ModuleDict, length: int):
         super().__init__()

@@ -60,17 +60,20 @@ def mil_nce(logits: Tensor, positive: Tensor, valid: Tensor) -> Tensor:
     return losses.sum() / rows.sum().clamp_min(1)
 
 
-def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+def nt_xent(first: Tensor, second: Tensor, temperature: float, recording: Tensor | None = None) -> Tensor:
     """NT-Xent (Chen, Kornblith, Norouzi, Hinton, 2020): two views, 2B - 2 negatives, mean over 2B rows.
 
     Args:
         first, second: unit vectors [B, D] of the two views.
         temperature: divides the similarities.
+        recording: [B] where given, other rows of the same recording are no negatives.
     """
     x = torch.cat([first, second])  # [2B, D]
     logits = (x @ x.T / temperature).fill_diagonal_(float("-inf"))
-    half = len(first)
-    target = torch.arange(len(x), device=x.device).roll(half)
+    target = torch.arange(len(x), device=x.device).roll(len(first))
+    if recording is not None:
+        same = (recording[:, None] == recording).repeat(2, 2).scatter(1, target[:, None], False)
+        logits = logits.masked_fill(same, float("-inf"))
     return F.cross_entropy(logits, target)
 
 

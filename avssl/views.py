@@ -1,0 +1,119 @@
+"""Augmentations that two or more methods share; every draw comes from the generator that is given.
+
+Pictures are uint8 [..., 3, H, W]; what is drawn is drawn once, so that all frames of a clip get the same view.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Generator, Tensor
+from torchvision.transforms.v2 import functional as F
+
+SILENCE = -1.0
+"""what a hidden part of a log-mel spectrogram becomes: the value of silence (ops.log_mel)"""
+
+
+def uniform(generator: Generator, low: float, high: float) -> float:
+    """One number between ``low`` and ``high``."""
+    return low + (high - low) * float(torch.rand((), generator=generator))
+
+
+def integer(generator: Generator, count: int) -> int:
+    """One of 0 .. count - 1."""
+    return int(torch.randint(count, (), generator=generator))
+
+
+def chance(generator: Generator, probability: float) -> bool:
+    """True with this probability; always uses one draw."""
+    return float(torch.rand((), generator=generator)) < probability
+
+
+def crop(x: Tensor, generator: Generator, area: tuple[float, float], size: tuple[int, int] | None = None,
+         ratio: tuple[float, float] = (3 / 4, 4 / 3)) -> Tensor:  # fmt: skip
+    """A random rectangle of the picture, scaled bicubically (the crop of Szegedy et al., 2015).
+
+    Args:
+        x: uint8 [..., 3, H, W].
+        generator: of all draws.
+        area: least and greatest share of the picture's area.
+        size: (height, width) of the result in pixels; default that of ``x``.
+        ratio: least and greatest width / height of the rectangle.
+
+    Returns:
+        uint8 [..., 3, *size].
+    """
+    height, width = x.shape[-2:]
+    size = size or (height, width)
+    for _ in range(10):
+        share = uniform(generator, *area) * height * width
+        shape = math.exp(uniform(generator, math.log(ratio[0]), math.log(ratio[1])))
+        h, w = round(math.sqrt(share / shape)), round(math.sqrt(share * shape))
+        if 0 < h <= height and 0 < w <= width:
+            break
+    else:
+        h, w = height, width
+    top, left = integer(generator, height - h + 1), integer(generator, width - w + 1)
+    cut: Tensor = F.resized_crop(
+        x, top, left, h, w, list(size), interpolation=F.InterpolationMode.BICUBIC, antialias=True
+    )
+    return cut
+
+
+def flip(x: Tensor, generator: Generator, probability: float = 0.5) -> Tensor:
+    """Mirrors left and right."""
+    return x.flip(-1) if chance(generator, probability) else x
+
+
+def color(x: Tensor, generator: Generator, strength: float = 1.0, probability: float = 0.8) -> Tensor:
+    """Brightness, contrast, saturation (factors 1 +- 0.8 strength) and hue (+- 0.2 strength), in random order.
+
+    The policy of SimCLR (Chen et al., 2020), version 2: all four multiply, each result is clipped.
+    """
+    if not chance(generator, probability):
+        return x
+    wide, narrow = 0.8 * strength, 0.2 * strength
+    low, high = max(0.0, 1 - wide), 1 + wide
+    values = [uniform(generator, low, high) for _ in range(3)] + [uniform(generator, -narrow, narrow)]
+    changes = (F.adjust_brightness, F.adjust_contrast, F.adjust_saturation, F.adjust_hue)
+    for index in torch.randperm(4, generator=generator).tolist():
+        x = changes[index](x, values[index])
+    return x
+
+
+def gray(x: Tensor, generator: Generator, probability: float = 0.2) -> Tensor:
+    """Drops the colour, keeps three planes."""
+    return F.rgb_to_grayscale(x, 3) if chance(generator, probability) else x
+
+
+def blur(x: Tensor, generator: Generator, probability: float = 0.5, sigma: tuple[float, float] = (0.1, 2.0)) -> Tensor:
+    """Gaussian blur with a kernel of a tenth of the height, ``sigma`` in pixels."""
+    if not chance(generator, probability):
+        return x
+    width = uniform(generator, *sigma)
+    kernel = max(3, x.shape[-2] // 10 | 1)
+    blurred: Tensor = F.gaussian_blur(x, [kernel, kernel], [width, width])
+    return blurred
+
+
+def gain(wave: Tensor, generator: Generator, decibels: float = 6.0) -> Tensor:
+    """Louder or softer by up to ``decibels``, clipped to -1..1; wave [..., S]."""
+    return (wave * 10 ** (uniform(generator, -decibels, decibels) / 20)).clamp(-1, 1)
+
+
+def hide(mel: Tensor, generator: Generator, times: float = 0.2, bands: float = 0.2) -> Tensor:
+    """SpecAugment (Park et al., 2019) without warping: one stretch of time and one of bands become silence.
+
+    Args:
+        mel: [..., M, F] log-mel spectrogram.
+        generator: of all draws.
+        times, bands: greatest hidden share of M and of F.
+    """
+    mel = mel.clone()
+    for axis, share in ((-2, times), (-1, bands)):
+        count = mel.shape[axis]
+        length = integer(generator, int(share * count) + 1)
+        start = integer(generator, count - length + 1)
+        mel.narrow(axis, start, length).fill_(SILENCE)
+    return mel

@@ -120,12 +120,11 @@ def bird(c: Canvas, k: Colors, a: float, b: float) -> None:
 
 def engine(c: Canvas, k: Colors, a: float, b: float) -> None:
     """A toothed wheel with spokes."""
-    teeth = 7 + round(2 * a)
     angle, radius = np.arctan2(c.y, c.x), np.hypot(c.x, c.y)
-    rim = 0.82 + np.clip(np.cos(angle * teeth) * 3, -1, 1) * np.float32(0.15)
+    rim = 0.82 + np.clip(np.cos(angle * 8) * 3, -1, 1) * np.float32(0.15)
     c.paint((radius - rim).astype(np.float32), k[0])
-    c.paint(c.disc(0, 0, 0.5), k[1])
-    c.paint(np.maximum(c.disc(0, 0, 0.5), c.stripes(angle, float(np.pi / 3), 0.4)), k[2])
+    c.paint(c.disc(0, 0, 0.45 + 0.1 * a), k[1])
+    c.paint(np.maximum(c.disc(0, 0, 0.45 + 0.1 * a), c.stripes(angle, float(np.pi / 3), 0.4)), k[2])
     c.paint(c.disc(0, 0, 0.18 + 0.08 * b), k[0])
 
 

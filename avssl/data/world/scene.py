@@ -126,22 +126,23 @@ def plan(seed: int, split: str, index: int, level: str, side: int, fps: float, s
 
 def rhythm(kind: str, seconds: float, rng: np.random.Generator) -> tuple[Onset, ...]:
     """Irregular hits (1.5 to 4 a second) for a struck kind, irregular phrases for a steady one."""
-    onsets: list[Onset] = []
+    spans: list[tuple[float, float]] = []
     if kind in HIT_SECONDS:
         gap = 1 / rng.uniform(1.5, 4)
         start = rng.uniform(0.05, 0.5)
         while start < seconds - 0.05:
-            following = start + max(0.16, gap * rng.uniform(0.6, 1.4) + (0.4 if rng.random() < 0.12 else 0))
-            end = min(start + HIT_SECONDS[kind], following, seconds)
-            onsets.append((round(start, 3), round(end, 3), round(float(rng.uniform(0.7, 1)), 3)))
-            start = following
+            spans.append((start, start + HIT_SECONDS[kind]))
+            start += max(0.16, gap * rng.uniform(0.6, 1.4) + (0.4 if rng.random() < 0.12 else 0))
     else:
         start = rng.uniform(0.05, 0.6)
         while start < seconds - 0.2:
-            end = min(start + rng.uniform(0.4, 1.2), seconds)
-            onsets.append((round(start, 3), round(end, 3), round(float(rng.uniform(0.8, 1)), 3)))
-            start = end + rng.uniform(0.3, 0.9)
-    return tuple(onsets)
+            spans.append((start, start + rng.uniform(0.4, 1.2)))
+            start = spans[-1][1] + rng.uniform(0.3, 0.9)
+    limits = [start for start, _ in spans[1:]] + [seconds]  # a hit that is still heard at the next one ends there
+    return tuple(
+        (round(start, 3), round(min(end, limit), 3), round(float(rng.uniform(0.7, 1)), 3))
+        for (start, end), limit in zip(spans, limits, strict=True)
+    )
 
 
 def _kinds(seed: tuple[int, ...], rng: np.random.Generator) -> list[str]:

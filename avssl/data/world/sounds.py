@@ -53,7 +53,7 @@ def bell(p: float, c: float, rng: Rng) -> list[NDArray[np.float64]]:
     """Inharmonic partials that ring on."""
     soft = [(0.5, 0.4, 0.25), (1, 1.0, 0.2), (1.19, 0.7, 0.18)]
     tones = [*soft, (2.0, 0.7, 0.14), (2.74, 0.4 + 0.3 * c, 0.1), (4.1, 0.3 + 0.3 * c, 0.07)]
-    return [_partials(620 * 2**p, tones, 0.8)]
+    return [_partials(850 * 2 ** (0.8 * p), tones, 0.8)]
 
 
 def drum(p: float, c: float, rng: Rng) -> list[NDArray[np.float64]]:

@@ -96,9 +96,10 @@ def follow(
 def boxes_of(outline: NDArray[np.bool_], poses: Poses, side: int) -> NDArray[np.float64]:
     """Boxes [T, 4] around the inside of a sprite [P, P], to the next half pixel, clipped to the picture."""
     pixels = len(outline)
-    rows, columns = np.nonzero(outline)
-    ends = [(f(columns[rows == r]), r) for r in np.unique(rows) for f in (np.min, np.max)]
-    points = (np.array(ends) + 0.5) * (2 / pixels) - 1  # [n, 2]; the ends of all rows hold the convex hull
+    rows = np.flatnonzero(outline.any(1))
+    first, last = outline[rows].argmax(1), pixels - 1 - outline[rows, ::-1].argmax(1)
+    ends = np.concatenate([np.stack([first, rows], 1), np.stack([last, rows], 1)])
+    points = (ends + 0.5) * (2 / pixels) - 1  # [n, 2]; the ends of all rows hold the convex hull
     at = poses.centers[:, None] + np.einsum("tij,nj->tni", poses.matrices, points)  # [T, n, 2]
     edge = 0.5 / side + np.abs(poses.matrices).sum(2) / pixels
     boxes: NDArray[np.float64] = np.clip(np.concatenate([at.min(1) - edge, at.max(1) + edge], 1), 0, 1)

@@ -24,7 +24,12 @@ def world(
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
-        task = bar.add_task("clips", total=clips)
+
+        def tell(done: int, total: int) -> None:
+            if not bar.tasks:  # not before the first clip: a refusal then is one line and no empty bar
+                bar.add_task("clips", total=total)
+            bar.update(bar.task_ids[0], completed=done)
+
         records = make_world(
             output,
             clips=clips,
@@ -34,7 +39,7 @@ def world(
             fps=fps,
             seconds=seconds,
             workers=workers,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=tell,
         )
 
     table = Table("split", "clips", "seconds", "cases", title=f"{output} ({level})")

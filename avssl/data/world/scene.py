@@ -211,7 +211,7 @@ def _thing(
     rng: np.random.Generator,
 ) -> Thing:
     colors = [_color(rng, [ground])]
-    colors.append(_color(rng, [luminance(colors[0])]))
+    colors.append(_color(rng, [ground, luminance(colors[0])]))
     colors.append(_color(rng, [luminance(color) for color in colors]))
     instance: dict[str, Any] = {
         "size": round(float(size), 4),

@@ -1,7 +1,7 @@
 """What happens in one clip: things, rhythms and places, as a function of (seed, split, index) and nothing else."""
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -109,7 +109,7 @@ def plan(seed: int, split: str, index: int, level: str, side: int, fps: float, s
     # As large as still leaves room for all; a picture's number of things is told by its sizes, who sounds is not.
     sizes = rng.uniform(*{1: (0.32, 0.42), 2: (0.30, 0.38), 3: (0.26, 0.31)}[count], count)
     places = _places(sizes, rng)
-    drawn = [_thing(kinds[i], i < sounding, sizes[i], places[i], ground["luminance"], empty, rng) for i in range(count)]
+    drawn = [_thing(kinds[i], i < sounding, sizes[i], places[i], ground["color"], empty, rng) for i in range(count)]
     order = rng.permutation(count)  # who is drawn over whom, and who is told first, says nothing about who sounds
     offscreen = None
     if case == "offscreen":
@@ -157,24 +157,19 @@ def _voice(rng: np.random.Generator) -> dict[str, Any]:
     return {"pitch": round(float(rng.random()), 3), "timbre": round(float(rng.random()), 3)}
 
 
-def luminance(color: Iterable[float]) -> float:
-    """How bright a color (three numbers in 0..255) looks, in 0..255."""
-    return float(np.dot(list(color), (0.299, 0.587, 0.114)))
-
-
-def _color(rng: np.random.Generator, away: list[float]) -> list[int]:
-    """A random color whose luminance is far from the given ones."""
-    tries = rng.integers(0, 256, (24, 3))
-    distance = [min(abs(luminance(color) - other) for other in away) for color in tries]
-    far = [k for k, d in enumerate(distance) if d > 60 / len(away) ** 0.5]
-    return [int(v) for v in tries[far[0] if far else int(np.argmax(distance))]]
+def _color(rng: np.random.Generator, away: Sequence[Sequence[float]]) -> list[int]:
+    """A random color that is told easily from the given ones; all are red, green, blue in 0..255."""
+    tries = rng.integers(0, 256, (32, 3))
+    weights = np.sqrt((0.299, 0.587, 0.114))  # between two greys the distance is the step in brightness
+    distance = np.linalg.norm((tries[:, None] - np.array(away)) * weights, axis=2).min(1)
+    far = np.flatnonzero(distance > 70)
+    return [int(v) for v in tries[far[0] if len(far) else distance.argmax()]]
 
 
 def _ground(rules: Level, rng: np.random.Generator) -> dict[str, Any]:
     level = rng.uniform(60, 195)
     tint = rng.uniform(-14, 14, 3)
     return {
-        "luminance": luminance(level + tint),
         "color": [float(v) for v in level + tint],
         "contrast": rules.contrast * float(rng.uniform(0.6, 1)),
         "octaves": rules.octaves,
@@ -206,13 +201,13 @@ def _thing(
     sounding: bool,
     size: float,
     place: NDArray[np.float64],
-    ground: float,
+    ground: Sequence[float],
     scene: Scene,
     rng: np.random.Generator,
 ) -> Thing:
-    colors = [_color(rng, [ground])]
-    colors.append(_color(rng, [ground, luminance(colors[0])]))
-    colors.append(_color(rng, [luminance(color) for color in colors]))
+    colors: list[list[int]] = []
+    for _ in range(3):
+        colors.append(_color(rng, [ground, *colors]))
     instance: dict[str, Any] = {
         "size": round(float(size), 4),
         "tilt": round(float(rng.uniform(-0.25, 0.25)), 4),

@@ -15,22 +15,20 @@ from av.error import FFmpegError
 from av.stream import Stream
 from numpy.typing import NDArray
 
+from avssl.data.header import Header, Picture, Sound, probe
 from avssl.data.open import (
     PICTURE_FORMATS,
-    Header,
-    Picture,
-    Sound,
     Unreadable,
     open_media,
     packets,
     picture_streams,
-    probe,
     sound_streams,
+    tick,
     time_zero,
 )
 from avssl.data.pictures import DecodeAll, Pictures, StartEarlier
 from avssl.data.scan import Scan, scan, subtitles
-from avssl.data.sounds import PREROLL_SECONDS, Sounds
+from avssl.data.sounds import Sounds, preroll_seconds
 
 __all__ = [
     "Decoded",
@@ -119,50 +117,51 @@ def _attempt(
         if times and not videos:
             raise Unreadable(path, "has no pictures that can be decoded", "ask for its sound only")
         timed = container.format.name not in UNTIMED_FORMATS
-        wanted = min(
-            [*times[:1], *([audio[0] - PREROLL_SECONDS - 0.05] if audio is not None and sounds else [])], default=0.0
-        )
-        sought = timed and _seek(container, (videos + sounds)[:1], wanted - earlier, zero)
+        wanted = list(times[:1])
+        if sounds and audio is not None:
+            wanted.append(audio[0] - preroll_seconds(sounds[0]) - 0.05)
+        sought = timed and _seek(container, [*videos, *sounds][:1], min(wanted, default=0.0) - earlier, zero)
+        still = container.format.name in PICTURE_FORMATS
         pictures = sound = None
         if videos:
-            still = container.format.name in PICTURE_FORMATS
             pictures = Pictures(videos[0], times, zero, size, sought=sought, plain=plain or still, still=still)
         if sounds and audio is not None:
             sound = Sounds(sounds[0], *audio, hz, zero, sought=sought)
-        errors: list[FFmpegError] = []
-        streams = videos[:1] + sounds[:1]
-        for stream in streams:
-            stream.codec_context.thread_count = 1
-        picture_index = videos[0].index if videos else -1
-        if streams:
-            for packet in packets(container, streams, errors):
-                if packet.stream_index == picture_index:
-                    pictures.feed(packet)
-                else:
-                    sound.feed(packet)
-                if (pictures is None or pictures.done) and (sound is None or sound.done):
-                    break
+        broken = _read(container, pictures, sound)
         if pictures is not None:
             pictures.finish()
             if not pictures.images:
                 raise Unreadable(path, "not one picture could be decoded", "is it whole?")
-        tick = videos[0].time_base if videos else Fraction(1)
-        height, width = size or (1, 1)
+        shown = [float(pts * tick(pictures.stream) - zero) for pts in pictures.shown] if pictures is not None else []
         return Decoded(
-            video=np.stack(pictures.images) if pictures else np.zeros((0, 3, height, width), np.uint8),
-            video_times=np.array([float(p * tick - zero) for p in pictures.shown] if pictures else [], np.float64),
-            audio=sound.finish() if sound else np.zeros(round(audio[1] * hz) if audio else 0, np.float32),
-            errors=len(errors) + (pictures.errors if pictures else 0) + (sound.errors if sound else 0),
+            video=np.stack(pictures.images) if pictures is not None else np.zeros((0, 3, *(size or (1, 1))), np.uint8),
+            video_times=np.array(shown, np.float64),
+            audio=sound.finish() if sound is not None else np.zeros(round(audio[1] * hz) if audio else 0, np.float32),
+            errors=broken + sum(part.errors for part in (pictures, sound) if part is not None),
             truncated=pictures is not None and pictures.truncated,
         )
 
 
-def _seek(container: InputContainer, streams: list[Stream], seconds: float, zero: Fraction) -> bool:
+def _read(container: InputContainer, pictures: Pictures | None, sound: Sounds | None) -> int:
+    """Hand both parts their packets until neither wants more; the number of failed reads."""
+    parts: dict[int, Pictures | Sounds] = {part.stream.index: part for part in (pictures, sound) if part is not None}
+    for part in parts.values():
+        part.context.thread_count = 1
+    errors: list[Exception] = []
+    if parts:
+        for packet in packets(container, [part.stream for part in parts.values()], errors):
+            parts[packet.stream_index].feed(packet)
+            if all(part.done for part in parts.values()):
+                break
+    return len(errors)
+
+
+def _seek(container: InputContainer, streams: Sequence[Stream], seconds: float, zero: Fraction) -> bool:
     """Go to the last key frame up to `seconds`; False when reading has to begin at the start."""
     if not streams or not seconds > SEEK_WORTH_SECONDS:
         return False
     try:
-        container.seek(int((Fraction(seconds) + zero) / streams[0].time_base), stream=streams[0])
+        container.seek(int((Fraction(seconds) + zero) / tick(streams[0])), stream=streams[0])
     except (FFmpegError, OSError, ValueError):
         return False
     return True

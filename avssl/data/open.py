@@ -1,23 +1,26 @@
-"""The one place that opens a recording, and what its header claims.
+"""The one place that opens a recording.
 
 Everything read here was written by strangers: only regular local files of known container formats are opened, nothing
 a file names is followed, and sizes are checked before anything is decoded.
 """
 
+from __future__ import annotations  # packets are generic for the type checker alone
+
 import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
+from av.video.stream import VideoStream
 
 # One FFmpeg demuxer name each. No playlist (hls, dash, concat, sdp) is among them, nor the numbered picture sequence.
 PICTURE_FORMATS = frozenset(["gif", "apng", "png_pipe", "jpeg_pipe", "webp_pipe", "bmp_pipe", "tiff_pipe"])
@@ -45,49 +48,6 @@ class Unreadable(ValueError):
 
     def __init__(self, path: str | os.PathLike[str], wrong: str, right: str = "") -> None:
         super().__init__(f"{os.fspath(path)}: {wrong}" + (f"; {right}" if right else ""))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Picture:
-    """A video stream or still picture. Width and height are as displayed, after rotation and sample aspect ratio.
-
-    `rotation` is in degrees counterclockwise, a multiple of 90. `fps` is the average the header claims (25 if none).
-    """
-
-    index: int
-    codec: str
-    width: int
-    height: int
-    fps: float
-    rotation: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sound:
-    """An audio stream that can be decoded."""
-
-    index: int
-    codec: str
-    hz: int
-    channels: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Header:
-    """What a file claims to hold, before it is decoded. Only streams with a decoder are named.
-
-    `duration` is the header's claim in seconds (None for still pictures and where nothing is claimed). `start` is the
-    presentation time of the earliest stream in seconds: time zero of every other function of this floor.
-    `subtitles` are `(stream index, codec, language)`.
-    """
-
-    path: Path
-    format: str
-    duration: float | None
-    start: float
-    pictures: tuple[Picture, ...]
-    sounds: tuple[Sound, ...]
-    subtitles: tuple[tuple[int, str, str], ...]
 
 
 def _refuse_special(path: str | os.PathLike[str]) -> bytes:
@@ -143,6 +103,11 @@ def open_media(path: str | os.PathLike[str]) -> Iterator[InputContainer]:
             metadata_errors="replace",
             timeout=(OPEN_SECONDS, OPEN_SECONDS),
         )
+    except av.error.ArgumentError:
+        # FFmpeg says "invalid argument" for a format that is known, but not on the list.
+        raise Unreadable(
+            path, "is in no container format that is read here", "use mp4, mkv, webm, wav, png, ..."
+        ) from None
     except (FFmpegError, OSError, ValueError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise Unreadable(path, f"cannot be opened as media ({reason.splitlines()[0]})", "is it whole?") from None
@@ -169,7 +134,7 @@ def size_is_sane(width: int, height: int) -> bool:
     return width * height <= MAX_PIXELS and max(width, height) <= MAX_SIDE
 
 
-def picture_streams(container: InputContainer) -> list[Stream]:
+def picture_streams(container: InputContainer) -> list[VideoStream]:
     """Video streams that can be decoded. Cover art is none."""
     return [
         stream
@@ -178,7 +143,7 @@ def picture_streams(container: InputContainer) -> list[Stream]:
     ]
 
 
-def sound_streams(container: InputContainer) -> list[Stream]:
+def sound_streams(container: InputContainer) -> list[AudioStream]:
     """Audio streams that can be decoded and say how fast they run."""
     return [
         stream
@@ -189,7 +154,7 @@ def sound_streams(container: InputContainer) -> list[Stream]:
     ]
 
 
-def packets(container: InputContainer, streams: Sequence[Stream], errors: list[FFmpegError]) -> Iterator[Packet]:
+def packets(container: InputContainer, streams: Sequence[Stream], errors: list[Exception]) -> Iterator[Packet[Any]]:
     """Packets of some streams in file order, going on after broken parts; `errors` gets one entry per failed read."""
     for stream in container.streams:
         if stream not in streams:
@@ -210,16 +175,21 @@ def packets(container: InputContainer, streams: Sequence[Stream], errors: list[F
 def time_zero(container: InputContainer) -> Fraction:
     """Presentation time of the earliest stream, in seconds, exactly."""
     starts = [
-        stream.start_time * stream.time_base
-        for stream in picture_streams(container) + sound_streams(container)
-        if stream.start_time is not None and stream.time_base is not None
+        stream.start_time * tick(stream)
+        for stream in (*picture_streams(container), *sound_streams(container))
+        if stream.start_time is not None
     ]
     if starts:
-        return Fraction(min(starts))
+        return min(starts)
     return Fraction(container.start_time or 0, av.time_base)
 
 
-def sane_fps(stream: Stream) -> float:
+def tick(stream: Stream) -> Fraction:
+    """Seconds per unit of the stream's time stamps."""
+    return stream.time_base or Fraction(1, 1000)
+
+
+def sane_fps(stream: VideoStream) -> float:
     """The stream's average rate; 25 where the header has none or an absurd one."""
     for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
         if rate and 0.01 <= rate <= 240:
@@ -227,9 +197,9 @@ def sane_fps(stream: Stream) -> float:
     return 25.0
 
 
-def aspect(stream: Stream) -> Fraction:
+def aspect(stream: VideoStream) -> Fraction:
     """Width of a pixel over its height; 1 where unknown or absurd."""
-    ratio = stream.codec_context.sample_aspect_ratio or Fraction(1)
+    ratio = stream.sample_aspect_ratio or Fraction(1)
     return Fraction(ratio) if Fraction(1, 8) <= ratio <= 8 else Fraction(1)
 
 
@@ -242,70 +212,3 @@ def displayed(width: int, height: int, ratio: Fraction, rotation: int) -> tuple[
 def upright(angle: float) -> int:
     """A rotation in degrees counterclockwise as the nearest of 0, 90, 180, 270."""
     return round(angle / 90) % 4 * 90 if np.isfinite(angle) else 0
-
-
-def _rotations(container: InputContainer, streams: list[Stream]) -> dict[int, int]:
-    # Only decoded frames tell the rotation, so one frame of each stream is decoded, from the first few packets.
-    found: dict[int, int] = {}
-    if not streams or container.format.name in PICTURE_FORMATS:
-        return found
-    for stream in streams:
-        stream.codec_context.thread_count = 1
-    try:
-        for count, packet in enumerate(container.demux(streams)):
-            index = packet.stream_index
-            if index not in found and packet.size:
-                try:
-                    for frame in packet.decode():
-                        found[index] = upright(frame.rotation)
-                except (FFmpegError, ValueError):
-                    continue
-            if len(found) == len(streams) or count > 64:
-                break
-    except (FFmpegError, OSError, ValueError):
-        pass
-    return found
-
-
-def probe(path: str | os.PathLike[str]) -> Header:
-    """What a file's header claims, and the rotation of its first decoded frame. Raises Unreadable."""
-    with open_media(path) as container:
-        videos, sounds = picture_streams(container), sound_streams(container)
-        texts = [s for s in container.streams.subtitles if s.codec_context is not None]
-        if not videos and not sounds and not texts:
-            raise Unreadable(path, "holds no stream that can be decoded", "a video, sound or picture is needed")
-        still = container.format.name in PICTURE_FORMATS and container.format.name not in ("gif", "apng")
-        duration = None if still or not container.duration else container.duration / av.time_base
-        start = float(time_zero(container))
-        rotations = _rotations(container, videos)
-        pictures = []
-        for stream in videos:
-            rotation = rotations.get(stream.index, 0)
-            width, height = displayed(stream.codec_context.width, stream.codec_context.height, aspect(stream), rotation)
-            pictures.append(
-                Picture(
-                    index=stream.index,
-                    codec=stream.codec_context.name,
-                    width=width,
-                    height=height,
-                    fps=sane_fps(stream),
-                    rotation=rotation,
-                )
-            )
-        return Header(
-            path=Path(path),
-            format=container.format.name,
-            duration=duration,
-            start=start,
-            pictures=tuple(pictures),
-            sounds=tuple(
-                Sound(
-                    index=s.index,
-                    codec=s.codec_context.name,
-                    hz=s.codec_context.sample_rate,
-                    channels=s.codec_context.layout.nb_channels,
-                )
-                for s in sounds
-            ),
-            subtitles=tuple((s.index, s.codec_context.name, s.language or "") for s in texts),
-        )

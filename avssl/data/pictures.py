@@ -1,20 +1,24 @@
 """Choosing, from a stream's packets, the least that must be decoded to show the picture at each wanted time."""
 
+from __future__ import annotations  # packets are generic for the type checker alone
+
 import bisect
 import math
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import Literal
 
 import numpy as np
 from av.error import FFmpegError
 from av.packet import Packet
-from av.stream import Stream
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from avssl.data.filters import PictureFilter
-from avssl.data.open import aspect, sane_fps
+from avssl.data.open import aspect, sane_fps, tick
 
+Skip = Literal["DEFAULT", "NONREF"]
 MAX_PENDING = 64 << 20  # bytes of packets held while looking for a later key frame
 
 
@@ -36,7 +40,7 @@ class Pictures:
 
     def __init__(
         self,
-        stream: Stream,
+        stream: VideoStream,
         times: Sequence[float],
         zero: Fraction,
         size: tuple[int, int] | None,
@@ -45,47 +49,48 @@ class Pictures:
         plain: bool = False,
         still: bool = False,
     ) -> None:
-        tick = stream.time_base
+        unit = tick(stream)
         # The last pts that counts as "not after" each time: half a tick of tolerance, because stored times are rounded.
-        self.limits = [math.floor((Fraction(float(t)) + zero) / tick + Fraction(1, 2)) for t in times]
-        self.context = stream.codec_context
+        self.limits = [math.floor((Fraction(float(t)) + zero) / unit + Fraction(1, 2)) for t in times]
+        self.stream, self.context = stream, stream.codec_context
         self.sought, self.plain = sought, plain
-        self.interval = math.inf if still else 1 / (sane_fps(stream) * float(tick))  # ticks per frame
+        self.interval = math.inf if still else 1 / (sane_fps(stream) * float(unit))  # ticks per frame
         self.filter = PictureFilter(size, aspect(stream))
         self.images: list[NDArray[np.uint8]] = []
         self.shown: list[int] = []  # pts of the image given for each time
         self.errors, self.truncated = 0, False
         self._targets: list[int] = []  # pts of the frame wanted for each settled time
         self._end = len(self.limits)  # first time that was settled by the end of the stream
-        self._pending: list[Packet] = []
+        self._pending: list[tuple[int, Packet[VideoStream]]] = []
         self._bytes = 0
         self._seen: list[int] = []  # pts of packets since the last useful key frame, sorted
         self._fed = self._restart = False
         self._last: VideoFrame | None = None
-        self._last_pts = round(zero / tick) - 1
+        self._last_pts = round(zero / unit) - 1
 
     @property
     def done(self) -> bool:
         """Whether no further packet is needed."""
         return len(self.images) == len(self.limits) or len(self._targets) == len(self.limits)
 
-    def feed(self, packet: Packet) -> None:
+    def feed(self, packet: Packet[VideoStream]) -> None:
         """Take the next packet of the stream. Raises StartEarlier or DecodeAll."""
         if self.done:
             return
-        if not self.plain and packet.pts is None:
+        pts = packet.pts
+        if pts is None and not self.plain:
             self._decode_pending()
-        if self.plain:
+        if pts is None or self.plain:
             self._decode(packet, "DEFAULT")
             return
-        if packet.is_keyframe and packet.pts <= self.limits[len(self._targets)]:
+        if packet.is_keyframe and pts <= self.limits[len(self._targets)]:
             self._pending, self._seen, self._bytes = [], [], 0
             self._restart = self._fed
-        self._pending.append(packet)
+        self._pending.append((pts, packet))
         self._bytes += packet.size
         if not packet.is_discard:
-            bisect.insort(self._seen, packet.pts)
-        self._settle(packet.pts if packet.dts is None else packet.dts)
+            bisect.insort(self._seen, pts)
+        self._settle(pts if packet.dts is None else packet.dts)
         if self._bytes > MAX_PENDING:
             self._decode_pending()
 
@@ -106,7 +111,7 @@ class Pictures:
             limit = self.limits[len(self._targets)]
             place = bisect.bisect_right(self._seen, limit)
             if self.sought and not self._fed:
-                key = next((p.pts for p in self._pending if p.is_keyframe), math.inf)
+                key = next((pts for pts, packet in self._pending if packet.is_keyframe), math.inf)
                 if place == 0 or key > limit:
                     raise StartEarlier
             if math.isinf(horizon):
@@ -119,15 +124,15 @@ class Pictures:
         ):
             self._give(self._last, self._last_pts)
         wanted = set(self._targets[len(self.images) :])
-        last = max((i for i, p in enumerate(self._pending) if p.pts in wanted), default=-1)
+        last = max((i for i, (pts, _) in enumerate(self._pending) if pts in wanted), default=-1)
         send, self._pending = self._pending[: last + 1], self._pending[last + 1 :]
-        self._bytes = sum(p.size for p in self._pending)
-        for packet in send:
-            self._decode(packet, "DEFAULT" if packet.pts in wanted else "NONREF")
+        self._bytes = sum(packet.size for _, packet in self._pending)
+        for pts, packet in send:
+            self._decode(packet, "DEFAULT" if pts in wanted else "NONREF")
 
     def _decode_pending(self) -> None:
         self.plain = True
-        for packet in self._pending:
+        for _, packet in self._pending:
             self._decode(packet, "DEFAULT")
         self._pending, self._bytes = [], 0
 
@@ -135,7 +140,7 @@ class Pictures:
         if self._fed:
             self._decode(None, "DEFAULT")
 
-    def _decode(self, packet: Packet | None, skip: str) -> None:
+    def _decode(self, packet: Packet[VideoStream] | None, skip: Skip) -> None:
         if packet is not None:
             if self._restart:
                 self._drain()
@@ -144,7 +149,7 @@ class Pictures:
             self._fed = True
         try:
             self.context.skip_frame = skip
-            frames = self.context.decode(packet)
+            frames = self.stream.decode(packet)
         except (FFmpegError, ValueError):
             self.errors += 1
             return

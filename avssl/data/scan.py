@@ -1,16 +1,21 @@
 """What a recording really holds, by decoding it once in constant memory; and the text it carries."""
 
+from __future__ import annotations  # packets are generic for the type checker alone
+
 import math
 import os
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
 from av.error import FFmpegError
-from av.stream import Stream
+from av.packet import Packet
 from av.subtitles.subtitle import AssSubtitle
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from avssl.data.filters import MonoFilter, PictureFilter
@@ -22,6 +27,7 @@ from avssl.data.open import (
     picture_streams,
     sane_fps,
     sound_streams,
+    tick,
     time_zero,
 )
 
@@ -56,10 +62,11 @@ class Scan:
 class _Look:
     """Length and stillness of one video stream."""
 
-    def __init__(self, stream: Stream, keys_only: bool) -> None:
-        self.context, self.tick, self.keys_only = stream.codec_context, stream.time_base, keys_only
+    def __init__(self, stream: VideoStream, keys_only: bool) -> None:
+        self.context, self.tick, self.keys_only = stream.codec_context, tick(stream), keys_only
         self.interval = 1 / sane_fps(stream)
-        self.first, self.last = math.inf, -math.inf
+        self.first: float = math.inf
+        self.last: float = -math.inf
         self.frames = self.pairs = self.still = 0
         self._tiny = PictureFilter(TINY, pixels="gray")
         self._before: NDArray[np.uint8] | None = None
@@ -74,7 +81,7 @@ class _Look:
         """Count a decoded frame, and compare it with the one a second before."""
         seconds = max(self.last, 0.0) if frame.pts is None else float(frame.pts * self.tick)
         if not self.keys_only:
-            self.packet(seconds, float(min((frame.duration or 0) * self.tick, 10.0)))
+            self.packet(seconds, min(float((frame.duration or 0) * self.tick), 10.0))
         if seconds < self._next:
             return
         picture = self._tiny(frame)
@@ -88,9 +95,10 @@ class _Look:
 class _Listen:
     """Length and loudness of one audio stream."""
 
-    def __init__(self, stream: Stream) -> None:
-        self.tick = stream.time_base
-        self.first, self.last = math.inf, -math.inf
+    def __init__(self, stream: AudioStream) -> None:
+        self.tick = tick(stream)
+        self.first: float = math.inf
+        self.last: float = -math.inf
         self.samples, self.energy, self.peak = 0, 0.0, 0.0
         self._mono = MonoFilter()
 
@@ -121,22 +129,23 @@ def scan(path: str | os.PathLike[str], *, max_seconds: float | None = None) -> S
         videos, sounds = picture_streams(container)[:1], sound_streams(container)[:1]
         if not videos and not sounds:
             raise Unreadable(path, "holds no stream that can be decoded", "a video, sound or picture is needed")
+        streams: list[VideoStream | AudioStream] = [*videos, *sounds]
         claimed = (container.duration or 0) / 1e6
         zero = float(time_zero(container))
         still = container.format.name in PICTURE_FORMATS - {"gif", "apng"}
         look = _Look(videos[0], claimed > LONG_SECONDS) if videos else None
         listen = _Listen(sounds[0]) if sounds else None
-        broken: list[FFmpegError] = []
+        broken: list[Exception] = []
         errors, stopped = 0, False
-        for stream in videos + sounds:
+        for stream in streams:
             stream.codec_context.thread_count = 1
 
-        def take(stream: Stream, packet: object) -> int:
+        def take(stream: VideoStream | AudioStream, packet: Packet[Any] | None) -> int:
             try:
-                for frame in stream.codec_context.decode(packet):
+                for frame in stream.decode(packet):
                     if isinstance(frame, VideoFrame) and look is not None:
                         look.frame(frame)
-                    elif listen is not None:
+                    elif isinstance(frame, AudioFrame) and listen is not None:
                         listen.frame(frame)
             except (FFmpegError, ValueError):
                 return 1
@@ -144,7 +153,7 @@ def scan(path: str | os.PathLike[str], *, max_seconds: float | None = None) -> S
 
         if look is not None and look.keys_only:
             look.context.skip_frame = "NONKEY"
-        for packet in packets(container, videos + sounds, broken):
+        for packet in packets(container, streams, broken):
             seconds = None if packet.pts is None else float(packet.pts * packet.time_base)
             if max_seconds is not None and seconds is not None and seconds - zero > max_seconds:
                 stopped = True
@@ -155,7 +164,7 @@ def scan(path: str | os.PathLike[str], *, max_seconds: float | None = None) -> S
                 if not packet.is_keyframe:
                     continue
             errors += take(packet.stream, packet)
-        for stream in videos + sounds:
+        for stream in streams:
             errors += take(stream, None) if stream.codec_context.is_open else 0
     parts = [part for part in (look, listen) if part is not None and part.last > part.first]
     if not parts:
@@ -190,14 +199,14 @@ def subtitles(path: str | os.PathLike[str], index: int) -> list[tuple[float, flo
         if not found:
             raise Unreadable(path, f"stream {index} is no subtitle stream that can be decoded", "see its header")
         zero = float(time_zero(container))
-        errors: list[FFmpegError] = []
+        errors: list[Exception] = []
         for packet in packets(container, found, errors):
             if packet.pts is None:
                 continue
             start = float(packet.pts * packet.time_base) - zero
             end = start + float((packet.duration or 0) * packet.time_base)
             try:
-                decoded = found[0].codec_context.decode(packet)
+                decoded = packet.decode()
             except (FFmpegError, ValueError):
                 continue
             # An event is "ReadOrder,Layer,Style,Name,MarginL,MarginR,MarginV,Effect,Text".

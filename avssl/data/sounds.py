@@ -1,21 +1,30 @@
 """Placing decoded sound on the time line: the same sample lands on the same place wherever decoding began."""
 
+from __future__ import annotations  # packets are generic for the type checker alone
+
 import math
 from fractions import Fraction
 
 import numpy as np
 from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
 from av.error import FFmpegError
 from av.packet import Packet
-from av.stream import Stream
 from numpy.typing import NDArray
 
 from avssl.data.filters import MonoFilter, resample
+from avssl.data.open import tick
 from avssl.data.pictures import StartEarlier
 
 PREROLL_SECONDS = 0.25  # decoded before what is wanted, so that codecs with a memory (Opus, MP3) have settled
+ENDLESS_CODECS = frozenset(["amrnb", "amrwb"])  # never settle: their noise depends on all that came before
 TAIL_SECONDS = 0.01  # decoded around what is wanted, for the resampling filter
 DRIFT_SECONDS = 0.005  # stored times may wander this far from the count of samples before sound is moved
+
+
+def preroll_seconds(stream: AudioStream) -> float:
+    """How much before the wanted sound has to be decoded; infinite where decoding must begin at the start."""
+    return math.inf if stream.codec_context.name in ENDLESS_CODECS else PREROLL_SECONDS
 
 
 class Sounds:
@@ -26,15 +35,16 @@ class Sounds:
     """
 
     def __init__(
-        self, stream: Stream, start: float, seconds: float, hz: int, zero: Fraction, *, sought: bool = False
+        self, stream: AudioStream, start: float, seconds: float, hz: int, zero: Fraction, *, sought: bool = False
     ) -> None:
-        self.context, self.tick, self.zero = stream.codec_context, stream.time_base, zero
+        self.stream, self.context, self.tick, self.zero = stream, stream.codec_context, tick(stream), zero
         self.first, self.count, self.hz = round(start * hz), round(seconds * hz), hz  # output samples
         self.begin, self.end = self.first / hz, (self.first + self.count) / hz
         self.errors, self.done = 0, self.count == 0
         self._offset = stream.start_time or 0  # ticks
         self._stream_start = self._seconds(self._offset)
         self._check = sought  # the next packet is the first after a seek
+        self._preroll = preroll_seconds(stream)
         self._mono = MonoFilter()
         self._source_hz = 0
         self._blocks: list[tuple[float | None, NDArray[np.float32]]] = []  # stated start in seconds, sound
@@ -43,13 +53,13 @@ class Sounds:
     def _seconds(self, pts: int) -> float:
         return float(pts * self.tick - self.zero)
 
-    def feed(self, packet: Packet) -> None:
+    def feed(self, packet: Packet[AudioStream]) -> None:
         """Take the next packet of the stream. Raises StartEarlier."""
         if self.done:
             return
         if packet.pts is not None:
             starts = self._seconds(packet.pts)
-            needed = self.begin - PREROLL_SECONDS
+            needed = self.begin - self._preroll
             if self._check and starts > max(needed, self._stream_start):
                 raise StartEarlier
             self._check = False
@@ -80,9 +90,9 @@ class Sounds:
         result[: len(window)] = window
         return result
 
-    def _decode(self, packet: Packet | None) -> None:
+    def _decode(self, packet: Packet[AudioStream] | None) -> None:
         try:
-            for frame in self.context.decode(packet):
+            for frame in self.stream.decode(packet):
                 self._take(frame)
         except (FFmpegError, ValueError):
             self.errors += 1
@@ -115,13 +125,13 @@ class Sounds:
     def _places(self) -> list[int]:
         """First source sample of each block, counted from time zero."""
         first, step = self._grid()
-        tick = max(1.0, float(self.tick) * self._source_hz) + 1
+        unit = max(1.0, float(self.tick) * self._source_hz) + 1
         stated = [None if starts is None else starts * self._source_hz for starts, _ in self._blocks]
         anchor = 1 if len(stated) > 1 and stated[1] is not None else 0  # the first block may have lost its beginning
         place = stated[anchor] or 0.0
         snapped = first + step * round((place - first) / step)
-        places = [round(snapped if step > 2 * tick and abs(snapped - place) <= tick else place)]
-        slack = tick + DRIFT_SECONDS * self._source_hz
+        places = [round(snapped if step > 2 * unit and abs(snapped - place) <= unit else place)]
+        slack = unit + DRIFT_SECONDS * self._source_hz
         if anchor:
             before = places[0] - len(self._blocks[0][1])
             places.insert(0, before if stated[0] is None or abs(stated[0] - before) <= slack else round(stated[0]))

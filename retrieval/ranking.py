@@ -29,11 +29,11 @@ class Places(NamedTuple):
     def rank(self, ties: Ties = "expected") -> Floats:
         """Rank of the best positive, from 1, [Q]; a miss ranks behind all its candidates."""
         if ties == "expected":
-            rank = np.asarray(self.above + (self.tied + 1) / (self.positives + 1), np.float64)
+            rank: Floats = self.above + (self.tied + 1) / (self.positives + 1)
         elif ties == "optimistic":
-            rank = self.above + 1.0
+            rank = (self.above + 1).astype(np.float64)
         elif ties == "pessimistic":
-            rank = self.above + self.tied - self.positives + 1.0
+            rank = (self.above + self.tied - self.positives + 1).astype(np.float64)
         else:
             raise ValueError(f"ties must be expected, optimistic or pessimistic, got {ties!r}")
         return np.where(self.found, rank, self.candidates + 1.0)
@@ -49,7 +49,9 @@ class Places(NamedTuple):
         for drawn in range(int(slots.max(initial=0))):
             chance_of_other = np.maximum(others - drawn, 0) / np.maximum(self.tied - drawn, 1)
             nothing = np.where(drawn < slots, nothing * chance_of_other, nothing)
-        return np.where(self.found, 1.0 - nothing, 0.0)
+        # With one positive the product telescopes to this, which does not round.
+        hit = np.where(self.positives == 1, slots / np.maximum(self.tied, 1), 1.0 - nothing)
+        return np.where(self.found, hit, 0.0)
 
     def reciprocal(self, ties: Ties = "expected") -> Floats:
         """1 / rank, [Q], and its expectation (not 1 / expected rank) over orders of the tied; 0 for a miss."""

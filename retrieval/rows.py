@@ -22,11 +22,10 @@ CREATE TABLE rows (
 """
 COLUMNS = ("id", "recording", "path", "content", "start", "end", "modality", "narration", "extra")
 # What a filter may call: nothing that allocates at will, reads files or writes.
-FUNCTIONS = frozenset(
-    ("->", "->>", "abs", "coalesce", "glob", "ifnull", "instr", "json_array_length", "json_extract", "json_type")
-    + ("length", "like", "lower", "ltrim", "max", "min", "nullif", "round", "rtrim", "substr", "substring", "trim")
-    + ("typeof", "unicode", "upper")
-)
+JSON_FUNCTIONS = ("->", "->>", "json_array_length", "json_extract", "json_type")
+TEXT_FUNCTIONS = ("glob", "instr", "length", "like", "lower", "ltrim", "rtrim", "substr", "substring", "trim", "upper")
+PLAIN_FUNCTIONS = ("abs", "coalesce", "ifnull", "max", "min", "nullif", "round", "typeof", "unicode")
+FUNCTIONS = frozenset(JSON_FUNCTIONS + TEXT_FUNCTIONS + PLAIN_FUNCTIONS)
 
 
 @dataclass(frozen=True)

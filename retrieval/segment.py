@@ -19,21 +19,25 @@ Ids = NDArray[np.int64]
 CHUNK_BYTES = 64 << 20
 
 
-def check_vectors(vectors: Any, width: int, what: str = "vector") -> Vectors:
+def check_vectors(vectors: Any, width: int, what: str = "new") -> Vectors:
     """Vectors as contiguous float32 [N, width]. Raises ValueError for another shape, and for one not finite or zero."""
     array = np.asarray(vectors)
     if array.ndim != 2 or array.shape[1] != width:
-        raise ValueError(f"{what}s must be shaped [N, {width}], the width of the store's space, got {array.shape}")
+        raise ValueError(
+            f"{what} vectors must be shaped [N, {width}], the width of the store's space, got {array.shape}"
+        )
     if array.dtype.kind not in "fiu":
-        raise ValueError(f"{what}s must be numbers, got {array.dtype}")
+        raise ValueError(f"{what} vectors must be numbers, got {array.dtype}")
     with np.errstate(over="ignore"):
         array = np.ascontiguousarray(array, np.float32)
     finite = np.isfinite(array).all(axis=1)
     if not finite.all():
-        raise ValueError(f"{what} {int(np.argmin(finite))} is not finite (NaN, infinite, or too large for float32)")
+        raise ValueError(
+            f"{what} vector {int(np.argmin(finite))} is not finite (NaN, infinite, or too large for float32)"
+        )
     nonzero = array.any(axis=1)
     if not nonzero.all():
-        raise ValueError(f"{what} {int(np.argmin(nonzero))} is zero, so it has no direction to compare")
+        raise ValueError(f"{what} vector {int(np.argmin(nonzero))} is zero, so it has no direction to compare")
     return array
 
 

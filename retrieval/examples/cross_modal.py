@@ -6,6 +6,7 @@ python retrieval/examples/cross_modal.py
 import tempfile
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retrieval import index, metrics
 from retrieval.search import format_time, search
@@ -19,16 +20,17 @@ random = np.random.default_rng(0)
 meaning = random.standard_normal((MOMENTS, WIDTH))
 
 
-def tell(noise: float) -> np.ndarray:
+def tell(noise: float) -> NDArray[np.float64]:
     """Unit vectors of all moments, [MOMENTS, WIDTH], in one modality."""
-    told = meaning + noise * random.standard_normal(meaning.shape)
-    return told / np.linalg.norm(told, axis=1, keepdims=True)
+    noisy = meaning + noise * random.standard_normal(meaning.shape)
+    unit: NDArray[np.float64] = noisy / np.linalg.norm(noisy, axis=1, keepdims=True)
+    return unit
 
 
 told = {"video": tell(0.7), "audio": tell(0.7), "text": tell(1.0)}
 
 
-def rows_of(modality: str) -> list[dict]:
+def rows_of(modality: str) -> list[dict[str, object]]:
     """The rows of one modality: four moments of ten seconds in each of ten recordings."""
     return [
         {

@@ -4,6 +4,7 @@ python retrieval/examples/intra_modal.py
 """
 
 import tempfile
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,8 @@ RECORDINGS, WINDOWS, WIDTH = 24, 5, 32
 
 random = np.random.default_rng(0)
 sounds_of_kinds = random.standard_normal((len(KINDS), WIDTH))
-vectors, rows = [], []
+vectors: list[np.ndarray[Any, Any]] = []
+rows: list[dict[str, Any]] = []
 for recording in range(RECORDINGS):
     kind = recording % len(KINDS)
     for window in range(WINDOWS):

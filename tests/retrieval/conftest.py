@@ -1,32 +1,9 @@
 """Small stores of made-up vectors."""
 
-import numpy as np
 import pytest
+from made_up import SPACE
 
-from retrieval.space import Space
 from retrieval.store import Store
-
-WIDTH = 8
-SPACE = Space(name="main", digest="0123456789abcdef", modalities=("video", "audio", "text"), width=WIDTH)
-
-
-def vectors_of(count, seed=0):
-    return np.random.default_rng(seed).standard_normal((count, WIDTH)).astype(np.float32)
-
-
-def rows_of(count, first=0, modality="video"):
-    return [
-        {
-            "recording": f"r{number // 4}",
-            "path": f"videos/r{number // 4}.mp4",
-            "start": 2.0 * (number % 4),
-            "end": 2.0 * (number % 4) + 2.0,
-            "modality": modality,
-            "narration": f"moment {number}",
-            "extra": {"kind": "bell" if number % 2 else "drum"},
-        }
-        for number in range(first, first + count)
-    ]
 
 
 @pytest.fixture

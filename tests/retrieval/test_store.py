@@ -9,12 +9,12 @@ import threading
 
 import numpy as np
 import pytest
+from made_up import SPACE, WIDTH, rows_of, vectors_of
 
 from retrieval import index
 from retrieval.files import writer_lock
 from retrieval.manifest import from_runs, to_runs
 from retrieval.store import Store
-from tests.retrieval.conftest import SPACE, WIDTH, rows_of, vectors_of
 
 
 def test_what_goes_in_comes_out(store):
@@ -376,7 +376,7 @@ def test_a_reader_keeps_its_version_while_others_write(store):
 def test_readers_that_open_during_writes_see_whole_states(store):
     code = f"""
 import sys
-from tests.retrieval.conftest import rows_of, vectors_of
+from made_up import rows_of, vectors_of
 from retrieval.store import Store
 store = Store.open({str(store.directory)!r})
 for number in range(25):

@@ -1,0 +1,176 @@
+"""Items of a manifest, and one item as a sample: the pictures, sound and words that a method asked for."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator
+
+from avssl.data import cache, windows
+from avssl.data.manifest import Manifest, Recording
+from avssl.data.media import Unreadable, decode
+from avssl.data.narration import Phrase, nearest
+from avssl.sample import Needs, Sample
+
+FAR_SECONDS = 15.0  # words further than this from a window's middle are not about it
+LOST_SECONDS = 0.5  # pictures missing for longer than this make a sample unusable
+
+
+class Item(NamedTuple):
+    """A segment of a recording: ``start`` and ``end`` in seconds of presentation time."""
+
+    recording: int
+    start: float
+    end: float
+
+
+class Items:
+    """The items of one split (or of all, with ``split`` None) that have what ``needs`` asks for.
+
+    A recording longer than ``item_seconds`` is cut into equal items. ``report`` says how many recordings were passed
+    over, and why. Raises ValueError when nothing is left.
+    """
+
+    def __init__(self, manifest: Manifest, split: str | None, item_seconds: float, needs: Needs):
+        if not item_seconds > 0:
+            raise ValueError(f"item_seconds is {item_seconds}; it must be above 0")
+        self.root = manifest.root
+        self.recordings: list[Recording] = []
+        self.items: list[Item] = []
+        passed: Counter[str] = Counter()
+        found = manifest.recordings if split is None else manifest.split(split)
+        for recording in found:
+            reason = lacking(recording, needs)
+            if reason:
+                passed[reason] += 1
+                continue
+            self.items += [Item(len(self.recordings), *span) for span in cut(span_of(recording, needs), item_seconds)]
+            self.recordings.append(recording)
+        self.report: dict[str, int] = dict(passed)
+        if not self.items:
+            wanted = (
+                " and ".join(["sound"] * (needs.audio_seconds > 0) + ["picture"] * (needs.frames > 0)) or "anything"
+            )
+            held = f"{len(found)} recordings" + "".join(f", {n} {reason}" for reason, n in passed.items())
+            raise ValueError(f"no recording with {wanted} in the {split or 'whole'} split of {manifest.root}: {held}")
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Item:
+        return self.items[index]
+
+    def recording(self, index: int) -> Recording:
+        """The recording an item is part of."""
+        return self.recordings[self.items[index].recording]
+
+    def path(self, index: int) -> Path:
+        """The file an item is part of."""
+        return self.root / self.recording(index).path
+
+    def phrases(self, index: int) -> list[Phrase]:
+        """The phrases whose middle lies in the item."""
+        item = self.items[index]
+        return [phrase for phrase in self.recording(index).narration if item.start <= phrase.middle < item.end]
+
+
+def lacking(recording: Recording, needs: Needs) -> str | None:
+    """Why a recording cannot give what is needed, or None."""
+    if needs.frames and recording.video is None:
+        return "without picture"
+    if needs.audio_seconds > 0 and recording.audio is None:
+        return "without sound"
+    if needs.frames > 1 and recording.is_picture:
+        return "a single picture"
+    return None
+
+
+def span_of(recording: Recording, needs: Needs) -> float:
+    """Seconds of a recording in which everything needed is there."""
+    lengths = [recording.seconds]
+    if needs.frames and recording.video is not None:
+        lengths.append(float(recording.video.get("seconds", recording.seconds)))
+    if needs.audio_seconds > 0 and recording.audio is not None:
+        lengths.append(float(recording.audio.get("seconds", recording.seconds)))
+    # A stream that is hardly there (a single sound packet, cover art) does not shrink the rest to nothing.
+    useful = [length for length in lengths if length >= min(0.5, recording.seconds)]
+    return min(useful)
+
+
+def cut(seconds: float, item_seconds: float) -> list[tuple[float, float]]:
+    """0..``seconds`` in equal pieces of at most ``item_seconds``, as (start, end)."""
+    pieces = max(1, math.ceil(seconds / item_seconds - 1e-3))
+    return [(seconds * k / pieces, seconds * (k + 1) / pieces) for k in range(pieces)]
+
+
+class Source:
+    """Item index -> :class:`Sample`. Picklable; holds no open file.
+
+    Args:
+        items: what there is.
+        needs: what each sample must hold; nothing else is decoded.
+        folder: of decoded items (see :func:`avssl.data.cache.folder`), or None to decode anew each time.
+    """
+
+    def __init__(self, items: Items, needs: Needs, folder: Path | None = None):
+        self.items = items
+        self.needs = needs
+        self.folder = folder
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def get(self, index: int, generator: Generator) -> Sample:
+        """The sample at windows drawn by ``generator``. Raises Unreadable for bad media."""
+        item = self.items[index]
+        phrases = self.items.phrases(index) if self.needs.window == "narration" else ()
+        return self.at(index, windows.choose(item.start, item.end, self.needs, generator, phrases))
+
+    def at(self, index: int, starts: Sequence[float]) -> Sample:
+        """The sample at given windows: their beginnings in seconds, on the grid of the item. Raises Unreadable."""
+        item, recording, needs = self.items[index], self.items.recording(index), self.needs
+        parts: dict[str, object] = {}
+        if needs.frames or needs.audio_seconds > 0:
+            plan = cache.Plan.of(item.start, item.end, needs, recording.is_picture)
+            stored = None
+            if self.folder is not None:
+                stored = cache.fetch(self.folder, self.items.path(index), recording.sha256, plan, read)
+            clips = []
+            for start in starts:
+                frames, sound = plan.window(round((start - item.start) * needs.fps), needs)
+                try:
+                    clip = stored.cut(frames, sound) if stored else None
+                except OSError:  # another run has just made room
+                    clip = None
+                clips.append(clip or read(self.items.path(index), plan, frames, sound))
+            if needs.frames:
+                parts["video"] = torch.from_numpy(np.stack([video for video, _ in clips]))
+            if needs.audio_seconds > 0:
+                parts["audio"] = torch.from_numpy(np.stack([sound for _, sound in clips]))
+        if needs.narrations:
+            middle = starts[0] + needs.window_seconds / 2
+            parts["text"] = nearest(recording.narration, middle, needs.narrations, FAR_SECONDS)
+        return Sample(recording.key, index, tuple(starts), parts)
+
+
+def read(
+    path: Path, plan: cache.Plan, frames: tuple[int, int], sound: tuple[int, int]
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Decode grid frames [first, last) and sound samples [first, last) of a plan.
+
+    Returns uint8 [T, 3, H, W] and float32 [S] in -1..1. Raises Unreadable.
+    """
+    times = [plan.time(k) for k in range(*frames)]
+    wanted = (sound[0] / plan.hz, (sound[1] - sound[0]) / plan.hz) if sound[1] > sound[0] else None
+    got = decode(path, times=times, size=(plan.height, plan.width), audio=wanted, hz=plan.hz)
+    inside = [k for k, time in enumerate(times) if time < plan.end]
+    if got.truncated and inside and times[inside[-1]] - got.video_times[inside[-1]] > LOST_SECONDS:
+        raise Unreadable(path, f"has no picture at {times[inside[-1]]:.2f} s", "make the manifest again")
+    return got.video, np.clip(got.audio, -1.0, 1.0)

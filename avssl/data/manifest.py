@@ -1,0 +1,209 @@
+"""The list of recordings everything else starts from: what they hold, what is said in them, and who may learn from them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from avssl.data.narration import Phrase
+
+VERSION = 1
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """One file: a video, a sound, or a picture.
+
+    ``seconds`` is the decoded duration, 0 for a still picture. ``video`` holds width, height, fps, frames, seconds and
+    codec; ``audio`` hz, channels, seconds and codec; None where there is none. ``loudness_db`` is against full scale,
+    ``stillness`` the share of pictures a second apart that do not differ. ``path`` is absolute or relative to the
+    manifest's folder.
+    """
+
+    key: str
+    path: str
+    sha256: str
+    seconds: float
+    video: Mapping[str, Any] | None = None
+    audio: Mapping[str, Any] | None = None
+    loudness_db: float | None = None
+    stillness: float | None = None
+    narration: tuple[Phrase, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    split: str = "train"
+    problems: tuple[str, ...] = ()
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether this is a single still picture."""
+        return self.video is not None and self.audio is None and self.seconds == 0
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Recordings in a fixed order, and the (path, reason) of every file that was left out.
+
+    ``root`` is the folder that relative paths start from; ``warnings`` are for people.
+    """
+
+    recordings: tuple[Recording, ...]
+    left_out: tuple[tuple[str, str], ...] = ()
+    root: Path = Path()
+    warnings: tuple[str, ...] = ()
+
+    def path_of(self, recording: Recording) -> Path:
+        """Where the recording's file is."""
+        return self.root / recording.path
+
+    @cached_property
+    def _digest(self) -> str:
+        told = hashlib.sha256()
+        for line in sorted(
+            json.dumps({**_plain(r), "path": "", "problems": []}, sort_keys=True) for r in self.recordings
+        ):
+            told.update(line.encode())
+        return told.hexdigest()
+
+    def digest(self) -> str:
+        """SHA-256 over everything that can change what is learnt: contents, spans, narration, labels, splits."""
+        return self._digest
+
+    def split(self, name: str) -> tuple[Recording, ...]:
+        """The recordings of one split, in order. Raises ValueError for a split that does not exist."""
+        if name not in SPLITS:
+            raise ValueError(f"unknown split {name!r}; there are {', '.join(SPLITS)}")
+        return tuple(recording for recording in self.recordings if recording.split == name)
+
+    def save(self, path: Path) -> None:
+        """Write JSON lines: a header, then one line per recording. The file appears whole or not at all.
+
+        Paths are written relative to the manifest's folder where the recordings lie inside it, else absolute.
+        """
+        path = Path(path)
+        folder = path.parent.resolve()
+        header = {
+            "avssl_manifest": VERSION,
+            "recordings": len(self.recordings),
+            "digest": self.digest(),
+            "left_out": [list(pair) for pair in self.left_out],
+            "warnings": list(self.warnings),
+        }
+        lines = [header]
+        for recording in self.recordings:
+            full = Path(os.path.abspath(self.path_of(recording)))
+            inside = full.is_relative_to(folder)
+            lines.append(_plain(replace(recording, path=str(full.relative_to(folder) if inside else full))))
+        write_whole(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+
+    @classmethod
+    def load(cls, path: Path) -> Manifest:
+        """Read what :meth:`save` wrote. Raises ValueError naming the line that is wrong."""
+        path = Path(path)
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder; make its manifest first: avssl manifest {path} -o {path.name}.jsonl")
+        try:
+            lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        except OSError as error:
+            raise ValueError(f"{path}: {error.strerror}; expected a manifest (.jsonl)") from None
+        header = _parse(lines[0], path, 1) if lines else {}
+        if "avssl_manifest" not in header:
+            raise ValueError(f"{path}, line 1: not a manifest; make one with: avssl manifest FOLDER -o {path.name}")
+        if header["avssl_manifest"] != VERSION:
+            raise ValueError(f"{path}: manifest version {header['avssl_manifest']}; this avssl reads version {VERSION}")
+        recordings = [_recording(_parse(line, path, n), path, n) for n, line in enumerate(lines[1:], 2) if line.strip()]
+        if len(recordings) != header.get("recordings"):
+            raise ValueError(
+                f"{path}: the first line promises {header.get('recordings')} recordings, the file holds "
+                f"{len(recordings)}; was it cut short?"
+            )
+        keys: dict[str, int] = {}
+        for n, recording in enumerate(recordings, 2):
+            if recording.key in keys:
+                raise ValueError(
+                    f"{path}, line {n}: key {recording.key!r} already stands in line {keys[recording.key]}"
+                )
+            keys[recording.key] = n
+        left_out = tuple((str(name), str(reason)) for name, reason in header.get("left_out", []))
+        return cls(tuple(recordings), left_out, path.parent.resolve(), tuple(map(str, header.get("warnings", []))))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file that appears under its name only when it is complete and on disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with open(partial, "w", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def few(recordings: Iterable[Recording], least: int = 200) -> str | None:
+    """A warning when there are too few recordings to learn from, else None."""
+    count = sum(recording.split == "train" for recording in recordings)
+    if count >= least:
+        return None
+    return f"few recordings ({count} to learn from): use configs/pretrained.yaml or add recordings"
+
+
+def _plain(recording: Recording) -> dict[str, Any]:
+    values = dict(vars(recording))
+    values["narration"] = [_phrase(phrase) for phrase in recording.narration]
+    values["problems"] = list(recording.problems)
+    values["labels"] = dict(recording.labels)
+    return values
+
+
+def _phrase(phrase: Phrase) -> list[Any]:
+    words = [[word[0], word[1], word[2]] for word in phrase.words]
+    return [phrase.start, phrase.end, phrase.text, *([words] if words else [])]
+
+
+def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
+    try:
+        values = json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"{path}, line {number}: not JSON ({error})") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}, line {number}: expected an object, got {type(values).__name__}")
+    return values
+
+
+def _recording(values: dict[str, Any], path: Path, number: int) -> Recording:
+    wrong = f"{path}, line {number}"
+    known = set(Recording.__dataclass_fields__)
+    if unknown := set(values) - known:
+        raise ValueError(f"{wrong}: unknown field {min(unknown)!r}; known: {', '.join(sorted(known))}")
+    for name, kinds in (("key", str), ("path", str), ("sha256", str), ("seconds", (int, float))):
+        if not isinstance(values.get(name), kinds):  # type: ignore[arg-type]
+            raise ValueError(f"{wrong}: {name} is {values.get(name)!r}; every recording has one")
+    if not 0 <= values["seconds"] < float("inf"):
+        raise ValueError(f"{wrong}: seconds is {values['seconds']}; a duration is finite and not negative")
+    if values.get("split", "train") not in SPLITS:
+        raise ValueError(f"{wrong}: split is {values['split']!r}; one of {', '.join(SPLITS)}")
+    for name in ("video", "audio"):
+        if not isinstance(values.get(name), dict | None):
+            raise ValueError(f"{wrong}: {name} is {values[name]!r}; expected an object or null")
+    try:
+        phrases = tuple(_read_phrase(item) for item in values.get("narration", []))
+        labels = {str(name): str(value) for name, value in values.get("labels", {}).items()}
+        problems = tuple(map(str, values.get("problems", [])))
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
+        raise ValueError(f"{wrong}: narration, labels or problems are malformed ({error})") from None
+    return Recording(**{**values, "narration": phrases, "labels": labels, "problems": problems})
+
+
+def _read_phrase(item: Sequence[Any]) -> Phrase:
+    start, end, text, *rest = item
+    words = tuple((float(a), float(b), str(word)) for a, b, word in (rest[0] if rest else ()))
+    return Phrase(float(start), float(end), str(text), words)

@@ -1,0 +1,57 @@
+"""The folder is the registry: one method to a file, with its reference, its YAML and its golden test."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from avssl.config import shipped
+from avssl.methods.base import Method, catalogue, config_of, find
+
+ROOT = Path(__file__).resolve().parent.parent
+MOST_LINES = 150
+
+every_method = pytest.mark.parametrize("name", catalogue())
+
+
+def source(name: str) -> Path:
+    return ROOT / "avssl" / "methods" / catalogue()[name] / f"{name}.py"
+
+
+@every_method
+def test_one_short_file_with_one_method(name):
+    text = source(name).read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= MOST_LINES
+    kind = find(name)
+    assert issubclass(kind, Method)
+    assert kind.__name__.lower() == name.replace("_", ""), "the class has the file's name"
+
+
+@every_method
+def test_the_file_opens_with_the_task_and_its_source(name):
+    words = ast.get_docstring(ast.parse(source(name).read_text(encoding="utf-8"))) or ""
+    first = words.split("\n\n")[0].strip()
+    assert first.endswith("."), "one plain sentence of what the network must solve"
+    assert re.search(r"\b(19|20)\d\d\b", words), "the year"
+    assert "arXiv:" in words or "doi:" in words.lower(), "where to read it"
+
+
+@every_method
+def test_has_a_config_with_meanings_a_yaml_and_a_golden_test(name):
+    fields = config_of(name).model_fields
+    silent = [key for key, field in fields.items() if not field.description]
+    assert not silent, "a sentence under each field"
+    yaml = shipped().get(name)
+    assert yaml is not None, f"configs/{catalogue()[name]}/{name}.yaml"
+    assert yaml.parent.name == catalogue()[name]
+    assert len(yaml.read_text(encoding="utf-8").splitlines()) <= 30
+    assert f"avssl train {name}" in yaml.read_text(encoding="utf-8"), "a comment with the command that runs it"
+    assert (ROOT / "tests" / "methods" / f"test_{name}.py").is_file()
+
+
+def test_an_unknown_method_is_told_the_nearest():
+    with pytest.raises(ValueError, match="did you mean simclr"):
+        find("simcrl")

@@ -1,0 +1,52 @@
+"""Every shipped YAML loads as it is, builds at its own sizes, and takes one step at tiny ones."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from contract import tiny
+
+from avssl import config, encoders
+from avssl.inputs import Inputs
+from avssl.methods.base import catalogue, config_of, find
+
+FILES = config.shipped()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_loads_and_builds(name):
+    cfg = config.load(FILES[name], [], config_of)
+    kind = find(cfg.method.name)
+    if any(getattr(cfg.encoders, modality).name == "pretrained" for modality in kind.modalities):
+        pytest.skip("its towers must be downloaded")
+    size = cfg.inputs
+    towers = encoders.build(
+        cfg.encoders, kind.modalities, mels=size.mels, tokens=size.tokens, vocabulary=size.vocabulary, hz=size.hz
+    )
+    inputs = Inputs(size)
+    method = kind(cfg.method, inputs, towers, 16)
+    assert sum(parameter.numel() for parameter in method.parameters()) > 0
+    kind.needs(cfg.method, inputs)
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name in catalogue()])
+def test_takes_one_step(name):
+    run = tiny.run(name)
+    method = run.method()
+    before = {key: value.clone() for key, value in method.named_parameters() if value.requires_grad}
+    tiny.steps(method, run, 0, 1, tiny.optimizers(method))
+    moved = [key for key, value in method.named_parameters() if key in before and not torch.equal(value, before[key])]
+    assert moved
+
+
+def test_a_wrong_key_is_told_the_right_one():
+    with pytest.raises(ValueError, match=r"method\.temprature: unknown key; did you mean temperature\?"):
+        config.load("simclr", ["method.temprature=1"], config_of)
+
+
+def test_all_mistakes_are_told_at_once():
+    with pytest.raises(ValueError) as caught:
+        config.load("simclr", ["method.temperature=-1", "inputs.hight=3", "steps=zero"], config_of)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 3
+    assert all(line.startswith("simclr.yaml: ") for line in lines)

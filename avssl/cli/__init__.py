@@ -1,4 +1,4 @@
-"""The front door: one file per command, each imported only when it is asked for, so that help and completion are quick."""
+"""The front door: one file per command, each imported when it is asked for, so that help and completion are quick."""
 
 import importlib
 import os
@@ -68,9 +68,11 @@ app = typer.Typer(cls=Front, no_args_is_help=True, pretty_exceptions_enable=Fals
 
 @app.callback()
 def front(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it and stop.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it and stop.")
+    ] = False,
 ) -> None:
-    """Learn from videos with sound and narration, without labels: train encoders, find the second, see where the sound is."""
+    """Learn from videos with sound and narration, without labels: train, find the second, see where the sound is."""
 
 
 def run(words: Sequence[str] | None = None) -> int:

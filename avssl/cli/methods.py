@@ -1,0 +1,73 @@
+"""avssl methods: what can be learnt, and how each method is set."""
+
+import inspect
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from avssl.methods.base import Method
+
+
+def methods(name: Annotated[str | None, typer.Argument(help="One method, told in full.")] = None) -> None:
+    """List the methods, or tell one in full: what it must solve, its settings, what it needs, how to start it."""
+    from avssl.methods import base
+
+    console = Console()
+    if name is not None:
+        _tell(console, name, base.find(name))
+        return
+    table = Table("method", "family", "learns", "what it must solve", box=None, pad_edge=False)
+    for method, family in base.catalogue().items():
+        found = base.find(method)
+        table.add_row(method, family, " ".join(found.modalities), escape(purpose(found)))
+    console.print(table)
+    console.print("\n[dim]avssl methods NAME tells one in full; avssl preview NAME draws what it is given.[/dim]")
+
+
+def purpose(method: type[Any]) -> str:
+    """What the network must solve: the first sentence of the method's file."""
+    told = inspect.getdoc(sys.modules[method.__module__]) or inspect.getdoc(method) or ""
+    first = " ".join(told.split("\n\n")[0].split())
+    sentence, stop, _ = first.partition(". ")
+    return sentence + stop.strip()
+
+
+def _tell(console: Console, name: str, method: "type[Method[Any]]") -> None:
+    from avssl.config import InputsConfig, shipped
+    from avssl.inputs import Inputs
+    from avssl.methods.base import Localizes
+    from avssl.sample import Needs
+
+    told = inspect.getdoc(sys.modules[method.__module__]) or inspect.getdoc(method) or ""
+    console.print(f"[bold]{name}[/bold]  ({' '.join(method.modalities)})\n")
+    console.print(told, markup=False, highlight=False)
+
+    table = Table(
+        "key", "default", "meaning", box=None, pad_edge=False, title="\nmethod settings", title_justify="left"
+    )
+    for key, field in method.Config.model_fields.items():
+        if key != "name":
+            default = "required" if field.is_required() else repr(field.get_default(call_default_factory=True))
+            table.add_row(f"method.{key}", escape(default), escape(field.description or ""))
+    console.print(table)
+
+    # A method with settings that have no default cannot say what it needs before they are given.
+    required = [key for key, field in method.Config.model_fields.items() if field.is_required() and key != "name"]
+    if not required:
+        inputs = InputsConfig.model_validate({})
+        asked, plain = method.needs(method.Config(name=name), Inputs(inputs)), Needs()
+        told_needs = [
+            f"{key} {value}" for key, value in vars(asked).items()
+            if value != getattr(plain, key) or key in ("clips", "frames")
+        ]  # fmt: skip
+        console.print(f"\n[bold]needs of each item[/bold] (at the default inputs): {', '.join(told_needs)}")
+    if issubclass(method, Localizes):
+        kinds = " and ".join(getattr(method, "localizes", ()) or ("audio",))
+        console.print(f"[bold]localizes[/bold] {kinds}: avssl localize RUN clip.mp4 -o overlay.mp4")
+    config = name if name in shipped() else f"my-{name}.yaml"
+    console.print("\n[bold]start[/bold]", f"avssl train {config} data=FOLDER -o runs/{name}", sep="  ")

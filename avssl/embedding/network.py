@@ -1,0 +1,114 @@
+"""A network that turns windows and words into vectors, and what is searched for into query vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from avssl.data.media import probe
+from avssl.embedding.window import AT_ONCE, Window, windows
+from avssl.inputs import Inputs
+from avssl.methods.base import Method
+
+Vectors = NDArray[np.float32]
+
+QUERY_WINDOWS = 64
+"""most windows of a file that is searched with"""
+
+
+class Embedder:
+    """A network, ready to turn media into vectors of one of its spaces.
+
+    Args:
+        method: the network; put into eval mode.
+        inputs: its inputs.
+        window_seconds: None is the run's own window.
+        space: name of one of the method's spaces; "" takes the first.
+
+    Raises:
+        ValueError: the method embeds nothing, or has no such space.
+    """
+
+    def __init__(self, method: Method[Any], inputs: Inputs, window_seconds: float | None = None, space: str = ""):
+        if not method.spaces:
+            raise ValueError(f"{method.cfg.name} has no space to search in: it embeds nothing")
+        name = space or next(iter(method.spaces))
+        if name not in method.spaces:
+            raise ValueError(f"{method.cfg.name} has no space {name}; it has {', '.join(method.spaces)}")
+        self.method = method.eval()
+        self.inputs = inputs
+        self.window = Window(inputs, window_seconds)
+        self.space_name, self.space = name, method.spaces[name]
+        first = next(method.parameters(), None)
+        self.device = torch.device("cpu") if first is None else first.device
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """What it embeds."""
+        return self.space.modalities
+
+    @torch.inference_mode()
+    def __call__(self, modality: str, x: Tensor) -> Vectors:
+        """Unit vectors [N, D] of windows: video or image uint8 [N, T, 3, H, W], audio [N, S], text tokens [N, L]."""
+        if modality == "image":
+            x = x[:, x.shape[1] // 2]
+        if modality == "audio":
+            x = self.inputs.audio(x)
+        vectors = self.method.embed(modality, x.to(self.device), self.space_name).float().cpu().numpy()
+        return np.ascontiguousarray(vectors)
+
+    def text(self, texts: Sequence[str]) -> Vectors:
+        """Unit vectors [N, D] of texts."""
+        return self("text", self.inputs.tokens(texts))
+
+
+def query(embedder: Embedder, kind: str, given: str | Path) -> Vectors:
+    """Unit vectors [N, D] of what is searched for: one for a text or a picture, one for each window of a file.
+
+    Args:
+        embedder: of the same space as the index.
+        kind: text, audio, image or video.
+        given: the words, or the file. A picture stands for a video of itself where the space has no images.
+
+    Raises ValueError for a kind that the space does not have, an empty text, and a file without what is asked of it.
+    """
+    known = embedder.modalities
+    if kind == "text":
+        _refuse(embedder, kind, "text" in known)
+        if not str(given).strip():
+            raise ValueError("the text to search for is empty")
+        return embedder.text([str(given)])
+    path = Path(given)
+    modality = "video" if kind == "image" and "image" not in known else kind
+    _refuse(embedder, kind, modality in known)
+    header = probe(path)
+    if kind == "audio" and not header.sounds:
+        raise ValueError(f"{path}: has no sound to search with")
+    if kind != "audio" and not header.pictures:
+        raise ValueError(f"{path}: has no picture to search with")
+    still = kind == "image" or header.duration is None
+    seconds = 0.0 if still else (header.duration or 0.0)
+    spans = windows(seconds, embedder.window.seconds, embedder.window.seconds / 2)
+    if len(spans) > QUERY_WINDOWS:
+        spans = [spans[k] for k in np.linspace(0, len(spans) - 1, QUERY_WINDOWS).round().astype(int)]
+    parts = []
+    for index in range(0, len(spans), AT_ONCE):
+        starts = [start for start, _ in spans[index : index + AT_ONCE]]
+        clips = embedder.window.read(path, starts, video=kind != "audio", audio=kind == "audio", still=still)
+        held = clips.audio if kind == "audio" else clips.video
+        assert held is not None
+        parts.append(embedder(modality, held))
+    return np.concatenate(parts)
+
+
+def _refuse(embedder: Embedder, kind: str, known: bool) -> None:
+    if not known:
+        raise ValueError(
+            f"{embedder.method.cfg.name} cannot search with {kind}; its space holds {', '.join(embedder.modalities)}"
+        )

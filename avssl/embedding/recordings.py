@@ -1,0 +1,175 @@
+"""Every window of every recording of a manifest, and every phrase said in it, as vectors with their rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avssl.data.manifest import Manifest, Recording
+from avssl.data.media import Unreadable
+from avssl.data.narration import Phrase, nearest
+from avssl.embedding.network import Embedder, Vectors
+from avssl.embedding.window import AT_ONCE, windows
+from avssl.methods.base import Space
+
+BATCH = 32
+"""windows that go through an encoder together; fixed, so that the same recordings give the same bits"""
+FAR_SECONDS = 15.0
+"""words further than this from a window's middle are not about it"""
+
+
+class Piece(NamedTuple):
+    """Windows, or phrases, of one recording and modality that wait for the encoder."""
+
+    modality: str
+    x: Tensor
+    rows: list[dict[str, Any]]
+
+
+@dataclass
+class Embedded:
+    """Vectors [N, D] and rows of each modality, in the order of the manifest.
+
+    A row holds ``recording``, ``path``, ``content``, ``start``, ``end`` (seconds), ``modality``, ``narration`` and
+    ``extra`` (labels and split). ``skipped`` counts, by reason, recordings that gave nothing in a modality.
+    """
+
+    space: Space
+    vectors: dict[str, Vectors]
+    rows: dict[str, list[dict[str, Any]]]
+    skipped: Counter[str] = field(default_factory=Counter)
+
+
+def embed_recordings(
+    embedder: Embedder,
+    manifest: Manifest,
+    *,
+    hop_seconds: float | None = None,
+    modalities: Sequence[str] | None = None,
+    split: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Embedded:
+    """Every window of every recording, in one pass over each file; each narration phrase is a row of its own.
+
+    Args:
+        embedder: the network and its window.
+        manifest: the recordings.
+        hop_seconds: from one window to the next; half a window by default.
+        modalities: some of the space's; None takes all that the space has.
+        split: of the manifest; None takes all recordings.
+        progress: called with (recordings done, of how many).
+
+    Raises ValueError for a modality that the space does not have, and when nothing at all could be embedded.
+    """
+    wanted = embedder.modalities if modalities is None else tuple(modalities)
+    for modality in wanted:
+        if modality not in embedder.modalities:
+            raise ValueError(
+                f"{embedder.method.cfg.name} cannot embed {modality}; it embeds {', '.join(embedder.modalities)}"
+            )
+    recordings = manifest.recordings if split is None else manifest.split(split)
+    hop = embedder.window.seconds / 2 if hop_seconds is None else hop_seconds
+    skipped: Counter[str] = Counter()
+    rows: dict[str, list[dict[str, Any]]] = {modality: [] for modality in wanted}
+    blocks: dict[str, list[Vectors]] = {modality: [] for modality in wanted}
+    waiting: dict[str, list[Tensor]] = {modality: [] for modality in wanted}
+
+    def flush(modality: str, least: int) -> None:
+        held = torch.cat(waiting[modality]) if waiting[modality] else torch.empty(0)
+        while len(held) >= least and len(held):
+            blocks[modality].append(embedder(modality, held[:BATCH]))
+            held = held[BATCH:]
+        waiting[modality] = [held] if len(held) else []
+
+    for done, recording in enumerate(recordings, 1):
+        for piece in _pieces(embedder, manifest.path_of(recording), recording, wanted, hop, skipped):
+            rows[piece.modality] += piece.rows
+            waiting[piece.modality].append(piece.x)
+            flush(piece.modality, BATCH)
+        if progress:
+            progress(done, len(recordings))
+    for modality in wanted:
+        flush(modality, 1)
+    kept = {modality: np.concatenate(parts) for modality, parts in blocks.items() if parts}
+    if not kept:
+        told = ", ".join(f"{count} {reason}" for reason, count in skipped.items()) or "there are none"
+        raise ValueError(f"nothing to embed in {len(recordings)} recordings: {told}")
+    return Embedded(embedder.space, kept, {modality: rows[modality] for modality in kept}, skipped)
+
+
+def _pieces(
+    embedder: Embedder, path: Path, recording: Recording, wanted: Sequence[str], hop: float, skipped: Counter[str]
+) -> Iterator[Piece]:
+    if "text" in wanted:
+        phrases = _merged(recording.narration)
+        if phrases:
+            rows = [_row(recording, path, phrase.start, phrase.end, "text", phrase.text) for phrase in phrases]
+            yield Piece("text", embedder.inputs.tokens([phrase.text for phrase in phrases]), rows)
+        else:
+            skipped["without narration"] += 1
+    heard, seen = "audio" in wanted, [modality for modality in wanted if modality in ("video", "image")]
+    if recording.is_picture:
+        seen = [modality for modality in seen if modality == "image"]
+    audio_seconds, video_seconds = _seconds(recording.audio, recording), _seconds(recording.video, recording)
+    if heard and audio_seconds is None:
+        skipped["without sound"] += 1
+    if seen and video_seconds is None:
+        skipped["without picture"] += 1
+    spans = windows(recording.seconds, embedder.window.seconds, min(hop, embedder.window.seconds))
+    for index in range(0, len(spans), AT_ONCE):
+        part = spans[index : index + AT_ONCE]
+        audio = heard and audio_seconds is not None and part[0][0] <= audio_seconds
+        video = bool(seen) and video_seconds is not None and part[0][0] <= video_seconds
+        if not (audio or video):
+            continue
+        try:
+            clips = embedder.window.read(
+                path, [start for start, _ in part], video=video, audio=audio, still=recording.is_picture
+            )
+        except Unreadable:
+            skipped["unreadable"] += 1
+            return
+        for modality in wanted:
+            held, limit = (clips.audio, audio_seconds) if modality == "audio" else (clips.video, video_seconds)
+            if held is None or limit is None or modality not in ("audio", *seen):
+                continue
+            # A stream may end before the recording does: a window that begins behind its end holds nothing of it.
+            inside = [k for k, (start, _) in enumerate(part) if start == 0 or start < limit]
+            if inside:
+                spoken = [nearest(recording.narration, sum(part[k]) / 2, 1, FAR_SECONDS)[0] for k in inside]
+                rows = [_row(recording, path, *part[k], modality, said) for k, said in zip(inside, spoken, strict=True)]
+                yield Piece(modality, held[inside], rows)
+
+
+def _seconds(stream: Any, recording: Recording) -> float | None:
+    return None if stream is None else float(stream.get("seconds", recording.seconds))
+
+
+def _merged(phrases: Iterable[Phrase]) -> list[Phrase]:
+    """Phrases said at the very same time (two-line subtitles) become one, for no two rows may share their span."""
+    found: dict[tuple[float, float], Phrase] = {}
+    for phrase in phrases:
+        span = (phrase.start, phrase.end)
+        known = found.get(span)
+        found[span] = Phrase(*span, f"{known.text} {phrase.text}") if known else phrase
+    return list(found.values())
+
+
+def _row(recording: Recording, path: Path, start: float, end: float, modality: str, said: str) -> dict[str, Any]:
+    return {
+        "recording": recording.key,
+        "path": str(path),
+        "content": recording.sha256,
+        "start": start,
+        "end": end,
+        "modality": modality,
+        "narration": said,
+        "extra": {**recording.labels, "split": recording.split},
+    }

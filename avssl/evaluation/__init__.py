@@ -1,0 +1,91 @@
+"""How good a run is on recordings it has not seen: finding across modalities, and locating where the truth is known.
+
+Every figure stands beside the same figure of the same network with its weights as they were drawn, and beside chance
+or the trivial predictors. All are fractions 0 to 1, except ``medr``, the median rank counted from 1.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from avssl.data.manifest import Manifest
+from avssl.evaluation import finding, locating, maps
+from avssl.evaluation.middles import chosen_label, middles
+from avssl.methods.base import localizes
+from avssl.train.checkpoint import load_run
+
+UNSEEN = frozenset({"silent", "offscreen"})
+"""values of a ``case`` label that say: nothing in the picture makes what is heard, so there is nothing to find"""
+
+
+def evaluate(
+    run: str | Path,
+    manifest: Manifest,
+    *,
+    split: str = "test",
+    truth: str | Path | None = None,
+    label: str = "",
+    threads: int | None = None,
+) -> dict[str, Any]:
+    """Judge a run on one split of a manifest.
+
+    Each recording is shown by one window of the run's length at its middle, and by the phrase said nearest to that
+    moment. Recordings whose ``case`` label says that what is heard is not to be seen are left out of finding.
+
+    Args:
+        run: its folder.
+        manifest: the recordings.
+        split: the one judged; the threshold of localization is chosen on ``val``.
+        truth: ``truth.jsonl`` of a made-up world; with it localization is judged too, if the method localizes.
+        label: what makes two recordings relevant to each other; "" takes ``kind`` if there is one, else the first
+            label there is, else each recording is relevant to itself alone.
+        threads: of torch; None leaves them.
+
+    Returns:
+        ``retrieval.<from>_to_<to>.{r1,r5,r10,medr,ndcg10}`` each {trained, untrained, chance};
+        ``localization.{ciou,auc,iiou,two_things,swap_gap,silence_area,lit_sounding,...}`` each {trained, untrained,
+        center, oracle} where they apply; and what was judged. Raises ValueError when there is nothing to judge.
+    """
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
+    began = time.perf_counter()
+    loaded, fresh = load_run(run, trained=True), load_run(run, trained=False)
+    recordings = manifest.split(split)
+    visible = [recording for recording in recordings if recording.labels.get("case") not in UNSEEN]
+    if not visible:
+        raise ValueError(
+            f"no recording of the {split} split can be judged; {len(recordings)} of it are in the manifest"
+        )
+    label = label or chosen_label(visible)
+    labels = [recording.labels.get(label, "") for recording in visible]
+    result: dict[str, Any] = {
+        "run": str(run),
+        "method": loaded.cfg.method.name,
+        "digest": loaded.digest,
+        "manifest_digest": manifest.digest(),
+        "step": loaded.step,
+        "split": split,
+        "label": label or None,
+        "recordings": len(visible),
+        "left_out": len(recordings) - len(visible),
+        "retrieval": finding.table(
+            middles(loaded.method, loaded.inputs, manifest, visible),
+            middles(fresh.method, fresh.inputs, manifest, visible),
+            labels,
+        ),
+    }
+    if truth is not None and localizes(loaded.method):
+        known = maps.read_truth(Path(truth))
+        columns, chosen = {}, {}
+        for who, one in (("trained", loaded), ("untrained", fresh)):
+            validation = maps.judged(one.method, one.inputs, manifest, "val", known, Path(truth).parent)
+            chosen[who] = locating.threshold(validation)
+            columns[who] = maps.judged(one.method, one.inputs, manifest, split, known, Path(truth).parent)
+        result["localization"] = locating.table(columns["trained"], columns["untrained"], chosen)
+        result["thresholds"] = chosen
+    result["seconds"] = round(time.perf_counter() - began, 1)
+    return result

@@ -1,0 +1,163 @@
+"""Locating what is heard, judged where the truth is known: with ears or without, and dark when nothing sounds.
+
+A clip's place is the mean of its maps over the window, its truth the union of the sounding thing's boxes over that
+window. ``ciou``, ``auc`` and ``iiou`` mark as many pixels as the truth has (the rule "adaptive"). What is lit, and
+``swap_gap``, use one threshold for all clips, chosen on validation clips: what stays below it counts for nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avssl.localize import score
+
+Floats = NDArray[np.float64]
+SIZE = score.SCORING_SIZE
+SHARE = 0.8
+"""of the sounding validation clips, lit at the threshold"""
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """One visible thing of a clip over the window: boxes [K, 4] of fractions, and whether it is heard."""
+
+    sounding: bool
+    boxes: Floats
+
+    @property
+    def mask(self) -> Floats:
+        """Where it ever is [H, W], 0 or 1."""
+        return score.boxes_to_mask(self.boxes, SIZE)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A clip with the maps that a network made of it.
+
+    Attributes:
+        case: one, bystander, two, silent or offscreen.
+        things: what is visible.
+        own: maps [T, h, w] of its own sound.
+        swapped: maps of another clip's sound, of another kind, on this clip's picture.
+        solo: for clips with two sounds: index of a thing -> maps of that thing's sound alone.
+    """
+
+    case: str
+    things: tuple[Boxes, ...]
+    own: Floats
+    swapped: Floats | None = None
+    solo: Mapping[int, Floats] = field(default_factory=dict)
+
+    @property
+    def truth(self) -> Floats:
+        """Where the sounding things ever are [H, W]."""
+        return self._union(True)
+
+    @property
+    def silent(self) -> Floats:
+        """Where the silent things ever are [H, W]."""
+        return self._union(False)
+
+    def _union(self, sounding: bool) -> Floats:
+        masks = [thing.mask for thing in self.things if thing.sounding == sounding]
+        return np.maximum.reduce(masks) if masks else np.zeros(SIZE)
+
+
+SINGLE = ("one", "bystander")
+"""cases in which exactly one visible thing sounds"""
+
+
+def threshold(clips: Sequence[Judged], share: float = SHARE) -> float:
+    """The one threshold: the largest that lights at least ``share`` of the sounding clips. Needs at least one."""
+    peaks = _sounding_peaks(clips)
+    if not peaks:
+        raise ValueError("no validation clip has a sounding thing: the threshold cannot be chosen")
+    return score.choose_threshold(peaks, share).value
+
+
+def places(clips: Sequence[Judged]) -> dict[str, float]:
+    """Figures that need no threshold; those for which no clip is of the right case are left out."""
+    result: dict[str, float] = {}
+    single = [clip for clip in clips if clip.case in SINGLE]
+    if single:
+        found = [score.ciou(_marked(clip.own, clip.truth), clip.truth) for clip in single]
+        result["ciou"], result["auc"] = score.success_at(found), score.auc(found)
+        result["pointing"] = float(np.mean([score.pointing(_place(clip.own), clip.truth) for clip in single]))
+    groups = [
+        [score.ciou(_marked(maps, clip.things[k].mask), clip.things[k].mask) for k, maps in clip.solo.items()]
+        for clip in clips
+        if len(clip.solo) > 1
+    ]
+    if groups:
+        result["iiou"] = score.iiou(groups)
+    chosen = [
+        score.two_things(_place(clip.own), clip.truth, clip.silent) for clip in single if any(clip.silent.ravel())
+    ]
+    if chosen:
+        result["two_things"] = float(np.mean(chosen))
+    return result
+
+
+def lit(clips: Sequence[Judged], lit_from: float) -> dict[str, float]:
+    """Figures at the threshold; those for which no clip is of the right case are left out."""
+    result: dict[str, float] = {}
+    pairs = [(clip, clip.swapped) for clip in clips if clip.case in SINGLE and clip.swapped is not None]
+    if pairs:
+        own = [score.ciou(_marked(clip.own, clip.truth, lit_from), clip.truth) for clip, _ in pairs]
+        other = [score.ciou(_marked(swapped, clip.truth, lit_from), clip.truth) for clip, swapped in pairs]
+        result["swap_gap"] = score.swap_gap(own, other)
+    for name, case in (("silence_area", "silent"), ("offscreen_area", "offscreen")):
+        dark = [score.lit_area(clip.own, lit_from) for clip in clips if clip.case == case]
+        if dark:
+            result[name] = float(np.mean(dark))
+    peaks = _sounding_peaks(clips)
+    if peaks:
+        result["lit_sounding"] = score.lit_share(peaks, lit_from)
+    return result
+
+
+def center(clips: Sequence[Judged]) -> dict[str, float]:
+    """The figures of a disc in the middle, which neither sees nor hears."""
+    disc = score.centre_disc(SIZE)[None]
+    deaf = [replace(clip, own=disc, swapped=disc, solo=dict.fromkeys(clip.solo, disc)) for clip in clips]
+    return {**places(deaf), "swap_gap": lit(deaf, float(disc.min()))["swap_gap"]} if deaf else {}
+
+
+def oracle(clips: Sequence[Judged]) -> dict[str, float]:
+    """The figures of a predictor that knows the answer: the most that the rule allows."""
+    return places([
+        replace(clip, own=score.oracle(clip.truth, "adaptive")[None],
+                solo={k: score.oracle(clip.things[k].mask, "adaptive")[None] for k in clip.solo})
+        for clip in clips
+    ])  # fmt: skip
+
+
+def table(
+    trained: Sequence[Judged], untrained: Sequence[Judged], chosen: Mapping[str, float]
+) -> dict[str, dict[str, float]]:
+    """Figure -> {trained, untrained, center, oracle} where they apply. ``chosen``: trained and untrained threshold."""
+    columns = {
+        "trained": {**places(trained), **lit(trained, chosen["trained"])},
+        "untrained": {**places(untrained), **lit(untrained, chosen["untrained"])},
+        "center": center(trained),
+        "oracle": oracle(trained),
+    }
+    names = list(columns["trained"])
+    return {name: {who: held[name] for who, held in columns.items() if name in held} for name in names}
+
+
+def _sounding_peaks(clips: Sequence[Judged]) -> list[float]:
+    return [float(clip.own.max()) for clip in clips if any(thing.sounding for thing in clip.things)]
+
+
+def _place(maps: Floats) -> Floats:
+    """The clip's one map [H, W]: the mean over time, enlarged."""
+    return score.upsample(maps.mean(0), SIZE)
+
+
+def _marked(maps: Floats, truth: Floats, lit_from: float | None = None) -> NDArray[np.bool_]:
+    """The pixels [H, W] found: as many as the truth has; with a threshold only those that are lit at some time."""
+    mask = score.binarize(_place(maps), "adaptive", truth)
+    return mask if lit_from is None else mask & (score.upsample(maps.max(0), SIZE) >= lit_from)

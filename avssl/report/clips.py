@@ -1,0 +1,115 @@
+"""Moments cut out of recordings: as files to keep, or small enough to stand inside a page."""
+
+import base64
+import re
+import shutil
+import tempfile
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avssl.data.encode import write_clip
+from avssl.data.media import Header, decode, probe
+from retrieval.files import replacing
+from retrieval.search import Hit
+
+HZ = 48000
+CHUNK_SECONDS = 2.0
+"""pictures decoded at once, so that a long moment needs no more memory than a short one"""
+LEAST_SECONDS = 0.5
+MOST_FPS = 30.0
+
+
+def cut(path: Path, start: float, end: float, out: Path, *, height: int = 0, fps: float = 0.0, hz: int = HZ,
+        crf: int = 23) -> None:  # fmt: skip
+    """Write ``start`` to ``end`` (seconds) of a video to an mp4, with its sound if it has any.
+
+    Args:
+        path: the recording; it must have a picture.
+        start: first moment.
+        end: after the last; at least half a second is cut.
+        out: the file; it appears whole.
+        height: of the picture in pixels; 0 keeps the recording's.
+        fps: pictures per second; 0 keeps the recording's, up to 30.
+        hz: of the sound.
+        crf: quality, lower is better.
+    """
+    header = probe(path)
+    picture = header.pictures[0]
+    rate = fps or min(picture.fps, MOST_FPS)
+    end = max(end, start + LEAST_SECONDS)
+    size = (picture.height, picture.width)
+    if height and height < picture.height:
+        size = (height, max(2, round(picture.width * height / picture.height / 2) * 2))
+    sound = decode(path, audio=(start, end - start), hz=hz).audio if header.sounds else None
+    write_clip(out, _frames(path, start, end, rate, size), rate, sound, hz, crf=crf)
+
+
+def _frames(path: Path, start: float, end: float, fps: float, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
+    count, step = max(1, round((end - start) * fps)), max(1, round(CHUNK_SECONDS * fps))
+    for first in range(0, count, step):
+        times = start + np.arange(first, min(first + step, count)) / fps
+        yield from decode(path, times=times, size=size).video.transpose(0, 2, 3, 1)
+
+
+def cut_hit(hit: Hit, folder: Path, rank: int) -> Path:
+    """Cut a found moment into ``folder`` and return the file: a video as .mp4, a sound as .wav, a picture as it is."""
+    path = Path(hit.path)
+    header = probe(path)
+    stem = re.sub(r"[^\w.-]+", "_", path.stem)[:80]
+    name = f"{rank:02d}-{stem}-{hit.start:.1f}s"
+    if header.duration is None:
+        out = folder / f"{name}{path.suffix}"
+        with replacing(out) as partial:
+            shutil.copyfile(path, partial)
+    elif header.pictures:
+        out = folder / f"{name}.mp4"
+        cut(path, hit.start, hit.end, out)
+    else:
+        out = folder / f"{name}.wav"
+        _cut_sound(path, hit.start, hit.end, header, out)
+    return out
+
+
+def _cut_sound(path: Path, start: float, end: float, header: Header, out: Path) -> None:
+    hz = header.sounds[0].hz
+    sound = decode(path, audio=(start, max(end - start, LEAST_SECONDS)), hz=hz).audio
+    with replacing(out) as partial, wave.open(str(partial), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(hz)
+        file.writeframes(np.rint(np.clip(sound, -1, 1) * 32767).astype("<i2").tobytes())
+
+
+class Budget:
+    """Small clips as data addresses, until ``bytes`` are spent; after that there are none.
+
+    Args:
+        most: bytes of all clips together, as they stand in the page.
+    """
+
+    def __init__(self, most: int):
+        self.left = most
+
+    def clip(self, path: Path, start: float, end: float, *, height: int = 128, fps: float = 12.5) -> str | None:
+        """``start`` to ``end`` of a video as ``data:video/mp4;base64,...``, or None when the budget is spent."""
+        if self.left <= 0:
+            return None
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "clip.mp4"
+            cut(path, start, end, out, height=height, fps=fps, hz=16000, crf=30)
+            return self._spend("video/mp4", out.read_bytes())
+
+    def picture(self, png: bytes) -> str | None:
+        """A PNG as an address, or None when the budget is spent."""
+        return self._spend("image/png", png)
+
+    def _spend(self, kind: str, data: bytes) -> str | None:
+        address = f"data:{kind};base64,{base64.b64encode(data).decode()}"
+        if len(address) > self.left:
+            return None
+        self.left -= len(address)
+        return address

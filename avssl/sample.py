@@ -81,6 +81,10 @@ class Sample:
         """Narration phrases of the first window, nearest in time first; padded with empty strings."""
         return self._part("text", "narrations")  # type: ignore[return-value]
 
+    def has(self, name: str) -> bool:
+        """Whether this part was asked for."""
+        return name in self.parts
+
     def _part(self, name: str, need: str) -> object:
         if name not in self.parts:
             raise Missing(f"this sample holds no {name}: set Needs.{need}")

@@ -11,6 +11,9 @@ import torch
 from torch import Generator, Tensor
 from torchvision.transforms.v2 import functional as F
 
+from avssl.inputs import Inputs
+from avssl.sample import Sample
+
 SILENCE = -1.0
 """what a hidden part of a log-mel spectrogram becomes: the value of silence (ops.log_mel)"""
 
@@ -117,3 +120,47 @@ def hide(mel: Tensor, generator: Generator, times: float = 0.2, bands: float = 0
         start = integer(generator, count - length + 1)
         mel.narrow(axis, start, length).fill_(SILENCE)
     return mel
+
+
+def shift(x: Tensor, generator: Generator, share: float = 0.08) -> Tensor:
+    """Moves the picture by up to ``share`` of its size, the edge repeated; x uint8 [..., H, W]."""
+    height, width = x.shape[-2:]
+    down = integer(generator, 2 * int(share * height) + 1) - int(share * height)
+    right = integer(generator, 2 * int(share * width) + 1) - int(share * width)
+    rows = (torch.arange(height) - down).clamp(0, height - 1)
+    columns = (torch.arange(width) - right).clamp(0, width - 1)
+    return x.index_select(-2, rows).index_select(-1, columns)
+
+
+def contrast(x: Tensor, generator: Generator, strength: float = 0.3) -> Tensor:
+    """Contrast 1 +- strength and brightness +- strength / 2, by one table for all pixels; x uint8."""
+    factor = uniform(generator, 1 - strength, 1 + strength)
+    offset = uniform(generator, -strength / 2, strength / 2) * 255
+    table = ((torch.arange(256) - 128) * factor + 128 + offset).clamp(0, 255).to(torch.uint8)
+    return table[x.int()]
+
+
+def noise(generator: Generator, samples: int, quietest: float = -50.0, loudest: float = -10.0) -> Tensor:
+    """Gaussian noise [S] at a random level (dB of full scale), white to brown: a sound that nothing visible makes."""
+    wave = torch.randn(samples, generator=generator)
+    keep = uniform(generator, 0.0, 0.95)
+    wave[1:] = wave[1:] + keep * wave[:-1]
+    level = 10 ** (uniform(generator, quietest, loudest) / 20)
+    return (wave * (level / wave.std())).clamp(-1, 1)
+
+
+class ClipAndSound:
+    """One window: pictures moved, mirrored and re-toned; sound made louder or softer; a noise; its sentences."""
+
+    def __init__(self, inputs: Inputs):
+        self.inputs = inputs
+
+    def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
+        """video uint8 [T, 3, H, W], audio and noise [M, F]; tokens [K, L] when the run has narration."""
+        video = contrast(flip(shift(sample.video[0], generator), generator), generator)
+        wave = gain(sample.audio[0], generator)
+        result = {"video": video, "audio": self.inputs.audio(wave)}
+        result["noise"] = self.inputs.audio(noise(generator, wave.shape[-1]))
+        if self.inputs.vocabulary is not None and sample.has("text"):
+            result["tokens"] = self.inputs.tokens(sample.text)
+        return result

@@ -52,6 +52,8 @@ class Method(nn.Module, ABC, Generic[C]):
     """set by itself to the ``Config`` of the method's file"""
     modalities: ClassVar[tuple[str, ...]]
     """encoders it trains"""
+    optional: ClassVar[tuple[str, ...]] = ()
+    """those of them it can do without where no training recording has them"""
     spaces: dict[str, Space]
     """name -> modalities that can be compared there, and width; most methods have ``main`` alone"""
 

@@ -1,0 +1,120 @@
+"""Say whether a picture and a sound come from the same moment of the same video, from the distance of two vectors alone.
+
+Relja Arandjelović, Andrew Zisserman: Objects that Sound, ECCV 2018, arXiv:1712.06651 (AVE-Net); the task is that of
+Look, Listen and Learn, ICCV 2017, arXiv:1705.08168.
+
+Two logits whose difference is an affine function of the distance are one logistic of that function; its weight begins
+negative, since otherwise the network can begin (and stay) the wrong way round.
+
+Deviations: negatives are the batch's sounds moved on by one picture, and a pair from one recording does not count; the
+picture is pooled by its mean, after the projection, so that the sound can be compared with every place.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Generator, Tensor, nn
+
+from avssl import encoders as towers
+from avssl import ops, views
+from avssl.config import MethodConfig
+from avssl.inputs import Inputs
+from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
+from avssl.nn.gather import gather
+from avssl.nn.heads import mlp
+from avssl.sample import Needs, Sample
+
+
+class Config(MethodConfig):
+    """AVE-Net; defaults are the paper's."""
+
+    hidden: int = Field(128, ge=1)
+    """width of each projection's hidden layer"""
+    width: int = Field(128, ge=1)
+    """D, the width of the space in which picture and sound are compared"""
+    area: float = Field(0.76, gt=0, le=1)
+    """least share of the picture that a view shows"""
+    strength: float = Field(0.25, ge=0)
+    """of the colour changes"""
+    decibels: float = Field(1.0, ge=0)
+    """most by which the sound is made louder or softer"""
+
+
+class PictureAndSound:
+    """One picture and the sound around it: picture uint8 [3, H, W], sound [M, F]."""
+
+    def __init__(self, cfg: Config, inputs: Inputs):
+        self.cfg = cfg
+        self.inputs = inputs
+
+    def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
+        """The sound's window is centred on the picture (Needs), so that a positive pair always overlaps in time."""
+        picture = views.flip(views.crop(sample.video[0, 0], generator, (self.cfg.area, 1.0)), generator)
+        sound = views.gain(sample.audio[0], generator, self.cfg.decibels)
+        return {"picture": views.color(picture, generator, self.cfg.strength), "sound": self.inputs.audio(sound)}
+
+
+class AVENet(Method[Config]):
+    """Two towers, one distance, one logistic."""
+
+    modalities = ("image", "audio")
+    localizes = ("audio",)
+
+    def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
+        super().__init__(cfg, inputs, encoders, length)
+        self.heads = nn.ModuleDict(
+            {kind: mlp(towers.width(encoders[kind]), cfg.hidden, cfg.width) for kind in self.modalities}
+        )
+        self.weight = nn.Parameter(torch.tensor([-4.0]))
+        self.bias = nn.Parameter(torch.tensor([4.0]))
+        self.spaces = {"main": Space(self.modalities, cfg.width)}
+
+    @classmethod
+    def needs(cls, cfg: Config, inputs: Inputs) -> Needs:
+        """One picture and the sound around it."""
+        return inputs.needs(frames=1, audio_seconds=inputs.cfg.audio_seconds)
+
+    @classmethod
+    def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
+        """Gives ``picture`` and ``sound``."""
+        return PictureAndSound(cfg, inputs)
+
+    def field(self, modality: str, x: Tensor) -> Tensor:
+        """A batch of one modality -> projected vectors of all places (of a sound: moments), [B, places, D]."""
+        maps = self.encoders[modality](x).maps[-1]
+        projected: Tensor = self.heads[modality](maps.flatten(2).transpose(1, 2))
+        return projected
+
+    def forward(self, batch: Batch, turn: str = "main") -> Step:
+        """Binary cross-entropy of true pairs and of pairs with the next item's sound, half each."""
+        picture = gather(self.embed("image", batch["picture"]))  # [B, D]
+        sound = gather(self.embed("audio", batch["sound"]))
+        recording = gather(batch["recording"])
+        counts = (recording != recording.roll(-1)).float()
+        true = self.logit(picture, sound)
+        false = self.logit(picture, sound.roll(-1, 0))
+        wrong = (F.softplus(false) * counts).sum() / counts.sum().clamp_min(1)
+        right = F.softplus(-true).mean()
+        told = 0.5 * (true > 0).float().mean() + 0.5 * ((false < 0) * counts).sum() / counts.sum().clamp_min(1)
+        return Step(0.5 * (right + wrong), detached({"accuracy": told, "weight": self.weight[0]}))
+
+    def logit(self, picture: Tensor, sound: Tensor) -> Tensor:
+        """Unit vectors [B, D] each -> log-odds [B] that they belong together."""
+        distance = (picture - sound).square().sum(1).clamp_min(1e-12).sqrt()  # the root has no slope at 0
+        return self.weight * distance + self.bias
+
+    def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
+        """Unit vectors [B, D]."""
+        if modality not in self.modalities or space != "main":
+            raise self.no_space(modality, space)
+        return ops.unit(self.field(modality, x).mean(1))
+
+    def localize(self, video: Tensor, query: Tensor, modality: str) -> Tensor:
+        """Cosine of the sound with every place of every picture, [B, T, h, w]."""
+        if modality not in self.localizes:
+            raise ValueError(f"{self.cfg.name} localizes audio, not {modality}")
+        maps = self.encoders["image"](video.flatten(0, 1)).maps[-1]  # [B*T, C, h, w]
+        places = ops.unit(self.heads["image"](maps.permute(0, 2, 3, 1)))  # [B*T, h, w, D]
+        return torch.einsum("bthwd,bd->bthw", places.unflatten(0, video.shape[:2]), self.embed("audio", query))

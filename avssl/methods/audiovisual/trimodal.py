@@ -1,0 +1,177 @@
+"""Of the batch, tell which sound and which sentences belong to this clip: by place, by moment and by meaning.
+
+The flagship: DenseAV's sound against places (Hamilton et al., CVPR 2024, arXiv:2406.05629) and MIL-NCE for narration
+(Miech, Alayrac, Smaira, Laptev, Sivic, Zisserman: End-to-End Learning of Visual Representations from Uncurated
+Instructional Videos, CVPR 2020, arXiv:1912.06430) in one space, with vectors that keep time.
+
+Deviations: the sound must agree with one place over the whole window (mean over time, then a smooth maximum over
+places); a text is matched with the sound as well as with the picture; a stored vector is the clip's meaning (all
+modalities) beside its course in time (sound and picture), so that one index serves text and synchrony.
+"""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from avssl import encoders as towers
+from avssl import ops, views
+from avssl.config import MethodConfig
+from avssl.inputs import Inputs
+from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
+from avssl.nn.contrast import Temperature, retrieval_accuracy
+from avssl.nn.dense import Calibration, per_frame, time_then_place, with_extra
+from avssl.nn.gather import gather
+from avssl.nn.moments import Heard, Listen, Look, Seen
+from avssl.nn.narration import bag_contrast
+from avssl.sample import Needs
+
+
+class Config(MethodConfig):
+    """The flagship's options."""
+
+    width: int = Field(128, ge=8)
+    """of the vector of meaning, shared by all modalities"""
+    moment_width: int = Field(32, ge=4)
+    """of the vector of each moment, shared by sound and places"""
+    remove_mean: bool = False
+    """compare only what changes over the window: for recordings that differ in nothing else, like one talker"""
+    moment_weight: float = Field(0.5, ge=0, le=1)
+    """share of the moments in the stored vector; the rest is meaning"""
+    narrations: int = Field(3, ge=1)
+    """K, phrases in a clip's bag"""
+    temperature: float = Field(0.1, gt=0)
+    """where the learned temperatures start"""
+    sharpness: float = Field(10.0, gt=0)
+    """of the smooth maximum over places"""
+    dense: float = Field(1.0, ge=0)
+    """weight of sound against places"""
+    moments: float = Field(1.0, ge=0)
+    """weight of sound against picture, moment by moment"""
+    meaning: float = Field(1.0, ge=0)
+    """weight of the vectors of meaning, sound against picture"""
+    narration: float = Field(1.0, ge=0)
+    """weight of the narration against both"""
+    calibration: float = Field(0.2, ge=0)
+    """weight of the logistic term that puts all scores on one scale"""
+
+
+class Trimodal(Method[Config]):
+    """Three encoders, one space; every contrast is symmetric and over the whole batch."""
+
+    modalities = ("video", "audio", "text")
+    optional = ("text",)
+    localizes = ("audio", "text")
+    Config = Config
+
+    def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
+        super().__init__(cfg, inputs, encoders, length)
+        width = {name: towers.width(encoder) for name, encoder in encoders.items()}
+        self.look = Look(width["video"], cfg.width, cfg.moment_width, cfg.remove_mean)
+        self.listen = Listen(width["audio"], cfg.width, cfg.moment_width, cfg.remove_mean)
+        if "text" in encoders:
+            self.text_meaning = nn.Linear(width["text"], cfg.width)
+        scales = ("dense", "moments", "meaning", *(["narration"] if "text" in encoders else []))
+        self.temperatures = nn.ModuleDict({name: Temperature(cfg.temperature) for name in scales})
+        self.calibration = Calibration()
+        spoken = ("text",) if "text" in encoders else ()
+        stride = getattr(encoders["video"], "time_stride", 1)
+        self.hop_seconds = stride / inputs.cfg.fps
+        steps = -(-inputs.cfg.frames // stride)
+        self.spaces = {"main": Space(("video", "audio", *spoken), cfg.width + steps * cfg.moment_width)}
+
+    @classmethod
+    def needs(cls, cfg: Config, inputs: Inputs) -> Needs:
+        """A clip, its sound, the K nearest sentences."""
+        return inputs.needs(audio_seconds=inputs.cfg.audio_seconds, narrations=cfg.narrations)
+
+    @classmethod
+    def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
+        """Gives ``video``, ``audio``, ``noise`` and ``tokens``."""
+        return views.ClipAndSound(inputs)
+
+    def seen(self, video: Tensor) -> Seen:
+        """video uint8 [B, T, 3, H, W]."""
+        found: Seen = self.look(self.encoders["video"](video).maps[-1])
+        return found
+
+    def heard(self, audio: Tensor, steps: int) -> Heard:
+        """audio [B, M, F], at ``steps`` moments."""
+        found: Heard = self.listen(self.encoders["audio"](audio).maps[-1], steps)
+        return found
+
+    def forward(self, batch: Batch, turn: str = "main") -> Step:
+        """Sound against places, against moments and against meaning; narration against both."""
+        cfg, loss, metrics = self.cfg, torch.zeros((), device=batch["video"].device), {}
+        seen = self.seen(batch["video"])
+        sounds = [batch["audio"], batch["noise"][::8], torch.full_like(batch["noise"][::8], views.SILENCE)]
+        heard = self.heard(torch.cat(sounds), seen.moments.shape[1])
+        sizes = [len(sound) for sound in sounds]
+        seen = Seen(*(gather(part) for part in seen))
+        heard = Heard(*(torch.cat([gather(part) for part in whole.split(sizes)]) for whole in heard))
+        recording = gather(batch["recording"])
+        count, same = len(recording), recording[:, None] == recording
+        dense = time_then_place(seen.places, heard.moments, cfg.sharpness)  # [B, B + X]
+        similarities = {
+            "dense": dense,
+            "moments": seen.moments.flatten(1) @ heard.moments.flatten(1).T,
+            "meaning": seen.meaning @ heard.meaning.T,
+        }
+        for name, similarity in similarities.items():
+            logits = similarity * self.temperatures[name]()
+            metrics[name] = with_extra(logits[:, :count], logits[:, count:], same)
+            metrics[f"{name}_accuracy"] = retrieval_accuracy(logits[:, :count])
+            loss = loss + getattr(cfg, name) * metrics[name]
+        own = torch.eye(count, dtype=torch.bool, device=dense.device)
+        more = (0, dense.shape[1] - count)
+        metrics["calibration"] = self.calibration(dense, F.pad(own, more), F.pad(own | ~same, more, value=True))
+        loss = loss + cfg.calibration * metrics["calibration"]
+        if "tokens" in batch:
+            tokens = batch["tokens"]
+            bags, tokens = gather(self.said(tokens.flatten(0, 1)).unflatten(0, tokens.shape[:2])), gather(tokens)
+            scale = self.temperatures["narration"]()
+            for name, vectors in (("seen", seen.meaning), ("heard", heard.meaning[:count])):
+                part, hit = bag_contrast(vectors, bags, tokens, recording, scale)
+                metrics |= {f"narration_{name}": part, f"narration_{name}_accuracy": hit}
+                loss = loss + 0.5 * cfg.narration * part
+        return Step(loss, detached(metrics))
+
+    def said(self, tokens: Tensor) -> Tensor:
+        """tokens [B, L] -> unit vectors of meaning [B, D]."""
+        return ops.unit(self.text_meaning(self.encoders["text"](tokens).vector))
+
+    def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
+        """Meaning beside moments, weighted so that their inner product is the weighted mean of both cosines.
+
+        A text has no course in time: its moments are zero and the vector is unit by its meaning alone.
+        """
+        if space != "main" or modality not in self.spaces["main"].modalities:
+            raise self.no_space(modality, space)
+        if modality == "text":
+            said = self.said(x)
+            return F.pad(said, (0, self.spaces["main"].width - said.shape[1]))
+        found: Seen | Heard
+        if modality == "video":
+            found = self.seen(x)
+        else:
+            seconds = x.shape[1] * self.inputs.cfg.hop_seconds
+            found = self.heard(x, max(1, round(seconds / self.hop_seconds)))
+        weight = self.cfg.moment_weight
+        return ops.unit(torch.cat([found.meaning * (1 - weight) ** 0.5, found.moments.flatten(1) * weight**0.5], 1))
+
+    def localize(self, video: Tensor, query: Tensor, modality: str) -> Tensor:
+        """Agreement of each place with the sound at each moment, or with the text; [B, T, h, w], about -1..1."""
+        if modality == "audio":
+            places = self.seen(video).places
+            moments = self.heard(query, places.shape[1]).moments
+            scores = torch.einsum("btdhw,btd->bthw", places, moments) * places.shape[1]
+        elif modality == "text" and "text" in self.encoders:
+            meaning = self.look.each_place(self.encoders["video"](video).maps[-1])
+            scores = torch.einsum("bthwd,bd->bthw", meaning, self.said(query))
+        else:
+            raise ValueError(
+                f"{self.cfg.name} localizes audio{' and text' * ('text' in self.encoders)}, not {modality}"
+            )
+        return per_frame(scores, video.shape[1])

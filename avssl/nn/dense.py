@@ -1,0 +1,81 @@
+"""Sound against every place of a picture: similarities, their aggregation, and losses that need more than pairs."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from avssl import ops
+
+
+def similarity_volume(video: Tensor, audio: Tensor) -> Tensor:
+    """video [V, T, D, h, w], audio [A, T, D] -> [V, A, T, h, w], the inner product at each time and place."""
+    return torch.einsum("vtdhw,atd->vathw", video, audio)
+
+
+def place_then_time(volume: Tensor, sharpness: float) -> Tensor:
+    """Smooth maximum over places, mean over time (Hamilton et al., 2024): [V, A, T, h, w] -> [V, A]."""
+    return ops.soft_max(volume.flatten(3), sharpness, 3).mean(2)
+
+
+def time_then_place(video: Tensor, audio: Tensor, sharpness: float) -> Tensor:
+    """Mean over time, then a smooth maximum over places: the sound must agree with one place over the whole window.
+
+    One matrix product instead of a volume over time: video [V, T, D, h, w], audio [A, T, D] -> [V, A].
+    """
+    places = torch.einsum("vtdhw,atd->vahw", video, audio)
+    return ops.soft_max(places.flatten(2), sharpness, 2)
+
+
+def window_unit(x: Tensor, remove_mean: bool) -> Tensor:
+    """Features over time -> unit length over the whole window, at each place on its own.
+
+    Args:
+        x: [B, T, D, ...].
+        remove_mean: take the mean over time away first, so that only what changes is compared.
+    """
+    x = x.float()
+    if remove_mean:
+        x = x - x.mean(1, keepdim=True)
+    return x / (x.square().sum((1, 2), keepdim=True).sqrt() + 1e-3)
+
+
+class Calibration(nn.Module):
+    """Binary logistic loss on similarities (the form of SigLIP; Zhai et al., 2023): puts all scores on one scale.
+
+    Contrast only orders candidates; one threshold for all recordings needs scores that mean the same everywhere.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.tensor([10.0]).log())
+        self.bias = nn.Parameter(torch.tensor([-5.0]))
+
+    def forward(self, similarity: Tensor, positive: Tensor, valid: Tensor) -> Tensor:
+        """similarity [V, A], bool masks [V, A] -> mean of both classes' losses, classes weighted equally."""
+        logits = similarity * self.log_scale.exp() + self.bias
+        loss = F.binary_cross_entropy_with_logits(logits, positive.float(), reduction="none")
+        negative = valid & ~positive
+        return 0.5 * (loss[positive].mean() + loss[negative].mean())
+
+
+def with_extra(logits: Tensor, extra: Tensor, invalid: Tensor) -> Tensor:
+    """InfoNCE both ways, with further columns that are negatives for every row (silence, noise).
+
+    Args:
+        logits: [B, B], the diagonal are pairs.
+        extra: [B, X] logits of each row against X sounds that nothing makes.
+        invalid: bool [B, B], pairs that are no negatives.
+    """
+    target = torch.arange(len(logits), device=logits.device)
+    logits = logits.masked_fill(
+        invalid & ~torch.eye(len(logits), dtype=torch.bool, device=logits.device), float("-inf")
+    )
+    return 0.5 * (F.cross_entropy(torch.cat([logits, extra], 1), target) + F.cross_entropy(logits.T, target))
+
+
+def per_frame(scores: Tensor, frames: int) -> Tensor:
+    """Scores [B, T', ...] at an encoder's steps -> [B, T, ...], each frame with the scores of its step."""
+    index = torch.arange(frames, device=scores.device) * scores.shape[1] // frames
+    return scores.index_select(1, index)

@@ -1,0 +1,75 @@
+"""Maps of a clip or a sound -> its course in time and its meaning."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from avssl import ops
+from avssl.nn.dense import window_unit
+
+
+class Seen(NamedTuple):
+    """A clip."""
+
+    places: Tensor
+    """[B, T, E, h, w], unit over the window at each place"""
+    moments: Tensor
+    """[B, T, E], unit over the window"""
+    meaning: Tensor
+    """[B, D], unit"""
+
+
+class Heard(NamedTuple):
+    """A sound."""
+
+    moments: Tensor
+    """[B, T, E], unit over the window"""
+    meaning: Tensor
+    """[B, D], unit"""
+
+
+class Look(nn.Module):
+    """Video maps [B, C, T, h, w] -> :class:`Seen`; what is looked at is chosen by attention over places."""
+
+    def __init__(self, channels: int, width: int, moment_width: int, remove_mean: bool):
+        super().__init__()
+        self.remove_mean = remove_mean
+        self.places = nn.Conv3d(channels, moment_width, 1)
+        self.attention = nn.Conv3d(channels, 2, 1)
+        self.moments = nn.Linear(channels, moment_width)
+        self.meaning = nn.Linear(2 * channels, width)
+
+    def forward(self, maps: Tensor) -> Seen:
+        """Places, moments (first attention), meaning (second attention, its mean and maximum over time)."""
+        weights = self.attention(maps).float().flatten(3).softmax(3)  # [B, 2, T, hw]
+        looked = torch.einsum("bctp,batp->batc", maps.flatten(3).float(), weights)  # [B, 2, T, C]
+        places = window_unit(self.places(maps).transpose(1, 2), self.remove_mean)
+        moments = window_unit(self.moments(looked[:, 0]), self.remove_mean)
+        meaning = self.meaning(torch.cat([looked[:, 1].mean(1), looked[:, 1].amax(1)], 1))
+        return Seen(places, moments, ops.unit(meaning))
+
+    def each_place(self, maps: Tensor) -> Tensor:
+        """Unit vectors of meaning [B, T, h, w, D], as if each place at each moment were the whole clip."""
+        places = maps.permute(0, 2, 3, 4, 1).float()
+        return ops.unit(self.meaning(torch.cat([places, places], -1)))
+
+
+class Listen(nn.Module):
+    """Sound maps [B, C, t] -> :class:`Heard` at any number of moments."""
+
+    def __init__(self, channels: int, width: int, moment_width: int, remove_mean: bool):
+        super().__init__()
+        self.remove_mean = remove_mean
+        self.moments = nn.Conv1d(channels, moment_width, 1)
+        self.meaning = nn.Linear(2 * channels, width)
+
+    def forward(self, maps: Tensor, steps: int) -> Heard:
+        """Moments are averages of the sound's steps; meaning sees their mean and maximum over time."""
+        maps = maps.float()
+        moments = F.adaptive_avg_pool1d(self.moments(maps), steps).transpose(1, 2)
+        meaning = self.meaning(torch.cat([maps.mean(2), maps.amax(2)], 1))
+        return Heard(window_unit(moments, self.remove_mean), ops.unit(meaning))

@@ -20,6 +20,7 @@ from avssl.data.open import aspect, sane_fps, tick
 
 Skip = Literal["DEFAULT", "NONREF"]
 MAX_PENDING = 64 << 20  # bytes of packets held while looking for a later key frame
+MAX_UNDATED = 64  # packets in a row without a decoding time after which the stream is taken to have none
 
 
 class StartEarlier(Exception):
@@ -62,7 +63,7 @@ class Pictures:
         self._targets: list[int] = []  # pts of the frame wanted for each settled time
         self._end = len(self.limits)  # first time that was settled by the end of the stream
         self._pending: list[tuple[int, Packet[VideoStream]]] = []
-        self._bytes = 0
+        self._bytes = self._undated = 0
         self._seen: list[int] = []  # pts of packets since the last useful key frame, sorted
         self._fed = self._restart = False
         self._last: VideoFrame | None = None
@@ -90,8 +91,13 @@ class Pictures:
         self._bytes += packet.size
         if not packet.is_discard:
             bisect.insort(self._seen, pts)
-        self._settle(pts if packet.dts is None else packet.dts)
-        if self._bytes > MAX_PENDING:
+        if self._targets and self._targets[-1] < pts <= self.limits[len(self._targets) - 1] and not packet.is_discard:
+            raise DecodeAll  # the decoding times promised that no such packet would come
+        # Matroska has no decoding times for the first packets after a seek: they settle nothing.
+        self._undated = self._undated + 1 if packet.dts is None else 0
+        if packet.dts is not None:
+            self._settle(packet.dts)
+        if self._bytes > MAX_PENDING or self._undated > MAX_UNDATED:
             self._decode_pending()
 
     def finish(self) -> None:

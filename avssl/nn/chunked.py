@@ -1,0 +1,81 @@
+"""Cached gradients: a contrastive batch that need not fit in memory.
+
+Gao, Zhang, Han, Callan, "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup", RepL4NLP 2021,
+arXiv:2101.06983: encode in chunks without keeping activations, compute the loss of the whole batch on the outputs, then
+encode each chunk again to push the outputs' gradients through it. One more forward pass; memory of one chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+WITHIN = "encoder."
+"""what the wrapper adds to its encoder's parameter names, and takes out of the state dict again"""
+
+
+def chunked(encoder: nn.Module, x: Tensor, n: int) -> Any:
+    """``encoder(x)`` for x [B, ...] in at most ``n`` chunks whose activations are computed again in the backward pass.
+
+    The outputs (a tensor, or nested tuples of tensors, all with the batch first) and gradients equal the plain ones up
+    to rounding, unless the encoder normalizes over its batch. Randomness inside (dropout) is replayed.
+    """
+    if n <= 1 or not torch.is_grad_enabled():
+        return encoder(x)
+    parts = [checkpoint(encoder, part, use_reentrant=False) for part in x.chunk(n)]
+    return _join(parts)
+
+
+def _join(parts: list[Any]) -> Any:
+    first = parts[0]
+    if isinstance(first, Tensor):
+        return torch.cat(parts)
+    joined = [_join(list(column)) for column in zip(*parts, strict=True)]
+    return type(first)(*joined) if hasattr(first, "_fields") else type(first)(joined)
+
+
+class Chunked(nn.Module):
+    """An encoder that is always run in ``n`` chunks where gradients are wanted; its state dict is the encoder's own."""
+
+    def __init__(self, encoder: nn.Module, n: int):
+        super().__init__()
+        self.encoder = encoder
+        self.n = n
+        self.register_state_dict_post_hook(_strip)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_restore)  # type: ignore[no-untyped-call]
+
+    def forward(self, x: Tensor) -> Any:
+        """As the encoder's."""
+        return chunked(self.encoder, x, self.n)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("encoder"), name)
+
+
+def _strip(module: nn.Module, state: dict[str, Any], prefix: str, metadata: Mapping[str, Any]) -> None:
+    for key in [key for key in state if key.startswith(prefix + WITHIN)]:
+        state[prefix + key.removeprefix(prefix + WITHIN)] = state.pop(key)
+
+
+def _restore(module: nn.Module, state: dict[str, Any], prefix: str, *unused: Any) -> None:
+    own = module.encoder.state_dict()  # type: ignore[union-attr]
+    for key in own:
+        if prefix + key in state:
+            state[prefix + WITHIN + key] = state.pop(prefix + key)
+
+
+def wrap(encoders: nn.ModuleDict, n: int) -> None:
+    """Replace every encoder by its chunked form, in place. Raises ValueError if one normalizes over its batch."""
+    for modality, encoder in encoders.items():
+        if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in encoder.modules()):
+            raise ValueError(
+                f"optim.chunks: encoders.{modality} normalizes over its batch, which chunks change; set norm=group"
+            )
+        encoders[modality] = Chunked(encoder, n)

@@ -1,0 +1,97 @@
+"""avssl localize as a person calls it: one file, a folder, and every wrong request answered in one line."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from test_heatmap import CFG, Bright, recording
+
+from avssl.cli import run
+from avssl.inputs import Inputs
+from avssl.localize import calibration
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    """A run's folder that loads as the small listening method."""
+    loaded = SimpleNamespace(method=Bright().eval(), inputs=Inputs(CFG), digest="abc")
+    monkeypatch.setattr("avssl.train.checkpoint.load_run", lambda folder: loaded)
+    (tmp_path / "run").mkdir()
+    return tmp_path / "run"
+
+
+def call(*words):
+    return run(["localize", *map(str, words)])
+
+
+def test_one_recording_with_the_stored_scale(tmp_path, model, capsys):
+    calibration.Calibration(0.05, 0.4, "abc", "on validation clips").save(model)
+    clip = recording(tmp_path / "clip.mp4", 2)
+    assert call(model, clip, "-o", tmp_path / "out.mp4", "--device", "cpu") == 0
+    assert {path.name for path in tmp_path.glob("out*")} == {"out.mp4", "out.png", "out.json"}
+    told = json.loads((tmp_path / "out.json").read_text())
+    assert (told["threshold"], told["ceiling"], told["threshold_is"]) == (0.05, 0.4, "on validation clips")
+    assert told["lit_time"] == 1.0
+    said = capsys.readouterr().out
+    assert "lit 100 % of the time" in said
+    assert "threshold 0.05" in said
+
+
+def test_without_a_stored_scale_silence_and_noise_set_it(tmp_path, model):
+    quiet = recording(tmp_path / "quiet.mp4", 2, loud=(9, 9))
+    loud = recording(tmp_path / "loud.mp4", 2)
+    assert call(model, quiet, loud, "-o", tmp_path / "out") == 0
+    dark, lit = (json.loads((tmp_path / "out" / f"{name}.json").read_text()) for name in ("quiet", "loud"))
+    assert "silence and white noise" in dark["threshold_is"]
+    assert (dark["lit_time"], lit["lit_time"]) == (0.0, 1.0)
+
+
+def test_a_folder_is_gone_through_and_says_what_it_passed_over(tmp_path, model, capsys):
+    (tmp_path / "in" / "deeper").mkdir(parents=True)
+    recording(tmp_path / "in" / "a.mp4", 1)
+    recording(tmp_path / "in" / "deeper" / "a.mp4", 1)
+    recording(tmp_path / "in" / "mute.mp4", 1, sound=False)
+    (tmp_path / "in" / "notes.txt").write_text("no recording")
+    assert call(model, tmp_path / "in", "-o", tmp_path / "out", "--threshold", 0.1) == 0
+    assert {path.name for path in (tmp_path / "out").glob("*.mp4")} == {"in_a.mp4", "deeper_a.mp4"}
+    said = capsys.readouterr().err
+    assert "mute.mp4: has no sound" in said
+    assert "notes.txt" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (["absent.mp4", "-o", "out.mp4"], "absent.mp4: no such file or folder"),
+        (["empty", "-o", "out"], "an empty folder"),
+        (["clip.mp4", "-o", "clip.mp4"], "would write over the recording"),
+        (["clip.mp4", "clip.mp4", "-o", "out.mp4"], "name a folder"),
+        (["clip.mp4", "-o", "out.mp4", "--text", "a", "--audio", "clip.mp4"], "--text and --audio"),
+        (["mute.mp4", "-o", "out.mp4"], "--text WORDS or --audio FILE"),
+        (["clip.mp4", "-o", "out.mp4", "--text", "bell"], "no vocabulary"),
+        (["clip.mp4", "-o", "out.mp4", "--threshold", "0.5", "--ceiling", "0.2"], "not above its threshold"),
+    ],
+)
+def test_wrong_requests_get_one_line(tmp_path, model, monkeypatch, capsys, words, answer):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    recording(tmp_path / "clip.mp4", 1)
+    recording(tmp_path / "mute.mp4", 1, sound=False)
+    before = (tmp_path / "clip.mp4").read_bytes()
+    assert call(model, *words) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1
+    assert answer in lines[0]
+    assert (tmp_path / "clip.mp4").read_bytes() == before
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_sound_of_another_file_is_looked_for(tmp_path, model):
+    mute = recording(tmp_path / "mute.mp4", 1, sound=False)
+    loud = recording(tmp_path / "loud.mp4", 1)
+    assert call(model, mute, "-o", tmp_path / "out.mp4", "--audio", loud, "--threshold", 0.05) == 0
+    told = json.loads((tmp_path / "out.json").read_text())
+    assert told["query"] == "the sound of loud.mp4"
+    assert told["lit_time"] == 1.0
+    assert np.all([moment["loudness_db"] == -60 for moment in told["moments"]])

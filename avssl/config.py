@@ -1,4 +1,4 @@
-"""A run's configuration: frozen pydantic models, one YAML file, ``key=value`` overrides. Data at the edge, nothing more."""
+"""A run's configuration: frozen pydantic models, one YAML file, ``key=value`` overrides."""
 
 from __future__ import annotations
 
@@ -62,11 +62,13 @@ class EncoderConfig(Frozen):
     """One encoder."""
 
     name: str = "small"
-    """image: small, resnet18; video: small, resnet18, r2plus1d_18; audio: small, resnet18; text: transformer; any: pretrained"""
+    """image: small, resnet18; video: small, resnet18, r2plus1d_18; audio: small, resnet18; text: transformer;
+    any: pretrained"""
     width: int = Field(128, ge=8)
     """D, the width of its features"""
     norm: Literal["place", "group", "batch"] = "group"
-    """place keeps what a map cell knows local (for localization); batch is not equal on two ranks and breaks cached gradients"""
+    """place keeps what a map cell knows local (for localization); batch is not equal on two ranks and breaks cached
+    gradients"""
     stride: int = Field(8, ge=1)
     """pixels per map cell (image, video; small encoders)"""
     time_stride: int = Field(2, ge=1)
@@ -129,7 +131,8 @@ class OptimConfig(Frozen):
     accumulate: int = Field(1, ge=1)
     """micro-batches whose gradients are averaged (contrast stays inside each)"""
     chunks: int = Field(1, ge=1)
-    """encoder passes whose gradients are cached, so that a contrastive batch need not fit in memory; needs norm=group"""
+    """encoder passes whose gradients are cached, so that a contrastive batch need not fit in memory; not with
+    norm=batch"""
 
 
 class RunConfig(Frozen):

@@ -45,7 +45,6 @@ class DenseAV(Method[Config]):
 
     modalities = ("video", "audio")
     localizes = ("audio",)
-    Config = Config
 
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
         super().__init__(cfg, inputs, encoders, length)

@@ -64,7 +64,6 @@ class Trimodal(Method[Config]):
     modalities = ("video", "audio", "text")
     optional = ("text",)
     localizes = ("audio", "text")
-    Config = Config
 
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
         super().__init__(cfg, inputs, encoders, length)

@@ -10,9 +10,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from avssl.data.manifest import Manifest
 from avssl.evaluation import finding, locating, maps
 from avssl.evaluation.middles import chosen_label, middles
+from avssl.localize import calibration
 from avssl.methods.base import localizes
 from avssl.train.checkpoint import load_run
 
@@ -46,7 +49,8 @@ def evaluate(
     Returns:
         ``retrieval.<from>_to_<to>.{r1,r5,r10,medr,ndcg10}`` each {trained, untrained, chance};
         ``localization.{ciou,auc,iiou,two_things,swap_gap,silence_area,lit_sounding,...}`` each {trained, untrained,
-        center, oracle} where they apply; and what was judged. Raises ValueError when there is nothing to judge.
+        center, oracle} where they apply; and what was judged. The threshold is kept in the run's folder, where
+        overlays find it. Raises ValueError when there is nothing to judge.
     """
     import torch
 
@@ -84,8 +88,15 @@ def evaluate(
         for who, one in (("trained", loaded), ("untrained", fresh)):
             validation = maps.judged(one.method, one.inputs, manifest, "val", known, Path(truth).parent)
             chosen[who] = locating.threshold(validation)
+            if who == "trained":
+                _keep(Path(run), locating.sounding_peaks(validation), chosen[who], loaded.digest)
             columns[who] = maps.judged(one.method, one.inputs, manifest, split, known, Path(truth).parent)
         result["localization"] = locating.table(columns["trained"], columns["untrained"], chosen)
         result["thresholds"] = chosen
     result["seconds"] = round(time.perf_counter() - began, 1)
     return result
+
+
+def _keep(run: Path, peaks: list[float], threshold: float, digest: str) -> None:
+    share = f"the largest score that lights {locating.SHARE:.0%} of the sounding validation clips"
+    calibration.from_peaks(np.array(peaks), threshold, digest, share).save(run)

@@ -71,7 +71,7 @@ SINGLE = ("one", "bystander")
 
 def threshold(clips: Sequence[Judged], share: float = SHARE) -> float:
     """The one threshold: the largest that lights at least ``share`` of the sounding clips. Needs at least one."""
-    peaks = _sounding_peaks(clips)
+    peaks = sounding_peaks(clips)
     if not peaks:
         raise ValueError("no validation clip has a sounding thing: the threshold cannot be chosen")
     return score.choose_threshold(peaks, share).value
@@ -112,7 +112,7 @@ def lit(clips: Sequence[Judged], lit_from: float) -> dict[str, float]:
         dark = [score.lit_area(clip.own, lit_from) for clip in clips if clip.case == case]
         if dark:
             result[name] = float(np.mean(dark))
-    peaks = _sounding_peaks(clips)
+    peaks = sounding_peaks(clips)
     if peaks:
         result["lit_sounding"] = score.lit_share(peaks, lit_from)
     return result
@@ -148,7 +148,8 @@ def table(
     return {name: {who: held[name] for who, held in columns.items() if name in held} for name in names}
 
 
-def _sounding_peaks(clips: Sequence[Judged]) -> list[float]:
+def sounding_peaks(clips: Sequence[Judged]) -> list[float]:
+    """The highest score of each clip in which a visible thing sounds."""
     return [float(clip.own.max()) for clip in clips if any(thing.sounding for thing in clip.things)]
 
 

@@ -1,0 +1,67 @@
+"""avssl preview: see what a method is given."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from avssl.config import RunConfig
+
+CLIPS = 12
+"""of the world that is made when there are no recordings"""
+
+
+def preview(
+    config: Annotated[str, typer.Argument(help="A config file or the name of a shipped one.")],
+    changes: Annotated[list[str] | None, typer.Argument(help="key=value, such as data=FOLDER method.grid=3.")] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The picture to write.")] = Path("preview.png"),
+    examples: Annotated[int, typer.Option(help="How many examples.")] = 3,
+    progress: Annotated[float, typer.Option(help="0 is the beginning of the training, 1 its end.")] = 0.0,
+) -> None:
+    """Draw what a method is given: views, tiles, labels, spectrograms, words; without data=, of a small made-up world."""
+    from avssl import config as configs
+    from avssl.data.world import make_world
+    from avssl.methods import base
+
+    if examples < 1:
+        raise ValueError(f"--examples is {examples}; it must be at least 1")
+    if output.suffix.lower() != ".png":
+        raise ValueError(f"{output}: the sheet is a .png")
+    cfg = configs.load(config, changes or [], base.config_of)
+    if cfg.data.manifest:
+        _draw(cfg, Path(cfg.data.manifest), output, examples, progress)
+    else:
+        with TemporaryDirectory() as folder:
+            make_world(Path(folder), clips=CLIPS, side=128, workers=1)
+            _draw(cfg, Path(folder) / "videos", output, examples, progress)
+    typer.echo(f"wrote {output}")
+
+
+def _draw(cfg: "RunConfig", data: Path, output: Path, count: int, progress: float) -> None:
+    from avssl.data.dataset import Items, Source
+    from avssl.data.loader import generator
+    from avssl.data.make import make
+    from avssl.data.manifest import Manifest
+    from avssl.inputs import Inputs
+    from avssl.methods import base
+    from avssl.report.sheet import draw
+    from avssl.train.build import vocabulary
+
+    held = make(data) if data.is_dir() else Manifest.load(data)
+    texts = [phrase.text for recording in held.recordings for phrase in recording.narration]
+    inputs = Inputs(cfg.inputs, vocabulary(cfg, texts))
+    kind = base.find(cfg.method.name)
+    needs = kind.needs(cfg.method, inputs)
+    source = Source(Items(held, None, cfg.data.item_seconds, needs), needs)
+    transform = kind.transform(cfg.method, inputs)
+    drawn, names = [], []
+    for place in range(min(count, len(source))):
+        # Spread over the recordings, so that neighbours in a folder do not look alike.
+        index = place * len(source) // count
+        random = generator(cfg.seed, place)
+        sample = source.get(index, random)
+        drawn.append(transform(sample, random, progress))
+        names.append(f"{sample.key} from {sample.start:.2f} s")
+    draw(output, f"{cfg.method.name}: what it is given", drawn, names, inputs)

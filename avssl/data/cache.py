@@ -63,7 +63,7 @@ class Plan:
         return 0.0 if self.still else self.start + k / self.fps
 
     def window(self, place: int, needs: Needs) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Grid frames [first, last) and sound samples [first, last) of the window that begins at grid point ``place``."""
+        """Grid frames and sound samples, each [first, last), of the window that begins at grid point ``place``."""
         frames = (place, place + needs.frames)
         return frames, _sound(self.start, place, needs) if needs.audio_seconds > 0 else (0, 0)
 
@@ -113,7 +113,8 @@ class Stored:
         first, count = sound[0] - plan.sound_first, sound[1] - sound[0]
         shape = (frames[1] - frames[0], 3, plan.height, plan.width)
         if self.path is None:
-            assert self.video is not None and self.sound is not None
+            assert self.video is not None
+            assert self.sound is not None
             return self.video[frames[0] : frames[1]], _floats(self.sound[first : first + count])
         wave = np.fromfile(self.path, "<i2", count, offset=2 * first)
         skip = plan.sound_bytes + frames[0] * plan.frame_bytes

@@ -1,4 +1,4 @@
-"""Batches that are a pure function of (seed, step): independent of workers, ranks, and of where a run was taken up again.
+"""Batches that are a pure function of (seed, step): independent of workers, ranks, and of where a run went on.
 
 Position p = step * batch + row is in epoch p // length; an epoch's order is a permutation drawn from (seed, 1, epoch);
 the example is ``transform(source.get(index, g), g, progress)`` with g drawn from (seed, 2, step, index); the stand-in
@@ -17,7 +17,8 @@ from typing import Any, Protocol
 import torch
 from torch import Generator, Tensor
 
-from avssl.data.workers import Chunk, Pool, Rows
+from avssl.data.rows import Chunk, Rows
+from avssl.data.workers import Pool
 from avssl.sample import Sample
 
 PREFETCH = 2

@@ -1,11 +1,12 @@
-"""The list of recordings everything else starts from: what they hold, what is said in them, and who may learn from them."""
+"""The list of recordings everything else starts from: what they hold, what is said, and who learns from them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 from avssl.data.narration import Phrase
 
 VERSION = 1
+ITEM_SECONDS = 10.0  # what a recording is cut into by default
 SPLITS = ("train", "val", "test")
 
 
@@ -134,6 +136,36 @@ class Manifest:
         return cls(tuple(recordings), left_out, path.parent.resolve(), tuple(map(str, header.get("warnings", []))))
 
 
+def make(
+    folder: Path,
+    *,
+    labels: Path | None = None,
+    out: Path | None = None,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    include_images: bool = True,
+) -> Manifest:
+    """Look into every file of a folder, each in a process that may die, and list what can be learnt from.
+
+    Args:
+        folder: of recordings, with sub-folders; links that lead out of it are not followed.
+        labels: TSV with a ``path`` or ``clip`` column; its other columns become labels, ``split`` the split.
+        out: file the manifest is saved to.
+        workers: processes; None means one per core.
+        progress: told (files done, files in all).
+        include_images: whether still pictures are recordings.
+
+    Raises ValueError when the folder holds nothing that can be read, or the labels cannot be.
+    """
+    # Reading a manifest needs no decoder, so what makes one is imported only here.
+    from avssl.data import audit
+
+    made = audit.look_over(Path(folder), labels, workers, progress, include_images)
+    if out is not None:
+        made.save(out)
+    return made
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write a text file that appears under its name only when it is complete and on disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -149,11 +181,12 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def few(recordings: Iterable[Recording], least: int = 200) -> str | None:
-    """A warning when there are too few recordings to learn from, else None."""
-    count = sum(recording.split == "train" for recording in recordings)
+    """A warning when there are too few items to learn from, else None."""
+    learnt = [recording for recording in recordings if recording.split == "train"]
+    count = sum(max(1, math.ceil(recording.seconds / ITEM_SECONDS)) for recording in learnt)
     if count >= least:
         return None
-    return f"few recordings ({count} to learn from): use configs/pretrained.yaml or add recordings"
+    return f"few recordings ({count} items to learn from): use configs/pretrained.yaml or add recordings"
 
 
 def _plain(recording: Recording) -> dict[str, Any]:
@@ -185,7 +218,7 @@ def _recording(values: dict[str, Any], path: Path, number: int) -> Recording:
     if unknown := set(values) - known:
         raise ValueError(f"{wrong}: unknown field {min(unknown)!r}; known: {', '.join(sorted(known))}")
     for name, kinds in (("key", str), ("path", str), ("sha256", str), ("seconds", (int, float))):
-        if not isinstance(values.get(name), kinds):  # type: ignore[arg-type]
+        if not isinstance(values.get(name), kinds):
             raise ValueError(f"{wrong}: {name} is {values.get(name)!r}; every recording has one")
     if not 0 <= values["seconds"] < float("inf"):
         raise ValueError(f"{wrong}: seconds is {values['seconds']}; a duration is finite and not negative")

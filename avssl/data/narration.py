@@ -118,8 +118,9 @@ def plain(text: str) -> str:
 def beside(path: Path, names: Collection[str] | None = None) -> Path | None:
     """The narration file that belongs to a recording, or None.
 
-    It has the same stem and lies in the same folder (``clip.vtt``, or with a language, ``clip.en.vtt``); a ``.align`` file may also lie
-    in a sibling folder named ``align``. ``names`` are the file names of the recording's folder, where they are known.
+    It has the same stem and lies in the same folder (``clip.vtt``, or with a language, ``clip.en.vtt``); a ``.align``
+    file may also lie in a sibling folder named ``align``. ``names`` are the
+    file names of the recording's folder, where they are known.
     """
     if names is None:
         names = set(os.listdir(path.parent))

@@ -59,7 +59,7 @@ def _draw(below: int, generator: Generator) -> int:
 
 
 def _scattered(clips: int, last: int, gap: int, generator: Generator) -> list[int]:
-    # Points at least `gap` apart are points without a gap on a shorter line, moved apart afterwards: uniform, no retries.
+    # Points at least `gap` apart are points of a shorter line, moved apart afterwards: uniform, without retries.
     free = last - gap * (clips - 1)
     places = sorted(_draw(free + 1, generator) for _ in range(clips))
     return [place + k * gap for k, place in enumerate(places)]

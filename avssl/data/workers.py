@@ -6,122 +6,26 @@ batch is never pickled nor stacked. A segment is used again when the last tensor
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 import logging
-import math
-import mmap
 import multiprocessing
-import os
-import signal
 import sys
-import tempfile
-import threading
 import time
-import traceback
-import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from multiprocessing.connection import Connection, wait
-from typing import Any, Protocol
+from multiprocessing.connection import wait
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-ALIGNMENT = 64
+from avssl.data.rows import Chunk, RowMaker, work
+from avssl.data.segments import Layout, Segment, fields, layout_of, places, unpacked
+
 AHEAD = 4  # pieces a worker holds, so that it is not idle while the network computes
-MAPPED = 32  # segments a worker keeps open
 START_SECONDS = 120.0  # importing torch on a busy machine
 _log = logging.getLogger(__name__)
-
-Layout = tuple[tuple[str, str, tuple[int, ...]], ...]
-"""(name, dtype, shape of one row) of every tensor of a batch"""
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Rows to make: ``step`` None means in order, for evaluation. ``bad`` are items known to be bad."""
-
-    step: int | None
-    indices: tuple[int, ...]
-    progress: float
-    bad: frozenset[int]
-
-
-@dataclass
-class Rows:
-    """What went wrong while rows were made: item -> reason."""
-
-    bad: dict[int, str] = field(default_factory=dict)
-
-
-class RowMaker(Protocol):
-    """What a worker runs; :class:`avssl.data.loader.Maker` is one."""
-
-    def row(self, chunk: Chunk, index: int, started: Callable[[int], None], rows: Rows) -> dict[str, Tensor] | None:
-        """One example, or None for one that cannot be read."""
-        ...
-
-    def name(self, index: int) -> str:
-        """How an item is called in messages."""
-        ...
-
-
-def layout_of(example: Mapping[str, Tensor]) -> Layout:
-    """Names, dtypes and shapes of one row."""
-    return tuple((name, str(x.dtype).removeprefix("torch."), tuple(x.shape)) for name, x in example.items())
-
-
-def _places(layout: Layout, rows: int) -> tuple[list[tuple[str, torch.dtype, tuple[int, ...], int, int]], int]:
-    """(name, dtype, [rows, ...] shape, first byte, bytes) of every field, and the bytes of all."""
-    found, at = [], 0
-    for name, kind, shape in layout:
-        dtype: torch.dtype = getattr(torch, kind)
-        size = rows * math.prod(shape) * dtype.itemsize
-        found.append((name, dtype, (rows, *shape), at, size))
-        at += -(-size // ALIGNMENT) * ALIGNMENT
-    return found, max(at, ALIGNMENT)
-
-
-def _fields(memory: Tensor, layout: Layout, rows: int) -> dict[str, Tensor]:
-    """uint8 [bytes] -> the batch's tensors [rows, ...], without a copy."""
-    places, _ = _places(layout, rows)
-    return {name: memory[at : at + size].view(dtype).view(shape) for name, dtype, shape, at, size in places}
-
-
-class Segment:
-    """Memory that other processes can open by a path. Not in /dev/shm, which containers keep small.
-
-    ``number`` tells segments apart: a path can come back when a descriptor is used again.
-    """
-
-    _numbers = itertools.count()
-
-    def __init__(self, size: int):
-        self.size, self.number = size, next(self._numbers)
-        if hasattr(os, "memfd_create"):
-            self._fd = os.memfd_create("avssl-batch")
-            self.path, self._named = f"/proc/{os.getpid()}/fd/{self._fd}", False
-        else:
-            self._fd, self.path = tempfile.mkstemp(prefix="avssl-batch-")
-            self._named = True
-        os.ftruncate(self._fd, size)
-        self._map = mmap.mmap(self._fd, size)
-        weakref.finalize(self, _forget, self._fd, self.path if self._named else None)
-
-    def memory(self, released: Callable[[], object] | None = None) -> Tensor:
-        """uint8 [size]; ``released`` is called when no tensor looks into it any more."""
-        array = np.frombuffer(self._map, np.uint8)
-        if released is not None:
-            weakref.finalize(array, released).atexit = False
-        return torch.from_numpy(array)
-
-
-def _forget(fd: int, path: str | None) -> None:
-    os.close(fd)
-    if path is not None:
-        os.unlink(path)
 
 
 @dataclass
@@ -165,7 +69,7 @@ class _Worker:
         now = time.monotonic()
         if not self.ready:
             return now - self.born > max(START_SECONDS, timeout_seconds)
-        return 0 < self.status[0] < now - timeout_seconds
+        return bool(0 < self.status[0] < now - timeout_seconds)
 
     def end(self) -> None:
         self.process.kill()
@@ -204,7 +108,7 @@ class Pool:
             self._workers.append(_Worker(self._context, len(self._workers), self.maker))
         self._known = known_bad
         rows = len(chunk.indices)
-        segment = self._segment(_places(self.layout, rows)[1]) if self.layout else None
+        segment = self._segment(places(self.layout, rows)[1]) if self.layout else None
         number, self._next = self._next, self._next + 1
         job = self._jobs[number] = _Job(rows, self.layout, segment)
         size = max(1, -(-rows // (2 * self.count)))
@@ -215,7 +119,7 @@ class Pool:
         return number
 
     def result(self, number: int, note: Callable[[int, str], None]) -> dict[str, Tensor]:
-        """Wait for a batch; empty when none of its items could be read. ``note`` is told what was bad, and may raise."""
+        """Wait for a batch; empty when none of its items could be read. ``note`` is told what was bad; it may raise."""
         job = self._jobs[number]
         while job.waiting:
             self._pump(0.5)
@@ -238,10 +142,8 @@ class Pool:
     def close(self) -> None:
         """End all workers, the busy ones by force."""
         for worker in self._workers:
-            try:
+            with contextlib.suppress(OSError):
                 worker.connection.send(None)
-            except OSError:
-                pass
         deadline = time.monotonic() + 0.5
         for worker in self._workers:
             worker.process.join(max(0.0, deadline - time.monotonic()))
@@ -264,7 +166,7 @@ class Pool:
         self._hand_out()
         by_connection = {worker.connection: worker for worker in self._workers}
         for connection in wait(list(by_connection), seconds):
-            worker = by_connection[connection]  # type: ignore[index]
+            worker = by_connection[connection]
             try:
                 while worker.connection.poll():
                     self._take(worker, worker.connection.recv())
@@ -344,109 +246,15 @@ class Pool:
             free, segment = self._free, job.segment
             memory = segment.memory(lambda: free.append(segment))
         if memory is not None and job.layout and not job.loose and all(all(kept) for kept in job.kept.values()):
-            return _fields(memory, job.layout, job.rows)
+            return fields(memory, job.layout, job.rows)
         parts: list[dict[str, Tensor]] = []
         for low, kept in sorted(job.kept.items()):
             if low in job.loose:
                 self.layout, data, rows = job.loose[low]
-                parts.append(_unpacked(self.layout, data, rows))
+                parts.append(unpacked(self.layout, data, rows))
             elif memory is not None and job.layout and any(kept):
-                places = low + torch.tensor(kept).nonzero().flatten()
-                parts.append({name: x[places] for name, x in _fields(memory, job.layout, job.rows).items()})
-        if (
-            len(
-                {
-                    tuple((name, kind, shape) for name, kind, shape in layout_of({k: v[0] for k, v in p.items()}))
-                    for p in parts
-                }
-            )
-            > 1
-        ):
+                there = low + torch.tensor(kept).nonzero().flatten()
+                parts.append({name: x[there] for name, x in fields(memory, job.layout, job.rows).items()})
+        if len({layout_of({name: x[0] for name, x in part.items()}) for part in parts}) > 1:
             raise ValueError("the transform gives tensors of different names, types or shapes in one batch")
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]} if parts else {}
-
-
-def _packed(examples: list[dict[str, Tensor]]) -> tuple[Layout, list[bytes], int]:
-    stacked = [torch.stack([example[name] for example in examples]) for name in examples[0]]
-    return layout_of(examples[0]), [x.reshape(-1).view(torch.uint8).numpy().tobytes() for x in stacked], len(examples)
-
-
-def _unpacked(layout: Layout, data: list[bytes], rows: int) -> dict[str, Tensor]:
-    found = {}
-    for (name, kind, shape), raw in zip(layout, data, strict=True):
-        dtype = getattr(torch, kind)
-        flat = torch.frombuffer(bytearray(raw), dtype=dtype) if raw else torch.empty(0, dtype=dtype)
-        found[name] = flat.view(rows, *shape)
-    return found
-
-
-def work(connection: Connection, status: Any, maker: RowMaker) -> None:
-    """What a worker does until the other side is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-    memories: dict[int, Tensor] = {}
-
-    def started(index: int) -> None:
-        status[1] = index
-        status[0] = time.monotonic()
-
-    try:
-        connection.send(("ready",))
-        while (message := connection.recv()) is not None:
-            try:
-                reply = _piece(maker, started, memories, *message)
-            except Exception as error:
-                at = f" ({maker.name(int(status[1]))})" if status[0] > 0 else ""
-                users = isinstance(error, ValueError)
-                text = f"{error}{at}" if users else f"{type(error).__name__}: {error}{at}"
-                reply = ("failed", users, text, traceback.format_exc())
-            status[0] = 0.0
-            connection.send(reply)
-    except (EOFError, OSError):
-        pass
-
-
-def _piece(
-    maker: RowMaker,
-    started: Callable[[int], None],
-    memories: dict[int, Tensor],
-    chunk: Chunk,
-    low: int,
-    rows: int,
-    layout: Layout | None,
-    place: tuple[int, str] | None,
-) -> tuple[Any, ...]:
-    found = Rows()
-    made = [maker.row(chunk, index, started, found) for index in chunk.indices]
-    kept = tuple(example is not None for example in made)
-    held = [example for example in made if example is not None]
-    if not held:
-        return "done", kept, found.bad, None
-    if layout is None or place is None or any(layout_of(example) != layout for example in held):
-        return "done", kept, found.bad, _packed(held)
-    number, path = place
-    if number not in memories:
-        if len(memories) >= MAPPED:
-            memories.clear()
-        memories[number] = _mapped(path)
-    for name, target in _fields(memories[number], layout, rows).items():
-        for k, example in enumerate(made):
-            if example is not None:
-                target[low + k].copy_(example[name])
-    return "done", kept, found.bad, None
-
-
-def _mapped(path: str) -> Tensor:
-    fd = os.open(path, os.O_RDWR)
-    try:
-        return torch.from_numpy(np.frombuffer(mmap.mmap(fd, 0), np.uint8))
-    finally:
-        os.close(fd)
-
-
-def _leave_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

@@ -1,0 +1,139 @@
+"""Work on untrusted files in processes of their own: a crash, a hang or a blow-up of memory costs that file only."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any, Generic, TypeVar
+
+MEMORY_BYTES = 8 << 30  # more than the largest picture that is decoded needs
+START_SECONDS = 60.0
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Why there is no result, in one line."""
+
+    reason: str
+
+
+@dataclass
+class _Hand(Generic[T]):
+    process: Any
+    connection: Connection
+    at: int | None = None
+    deadline: float = 0.0
+
+
+def run(
+    function: Callable[[T], R], tasks: Sequence[T], seconds: Callable[[T], float], workers: int | None = None
+) -> Iterator[tuple[int, R | Failed]]:
+    """``function`` of every task, as (place in ``tasks``, result) in the order in which they are done.
+
+    Args:
+        function: importable by name; what it raises becomes Failed.
+        tasks: picklable.
+        seconds: how long a task may take before its process is ended.
+        workers: processes; None means one per core.
+    """
+    context = multiprocessing.get_context("spawn")
+    count = max(1, min(workers or os.cpu_count() or 1, len(tasks)))
+    waiting = list(reversed(range(len(tasks))))
+    hands: list[_Hand[T]] = []
+    try:
+        while waiting or any(hand.at is not None for hand in hands):
+            while len(hands) < count and waiting:
+                hands.append(_start(context, function))
+            for hand in hands:
+                if hand.at is None and waiting:
+                    hand.at = waiting.pop()
+                    hand.deadline = time.monotonic() + seconds(tasks[hand.at]) + START_SECONDS
+                    with contextlib.suppress(OSError):  # a dead one shows when it is read from
+                        hand.connection.send(tasks[hand.at])
+            busy = {hand.connection: hand for hand in hands if hand.at is not None}
+            ready = wait(list(busy), max(0.0, min(hand.deadline for hand in busy.values()) - time.monotonic()))
+            for connection in ready:
+                hand = busy[connection]  # type: ignore[index]
+                assert hand.at is not None
+                try:
+                    kind, value = hand.connection.recv()
+                except (EOFError, OSError):
+                    yield hand.at, Failed(_end(hand))
+                    hands.remove(hand)
+                    continue
+                if kind == "begun":
+                    hand.deadline = time.monotonic() + seconds(tasks[hand.at])
+                    continue
+                done, hand.at = hand.at, None
+                yield done, Failed(value) if kind == "failed" else value
+            now = time.monotonic()
+            for hand in [hand for hand in hands if hand.at is not None and hand.deadline < now]:
+                assert hand.at is not None
+                if hand.connection.poll():
+                    continue
+                _end(hand)
+                hands.remove(hand)
+                yield hand.at, Failed(f"took longer than {seconds(tasks[hand.at]):g} s")
+    finally:
+        for hand in hands:
+            _end(hand)
+
+
+def _start(context: Any, function: Callable[[T], Any]) -> _Hand[T]:
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, function), daemon=True)
+    process.start()
+    theirs.close()
+    return _Hand(process, ours)
+
+
+def _end(hand: _Hand[T]) -> str:
+    """End a process and say how it ended."""
+    hand.connection.close()
+    hand.process.join(0.2)
+    if hand.process.is_alive():
+        hand.process.kill()
+    hand.process.join()
+    code = hand.process.exitcode or 0
+    return "the decoder crashed " + (f"({signal.Signals(-code).name})" if code < 0 else f"(exit code {code})")
+
+
+def _serve(connection: Connection, function: Callable[[Any], Any]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _limit_memory()
+    try:
+        while True:
+            task = connection.recv()
+            connection.send(("begun", None))
+            try:
+                reply = ("done", function(task))
+            except MemoryError:
+                reply = ("failed", f"needs more than {MEMORY_BYTES >> 30} GB of memory")
+            except Exception as error:
+                text = " ".join(str(error).split())
+                reply = ("failed", text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}")
+            connection.send(reply)
+    except (EOFError, OSError):
+        pass
+
+
+def _limit_memory() -> None:
+    if sys.platform != "linux":
+        return
+    import resource
+
+    with open("/proc/self/statm", encoding="ascii") as file:
+        used = int(file.read().split()[0]) * resource.getpagesize()
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = used + MEMORY_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (limit if hard < 0 else min(limit, hard), hard))

@@ -1,0 +1,257 @@
+"""Making a manifest: walk a folder, look into every file, pair narration and labels, tell what is odd."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from avssl.data import apart, media, narration
+from avssl.data.labels import SPLIT_NAMES, attach, read_labels
+from avssl.data.manifest import SPLITS, Manifest, Recording, few
+
+VIDEO = frozenset(
+    [
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".mkv",
+        ".webm",
+        ".avi",
+        ".mpg",
+        ".mpeg",
+        ".mpe",
+        ".ps",
+        ".vob",
+        ".ts",
+        ".m2ts",
+        ".mts",
+        ".flv",
+        ".wmv",
+        ".asf",
+        ".3gp",
+        ".3g2",
+        ".ogv",
+        ".mxf",
+        ".dv",
+        ".rm",
+    ]
+)
+AUDIO = frozenset(
+    [
+        ".wav",
+        ".mp3",
+        ".m4a",
+        ".aac",
+        ".adts",
+        ".flac",
+        ".ogg",
+        ".oga",
+        ".opus",
+        ".wma",
+        ".aif",
+        ".aiff",
+        ".amr",
+        ".ac3",
+        ".eac3",
+        ".mka",
+        ".caf",
+        ".w64",
+        ".au",
+    ]
+)
+IMAGE = frozenset([".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"])
+SILENT_DB = -60.0
+STILL = 0.95
+SHORT_SECONDS = 0.5
+PICTURE_SUBTITLES = frozenset(
+    ["dvd_subtitle", "dvb_subtitle", "hdmv_pgs_subtitle", "dvdsub", "dvbsub", "pgssub", "xsub"]
+)
+Progress = Callable[[int, int], None]
+"""(files done, files in all)"""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one file holds, as a process of its own found it."""
+
+    sha256: str
+    header: media.Header
+    scan: media.Scan
+    subtitles: tuple[narration.Phrase, ...]
+
+
+@dataclass
+class Found:
+    """Files of a folder: media by relative path, narration, and what is neither."""
+
+    media: list[str] = field(default_factory=list)
+    narration: set[str] = field(default_factory=set)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    names: dict[str, set[str]] = field(default_factory=dict)
+
+
+def look_over(
+    folder: Path,
+    labels: Path | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    include_images: bool = True,
+) -> Manifest:
+    """The manifest of a folder; see :func:`avssl.data.manifest.make`."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such folder; give the folder that holds the recordings")
+    rows = read_labels(labels) if labels is not None else {}
+    found = walk(folder, VIDEO | AUDIO | (IMAGE if include_images else frozenset()))
+    if not found.media:
+        raise ValueError(f"{folder}: no video, sound or picture in this folder (looked at the names of its files)")
+    results: dict[int, Seen | apart.Failed] = {}
+    for index, result in apart.run(look, [str(folder / name) for name in found.media], patience, workers):
+        results[index] = result
+        if progress is not None:
+            progress(len(results), len(found.media))
+    recordings: list[Recording] = []
+    left_out = list(found.left_out)
+    keys = _keys(found.media)
+    by_content: dict[str, str] = {}
+    spoken: set[str] = set()
+    for index, name in enumerate(found.media):
+        seen = results[index]
+        beside = narration.beside(folder / name, found.names[os.path.dirname(name)])
+        spoken |= {os.path.relpath(beside, folder)} if beside else set()
+        if isinstance(seen, apart.Failed):
+            left_out.append((name, seen.reason.removeprefix(f"{folder / name}: ")))
+        elif seen.sha256 in by_content:
+            left_out.append((name, f"the same content as {by_content[seen.sha256]}"))
+        elif reason := useless(seen):
+            left_out.append((name, reason))
+        else:
+            by_content[seen.sha256] = keys[name]
+            recordings.append(describe(name, keys[name], seen, beside))
+    left_out += [(name, "narration of no recording") for name in sorted(found.narration - spoken)]
+    if not recordings:
+        raise ValueError(f"{folder}: nothing in it can be read: {left_out[0][0]}: {left_out[0][1]}")
+    recordings, warnings = attach(recordings, rows, labels)
+    warning = few(recordings)
+    told = (*warnings, warning) if warning else tuple(warnings)
+    return Manifest(tuple(recordings), tuple(sorted(left_out)), folder.resolve(), told)
+
+
+def walk(folder: Path, suffixes: Iterable[str]) -> Found:
+    """The files of a folder in sorted order; hidden ones are passed over."""
+    wanted, root = frozenset(suffixes), Path(os.path.realpath(folder))
+    found = Found()
+    for here, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        where = os.path.relpath(here, folder)
+        where = "" if where == "." else where
+        found.names[where] = set(files)
+        for name in folders:
+            if os.path.islink(os.path.join(here, name)):
+                found.left_out.append((os.path.join(where, name), "a link to a folder; links are not followed"))
+        for name in sorted(files):
+            path, suffix = os.path.join(where, name), os.path.splitext(name)[1].lower()
+            if name.startswith("."):
+                continue
+            if suffix in narration.SUFFIXES:
+                found.narration.add(path)
+            elif suffix not in wanted:
+                if suffix not in IMAGE:
+                    found.left_out.append((path, "by its name no video, sound or picture"))
+            elif not Path(os.path.realpath(os.path.join(here, name))).is_relative_to(root):
+                found.left_out.append((path, "a link that leads out of the folder"))
+            else:
+                found.media.append(path)
+    found.media.sort()
+    return found
+
+
+def patience(path: str) -> float:
+    """Seconds that a file may take: a minute, and one for every 5 MB."""
+    try:
+        return 60.0 + os.stat(path).st_size / 5e6
+    except OSError:
+        return 60.0
+
+
+def look(path: str) -> Seen:
+    """Everything about one file. Raises Unreadable."""
+    header, scan = media.probe(path), media.scan(path)
+    with open(path, "rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    phrases: tuple[narration.Phrase, ...] = ()
+    for index, codec, _ in header.subtitles:
+        if codec not in PICTURE_SUBTITLES and not phrases:
+            phrases = tuple(narration.Phrase(*line) for line in media.subtitles(path, index))
+    return Seen(sha256, header, scan, phrases)
+
+
+def useless(seen: Seen) -> str | None:
+    """Why nothing can be learnt from a file that can be read, or None."""
+    if not seen.scan.frames and not seen.scan.audio_seconds:
+        return "holds neither picture nor sound that can be decoded"
+    if not _is_picture(seen) and seen.scan.duration < SHORT_SECONDS:
+        return f"too short ({seen.scan.duration:.3g} s)"
+    return None
+
+
+def describe(name: str, key: str, seen: Seen, beside: Path | None) -> Recording:
+    """The recording of one file, with its problems and its narration: that beside it, else that inside it."""
+    scan, problems = seen.scan, []
+    still = _is_picture(seen)
+    seconds = 0.0 if still else scan.duration
+    video = audio = None
+    if seen.header.pictures and scan.frames:
+        first = seen.header.pictures[0]
+        video = {"width": first.width, "height": first.height, "fps": first.fps, "frames": scan.frames,
+                 "seconds": 0.0 if still else scan.video_seconds, "codec": first.codec}  # fmt: skip
+    if seen.header.sounds and scan.audio_seconds:
+        sound = seen.header.sounds[0]
+        audio = {"hz": sound.hz, "channels": sound.channels, "seconds": scan.audio_seconds, "codec": sound.codec}
+    if video is not None and audio is None and not still:
+        problems.append("no sound")
+    if audio is not None and scan.loudness_db is not None and scan.loudness_db < SILENT_DB:
+        problems.append("silent")
+    if video is not None and not still and scan.stillness is not None and scan.stillness > STILL:
+        problems.append("still")
+    if scan.truncated:
+        problems.append("claims more than it holds")
+    if scan.errors:
+        problems.append(f"decode errors ({scan.errors})")
+    cues = list(seen.subtitles)
+    if beside is not None:
+        try:
+            cues = narration.cues(beside)
+        except (ValueError, OSError) as error:
+            problems.append("narration cannot be read: " + str(error).removeprefix(f"{beside}: "))
+    spoken = narration.clean(cues, seconds)
+    for reason, count in spoken.counts.items():
+        if reason != "repeated":
+            problems.append(f"narration: {reason} ({count})")
+    return Recording(
+        key=key, path=name, sha256=seen.sha256, seconds=seconds, video=video, audio=audio,
+        loudness_db=scan.loudness_db, stillness=scan.stillness, narration=spoken.phrases,
+        split=_split(name, seen.sha256), problems=tuple(problems),
+    )  # fmt: skip
+
+
+def _is_picture(seen: Seen) -> bool:
+    return seen.scan.frames == 1 and not seen.scan.audio_seconds
+
+
+def _keys(names: list[str]) -> dict[str, str]:
+    """Path -> key: the path without its suffix, unless two files share that."""
+    stems = {name: Path(name).with_suffix("").as_posix() for name in names}
+    count = Counter(stems.values())
+    return {name: stem if count[stem] == 1 else Path(name).as_posix() for name, stem in stems.items()}
+
+
+def _split(name: str, sha256: str) -> str:
+    for part in Path(name).parts[:-1]:
+        if part.lower() in SPLIT_NAMES:
+            return SPLIT_NAMES[part.lower()]
+    place = int(sha256[:8], 16) % 10
+    return "train" if place < 8 else SPLITS[place - 7]

@@ -11,9 +11,9 @@ from av.video.stream import VideoStream
 
 from avssl.data.open import (
     PICTURE_FORMATS,
-    Unreadable,
     aspect,
     displayed,
+    nothing_to_decode,
     open_media,
     picture_streams,
     sane_fps,
@@ -95,7 +95,7 @@ def probe(path: str | os.PathLike[str]) -> Header:
         videos, sounds = picture_streams(container), sound_streams(container)
         texts = [s for s in container.streams.subtitles if s.codec_context is not None]
         if not videos and not sounds and not texts:
-            raise Unreadable(path, "holds no stream that can be decoded", "a video, sound or picture is needed")
+            raise nothing_to_decode(path)
         still = container.format.name in PICTURE_FORMATS and container.format.name not in ("gif", "apng")
         duration = None if still or not container.duration else container.duration / av.time_base
         start = float(time_zero(container))

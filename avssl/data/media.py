@@ -19,6 +19,7 @@ from avssl.data.header import Header, Picture, Sound, probe
 from avssl.data.open import (
     PICTURE_FORMATS,
     Unreadable,
+    nothing_to_decode,
     open_media,
     packets,
     picture_streams,
@@ -96,7 +97,7 @@ def decode(
         except DecodeAll:
             plain, earlier = True, float("inf")
     if strict and (result.errors or result.truncated):
-        wrong = "ends before what is wanted" if result.truncated else f"has {result.errors} damaged packets"
+        wrong = "lacks some of the wanted pictures" if result.truncated else f"has {result.errors} damaged packets"
         raise Unreadable(path, wrong, "leave out strict to take what there is")
     return result
 
@@ -114,6 +115,8 @@ def _attempt(
         zero = time_zero(container)
         videos = picture_streams(container) if times else []
         sounds = sound_streams(container) if audio is not None else []
+        if times and not videos and not sound_streams(container):
+            raise nothing_to_decode(path)
         if times and not videos:
             raise Unreadable(path, "has no pictures that can be decoded", "ask for its sound only")
         timed = container.format.name not in UNTIMED_FORMATS

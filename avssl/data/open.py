@@ -50,6 +50,12 @@ class Unreadable(ValueError):
         super().__init__(f"{os.fspath(path)}: {wrong}" + (f"; {right}" if right else ""))
 
 
+def nothing_to_decode(path: str | os.PathLike[str]) -> Unreadable:
+    """The error for a file without any stream of use."""
+    limit = f"a video or picture of at most {MAX_PIXELS} pixels, or a sound, is needed"
+    return Unreadable(path, "holds no stream that can be decoded", limit)
+
+
 def _refuse_special(path: str | os.PathLike[str]) -> bytes:
     """First bytes of a regular file; Unreadable for everything else."""
     name = os.fspath(path)
@@ -82,18 +88,10 @@ def _picture_format(head: bytes) -> str | None:
     return next((name for magic, name in _MAGIC if head.startswith(magic)), None)
 
 
-def _png_pixels(head: bytes) -> int:
-    # Reading the header of a PNG makes FFmpeg decode it, so its size is looked at first.
-    return int.from_bytes(head[16:20], "big") * int.from_bytes(head[20:24], "big") if head[:4] == b"\x89PNG" else 0
-
-
 @contextmanager
 def open_media(path: str | os.PathLike[str]) -> Iterator[InputContainer]:
     """A recording opened for reading; Unreadable when it is not a plain, local, bounded media file."""
     head = _refuse_special(path)
-    pixels = _png_pixels(head)
-    if pixels > MAX_PIXELS:
-        raise Unreadable(path, f"claims {pixels} pixels", f"at most {MAX_PIXELS} are decoded")
     whitelist = ",".join(sorted(FORMATS))
     try:
         container = av.open(
@@ -127,6 +125,8 @@ def _check(path: str | os.PathLike[str], container: InputContainer) -> None:
             raise Unreadable(
                 path, f"claims pictures of {context.width}x{context.height}", f"at most {MAX_PIXELS} pixels are decoded"
             )
+        if context is not None:
+            context.options = {"max_pixels": str(MAX_PIXELS)}  # frames may be larger than the header said
 
 
 def size_is_sane(width: int, height: int) -> bool:
@@ -135,11 +135,14 @@ def size_is_sane(width: int, height: int) -> bool:
 
 
 def picture_streams(container: InputContainer) -> list[VideoStream]:
-    """Video streams that can be decoded. Cover art is none."""
+    """Video streams that can be decoded, which have a size within the limits. Cover art is none."""
+    # Where pictures exceed max_pixels, FFmpeg finds no size.
     return [
         stream
         for stream in container.streams.video
-        if stream.codec_context is not None and not stream.disposition & Disposition.attached_pic
+        if stream.codec_context is not None
+        and stream.codec_context.width > 0
+        and not stream.disposition & Disposition.attached_pic
     ]
 
 

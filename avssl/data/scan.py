@@ -22,6 +22,7 @@ from avssl.data.filters import MonoFilter, PictureFilter
 from avssl.data.open import (
     PICTURE_FORMATS,
     Unreadable,
+    nothing_to_decode,
     open_media,
     packets,
     picture_streams,
@@ -128,7 +129,7 @@ def scan(path: str | os.PathLike[str], *, max_seconds: float | None = None) -> S
     with open_media(path) as container:
         videos, sounds = picture_streams(container)[:1], sound_streams(container)[:1]
         if not videos and not sounds:
-            raise Unreadable(path, "holds no stream that can be decoded", "a video, sound or picture is needed")
+            raise nothing_to_decode(path)
         streams: list[VideoStream | AudioStream] = [*videos, *sounds]
         claimed = (container.duration or 0) / 1e6
         zero = float(time_zero(container))
@@ -187,8 +188,9 @@ def scan(path: str | os.PathLike[str], *, max_seconds: float | None = None) -> S
 
 def plain_text(ass: str) -> str:
     """The words of one ASS event (after its eight fields), without drawing commands and line breaks."""
-    text = re.sub(r"\{[^}]*\}", "", ass)
-    return " ".join(re.sub(r"<[^>]*>", "", re.sub(r"\\[NnhH]", " ", text)).split())
+    text = re.sub(r"\{[^}]*\\p[1-9].*?(\{[^}]*\\p0[^}]*\}|$)", "", ass)  # shapes drawn by commands
+    text = re.sub(r"\{[^}]*\}|</?[A-Za-z][^>]*>", "", text)
+    return " ".join(re.sub(r"\\[NnhH]", " ", text).split())
 
 
 def subtitles(path: str | os.PathLike[str], index: int) -> list[tuple[float, float, str]]:

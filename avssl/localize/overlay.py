@@ -38,6 +38,18 @@ def _table() -> Picture:
     return colours
 
 
+@cache
+def _blend() -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+    """What remains of the picture [257, 1] and what is added to it [257, 3], in 1/256, for each of 256 levels.
+
+    The last row is for the dark: all of the picture, nothing added, so it comes out bit-equal. Sums fit 16 bits.
+    """
+    opacity = np.append(np.linspace(FAINTEST, STRONGEST, 256), 0.0)[:, None]
+    kept = np.round(256 * (1.0 - opacity))
+    added = np.append((256 - kept[:-1]) * _table(), np.zeros((1, 3)), axis=0)
+    return kept.astype(np.uint16), added.astype(np.uint16)
+
+
 def colorize(score: ArrayLike | Any) -> Picture:
     """Calibrated scores [h, w] in 0..1 -> uint8 [h, w, 3]; values outside are clipped to the ends of the scale."""
     levels = np.clip(np.asarray(score, dtype=np.float64), 0.0, 1.0)
@@ -61,16 +73,16 @@ def overlay_frame(frame: Picture, scores: ArrayLike | Any, threshold: float, cei
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
         raise ValueError(f"a frame is uint8 [H, W, 3], got {frame.dtype} {list(frame.shape)}")
     cells = as_scores(scores)
-    out = frame.copy()
     calibrate(0.0, threshold, ceiling)  # a wrong scale is wrong on dark frames too
     if cells.max() < threshold:  # enlarging never raises a score
-        return out
+        return frame.copy()
     enlarged = upsample(cells, (frame.shape[0], frame.shape[1]))
-    lit = np.asarray(enlarged >= threshold)
-    levels = np.minimum(calibrate(enlarged[lit], threshold, ceiling), 1.0)  # [lit pixels]
-    opacity = (FAINTEST + (STRONGEST - FAINTEST) * levels)[:, None]
-    out[lit] = np.round((1.0 - opacity) * frame[lit] + opacity * colorize(levels)).astype(np.uint8)
-    return out
+    levels = np.round(np.clip(calibrate(enlarged, threshold, ceiling), 0.0, 1.0) * 255).astype(np.int64)
+    levels[enlarged < threshold] = 256
+    kept, added = _blend()
+    mixed = frame * kept.take(levels, axis=0) + added.take(levels, axis=0)  # uint16 [H, W, 3]
+    over: Picture = (mixed >> 8).astype(np.uint8)
+    return over
 
 
 def at_time(maps: ArrayLike | Any, map_times: ArrayLike | Any, seconds: float) -> Floats:

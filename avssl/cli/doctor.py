@@ -12,7 +12,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-PACKAGES = "torch torchvision torchaudio av numpy transformers tokenizers safetensors pydantic typer".split()
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "torchaudio",
+    "av",
+    "numpy",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "pydantic",
+)
 Check = tuple[str, Callable[[], str]]
 
 

@@ -20,7 +20,7 @@ def preview(
     examples: Annotated[int, typer.Option(help="How many examples.")] = 3,
     progress: Annotated[float, typer.Option(help="0 is the beginning of the training, 1 its end.")] = 0.0,
 ) -> None:
-    """Draw what a method is given: views, tiles, labels, spectrograms, words; without data=, of a small made-up world."""
+    """Draw what a method is given: views, tiles, labels, spectrograms, words. Without data=, of a made-up world."""
     from avssl import config as configs
     from avssl.data.world import make_world
     from avssl.methods import base

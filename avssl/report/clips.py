@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avssl.data.encode import write_clip
-from avssl.data.media import Header, decode, probe
+from avssl.data.media import decode, probe
 from retrieval.files import replacing
 from retrieval.search import Hit
 
@@ -70,12 +70,11 @@ def cut_hit(hit: Hit, folder: Path, rank: int) -> Path:
         cut(path, hit.start, hit.end, out)
     else:
         out = folder / f"{name}.wav"
-        _cut_sound(path, hit.start, hit.end, header, out)
+        _cut_sound(path, hit.start, hit.end, header.sounds[0].hz, out)
     return out
 
 
-def _cut_sound(path: Path, start: float, end: float, header: Header, out: Path) -> None:
-    hz = header.sounds[0].hz
+def _cut_sound(path: Path, start: float, end: float, hz: int, out: Path) -> None:
     sound = decode(path, audio=(start, max(end - start, LEAST_SECONDS)), hz=hz).audio
     with replacing(out) as partial, wave.open(str(partial), "wb") as file:
         file.setnchannels(1)
@@ -101,11 +100,20 @@ class Budget:
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "clip.mp4"
             cut(path, start, end, out, height=height, fps=fps, hz=16000, crf=30)
-            return self._spend("video/mp4", out.read_bytes())
+            return self.file("video/mp4", out)
 
-    def picture(self, png: bytes) -> str | None:
-        """A PNG as an address, or None when the budget is spent."""
-        return self._spend("image/png", png)
+    def sound(self, path: Path, start: float, end: float) -> str | None:
+        """``start`` to ``end`` of a sound as ``data:audio/wav;base64,...``, or None when the budget is spent."""
+        if self.left <= 0:
+            return None
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "sound.wav"
+            _cut_sound(path, start, end, 16000, out)
+            return self.file("audio/wav", out)
+
+    def file(self, kind: str, path: Path) -> str | None:
+        """A file of a media type as an address, or None when the budget is spent."""
+        return self._spend(kind, path.read_bytes())
 
     def _spend(self, kind: str, data: bytes) -> str | None:
         address = f"data:{kind};base64,{base64.b64encode(data).decode()}"

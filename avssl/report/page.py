@@ -31,6 +31,13 @@ figure svg { display: block; width: 100%; height: auto; padding: .5rem; }
 figcaption { padding: .45rem .6rem .55rem; font-size: .8rem; line-height: 1.35; overflow-wrap: anywhere; }
 figcaption b { color: var(--ink); font-weight: 600; }
 .words { display: grid; place-items: center; aspect-ratio: 1; padding: .75rem; text-align: center; font-size: 1.05rem; }
+.words audio { width: 100%; }
+.pair { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 4fr); align-items: center; background: #fff; }
+@media (max-width: 48rem) { .pair { grid-template-columns: 1fr; } }
+.pair video { aspect-ratio: auto; }
+details { margin: .75rem 0; } summary { cursor: pointer; color: var(--soft); }
+pre { background: var(--card); border: 1px solid var(--line); border-radius: .5rem;
+  padding: .75rem; overflow-x: auto; font-size: .8rem; }
 .strip { margin: .75rem 0 1.25rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; margin: .5rem 0 1rem; }

@@ -1,0 +1,21 @@
+"""avssl report: a run as one page."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The page to write.")] = Path("report.html"),
+    manifest: Annotated[Path | None, typer.Option(help="Recordings for the examples; else the run's own.")] = None,
+) -> None:
+    """Write one static page: curves, figures, what is found (with players), where it looks."""
+    from avssl.report.page import write
+    from avssl.report.run import report as make
+
+    if manifest is not None and not manifest.exists():
+        raise ValueError(f"{manifest}: no such manifest")
+    write(output, make(run, manifest))
+    typer.echo(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB)")

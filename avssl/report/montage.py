@@ -1,0 +1,181 @@
+"""What a run finds and where it looks, to be played: queries with their nearest recordings, and overlays."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avssl.data.manifest import Manifest, Recording
+from avssl.data.media import Unreadable
+from avssl.data.narration import nearest
+from avssl.embedding.recordings import FAR_SECONDS
+from avssl.embedding.window import Window
+from avssl.evaluation.middles import middle_of, middles
+from avssl.localize import calibration, film
+from avssl.localize.heatmap import Heat, heatmap
+from avssl.methods.base import localizes
+from avssl.report.clips import Budget
+from avssl.report.page import Markup, join, tag
+from avssl.train.build import Loaded
+
+MOST_RECORDINGS = 300
+"""of the split, spread over it: a page shows examples, it is no evaluation"""
+QUERIES, HITS, OVERLAYS = 3, 4, 6
+DIRECTIONS = (("text", "video"), ("audio", "video"), ("video", "audio"), ("image", "image"), ("video", "video"))
+NAMES = {"text": "words", "audio": "sound", "video": "picture", "image": "picture"}
+
+
+class Shelf:
+    """Recordings and what a page shows of each.
+
+    Args:
+        loaded: the run.
+        manifest: of the recordings.
+        split: the one shown.
+        budget: what clips may take.
+    """
+
+    def __init__(self, loaded: Loaded, manifest: Manifest, split: str, budget: Budget):
+        held = manifest.split(split)
+        places = np.unique(np.linspace(0, len(held) - 1, min(len(held), MOST_RECORDINGS)).round().astype(int))
+        self.loaded, self.manifest, self.budget = loaded, manifest, budget
+        self.recordings = [held[place] for place in places]
+        self.window = Window(loaded.inputs)
+        self._clips: dict[int, str | None] = {}
+
+    def words(self, index: int) -> str:
+        """What is said at the middle of a recording."""
+        recording = self.recordings[index]
+        moment = middle_of(recording, self.window) + self.window.seconds / 2
+        return nearest(recording.narration, moment, 1, FAR_SECONDS)[0]
+
+    def about(self, index: int) -> str:
+        """The recording's labels, in a few words."""
+        return ", ".join(value for value in self.recordings[index].labels.values() if value)
+
+    def card(self, index: int, note: str, kind: str = "") -> Markup:
+        """A recording as a figure with a player, or a sign in its place; the same clip is put in only once."""
+        recording = self.recordings[index]
+        caption = tag(
+            "figcaption", tag("b", note), " ", self.about(index) or recording.key, tag("br"), self.words(index)
+        )
+        return tag("figure", self._player(index), caption, klass=kind or None)
+
+    def words_card(self, index: int) -> Markup:
+        """What is said, as a query."""
+        return tag(
+            "figure", tag("div", f"“{self.words(index)}”", klass="words"),
+            tag("figcaption", tag("b", "query"), " ", self.about(index)), klass="query",
+        )  # fmt: skip
+
+    def _player(self, index: int) -> Markup:
+        recording = self.recordings[index]
+        if index not in self._clips:
+            start = middle_of(recording, self.window)
+            path = self.manifest.path_of(recording)
+            try:
+                if recording.video is None:
+                    self._clips[index] = self.budget.sound(path, start, start + self.window.seconds)
+                else:
+                    self._clips[index] = self.budget.clip(path, start, start + self.window.seconds)
+            except Unreadable:
+                self._clips[index] = None
+        address = self._clips[index]
+        if address is None:
+            return tag("div", recording.key, klass="words soft")
+        if address.startswith("data:audio"):
+            return tag("div", tag("audio", controls=True, preload="none", src=address), klass="words")
+        return tag("video", controls=True, loop=True, preload="metadata", playsinline=True, src=address)
+
+
+def found(shelf: Shelf, label: str) -> list[Markup]:
+    """For each direction a heading and rows: a query and its nearest recordings, never itself within one modality."""
+    vectors = middles(shelf.loaded.method, shelf.loaded.inputs, shelf.manifest, shelf.recordings)
+    parts: list[Markup] = []
+    shown = [pair for pair in DIRECTIONS if pair[0] in vectors and pair[1] in vectors]
+    across = [pair for pair in shown if pair[0] != pair[1]] or shown
+    for source, target in across:
+        parts.append(tag("h3", f"From {NAMES[source]} to {NAMES[target]}"))
+        for query in _queries(vectors[source], shelf.recordings, label):
+            parts.append(_row(shelf, vectors[source], vectors[target], query, source, source == target, label))
+    return parts
+
+
+def _queries(vectors: Mapping[int, NDArray[np.float32]], recordings: Sequence[Recording], label: str) -> list[int]:
+    """A few queries, of different labels where there are any."""
+    chosen: list[int] = []
+    seen: set[str] = set()
+    for index in sorted(vectors):
+        kind = recordings[index].labels.get(label, "") if label else str(index)
+        case = recordings[index].labels.get("case", "")
+        if kind and kind not in seen and case not in ("silent", "offscreen"):
+            seen.add(kind)
+            chosen.append(index)
+    return chosen[:QUERIES]
+
+
+def _row(
+    shelf: Shelf, queries: Mapping[int, NDArray[np.float32]], gallery: Mapping[int, NDArray[np.float32]], query: int,
+    source: str, intra: bool, label: str,
+) -> Markup:  # fmt: skip
+    candidates = [index for index in sorted(gallery) if not (intra and index == query)]
+    scores = np.stack([gallery[index] for index in candidates]) @ queries[query]
+    order = np.argsort(-scores, kind="stable")[:HITS]
+    cards = [shelf.words_card(query) if source == "text" else shelf.card(query, "query", "query")]
+    kind = shelf.recordings[query].labels.get(label, "") if label else ""
+    for rank, place in enumerate(order, 1):
+        index = candidates[place]
+        alike = index == query or (kind and shelf.recordings[index].labels.get(label, "") == kind)
+        told = "its own, " if index == query else ""
+        cards.append(shelf.card(index, f"{rank}. {told}{scores[place]:.2f}", "right" if alike else ""))
+    return tag("div", *cards, klass="row")
+
+
+def located(shelf: Shelf, folder: Path) -> list[Markup]:
+    """Overlays of a few recordings with picture and sound: a player and a sheet of stills each.
+
+    The scale is the run's own; before ``avssl evaluate`` has chosen one, it is set by silence and noise.
+    """
+    loaded = shelf.loaded
+    if not localizes(loaded.method):
+        return []
+    both = [index for index, held in enumerate(shelf.recordings) if held.video is not None and held.audio is not None]
+    parts: list[Markup] = []
+    for index in _spread(both, shelf.recordings):
+        recording = shelf.recordings[index]
+        path = shelf.manifest.path_of(recording)
+        heat_of = partial(heatmap, loaded.method, loaded.inputs, path)
+        heat = heat_of()
+        scale = calibration.load(folder, loaded.digest)
+        if scale is None:
+            samples = round(loaded.inputs.cfg.audio_seconds * loaded.inputs.cfg.hz)
+            scale = calibration.from_noise(heat.maps, partial(_maps, heat_of), samples, loaded.digest)
+        with TemporaryDirectory() as made:
+            video, sheet, _ = film.make(path, Path(made) / "overlay.mp4", heat, scale, "its own sound", 160)
+            clip = shelf.budget.file("video/mp4", video)
+            stills = shelf.budget.file("image/png", sheet)
+        inside = []
+        if clip is not None:
+            inside.append(tag("video", controls=True, loop=True, preload="metadata", playsinline=True, src=clip))
+        if stills is not None:
+            inside.append(tag("img", src=stills, alt=f"stills of {recording.key} with what is lit", loading="lazy"))
+        if inside:
+            caption = tag("figcaption", tag("b", recording.key), " ", shelf.about(index), f"; {scale.chosen}")
+            parts.append(tag("figure", tag("div", *inside, klass="pair"), caption, klass="strip"))
+    return [join(parts)] if parts else []
+
+
+def _maps(heat_of: Callable[..., Heat], sound: NDArray[np.float32]) -> NDArray[np.float64]:
+    return heat_of(query=sound).maps
+
+
+def _spread(indices: Sequence[int], recordings: Sequence[Recording]) -> list[int]:
+    """A few recordings: one of each case first, where there are cases, then the others in order."""
+    first: dict[str, int] = {}
+    for index in indices:
+        first.setdefault(recordings[index].labels.get("case", ""), index)
+    chosen = list(first.values())
+    return [*chosen, *(index for index in indices if index not in chosen)][:OVERLAYS]

@@ -1,0 +1,159 @@
+"""The page about a run: how it learnt, how good it is, what it finds, where it looks."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from avssl.data.manifest import Manifest
+from avssl.evaluation.middles import chosen_label
+from avssl.report import montage
+from avssl.report.clips import Budget
+from avssl.report.page import Markup, page, section, table, tag
+from avssl.report.plots import Series, curves
+from avssl.train.build import Loaded, dump
+from avssl.train.checkpoint import load_run
+
+BUDGET_BYTES = 15_000_000
+FIGURES = {"r1": "R@1", "r5": "R@5", "r10": "R@10", "medr": "median rank", "ndcg10": "nDCG@10"}
+LOCATING = {
+    "ciou": ("cIoU@0.5", "share of clips whose place overlaps the sounding thing by half"),
+    "auc": ("AUC", "the same over all overlaps from 0 to 1"),
+    "pointing": ("pointing", "share of clips whose highest place lies on the thing"),
+    "iiou": ("IIoU@0.5", "share of clips with two sounds in which both are found, each by its own sound"),
+    "two_things": ("one of two", "share of clips in which the sounding thing, not the silent one, is lit more"),
+    "swap_gap": ("swap gap", "what is lost when the sound of another clip is played; 0 for what does not listen"),
+    "silence_area": ("lit on silence", "share of the picture that is lit while nothing sounds; 0 is right"),
+    "offscreen_area": ("lit off screen", "the same while what sounds is not in the picture"),
+    "lit_sounding": ("lit when sounding", "share of clips with a sounding thing in which anything is lit"),
+}
+
+
+def report(folder: Path, manifest_path: Path | None = None) -> str:
+    """The page as one string of HTML that loads nothing.
+
+    Args:
+        folder: the run's.
+        manifest_path: recordings for the examples; None takes those that the run learnt from.
+
+    Raises ValueError when there is no such run.
+    """
+    loaded = load_run(folder)
+    path = manifest_path or loaded.manifest
+    sections = [_learning(folder / "log.jsonl"), *_results(folder / "results.json", loaded)]
+    held = Manifest.load(path) if path is not None and path.exists() else None
+    if held is not None and loaded.method.spaces:
+        split = next((name for name in ("test", "val", "train") if held.split(name)), "train")
+        shelf = montage.Shelf(loaded, held, split, Budget(BUDGET_BYTES))
+        label = chosen_label(shelf.recordings)
+        rows = montage.found(shelf, label)
+        if rows:
+            told = f"Recordings of the {split} split, each shown by the window at its middle."
+            if label:
+                told += f" Tinted: the same {label} as the query."
+            sections.append(section("What it finds", tag("p", told, klass="soft"), *rows))
+        overlays = montage.located(shelf, folder)
+        if overlays:
+            told = "Lit is where the score passes the one threshold; everything else is left as it was."
+            sections.append(section("Where it looks", tag("p", told, klass="soft"), *overlays))
+    sections.append(_settings(loaded))
+    return page(f"{loaded.cfg.method.name} · {folder.name}", _lead(loaded, path), *sections)
+
+
+def _lead(loaded: Loaded, manifest: Path | None) -> Markup:
+    facts = [
+        f"step {loaded.step} of {loaded.cfg.steps}",
+        f"{sum(parameter.numel() for parameter in loaded.method.parameters()):,} weights",
+        f"window {loaded.inputs.cfg.seconds:g} s",
+        f"weights {loaded.digest[:12]}",
+    ]
+    if manifest is not None:
+        facts.append(f"recordings {manifest.name}")
+    return tag("p", " · ".join(facts), klass="soft")
+
+
+def read_log(path: Path) -> dict[str, list[tuple[float, float]]]:
+    """``log.jsonl`` as name -> (step, value) pairs; a line that a kill cut short is passed over."""
+    series: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    if not path.is_file():
+        return {}
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            values = json.loads(line)
+            step = float(values["step"])
+        except (ValueError, KeyError, TypeError):
+            continue
+        for name, value in values.items():
+            if name != "step" and isinstance(value, int | float):
+                series[name].append((step, float(value)))
+    return dict(series)
+
+
+def _learning(path: Path) -> Markup:
+    series = read_log(path)
+    plots = [curves(title, lines) for title, lines in _plots(series)]
+    if not any(plots):
+        return section("How it learnt", tag("p", "There is no log.", klass="soft"))
+    return section("How it learnt", tag("div", *plots, klass="grid"))
+
+
+def _plots(series: Mapping[str, Series]) -> list[tuple[str, dict[str, Series]]]:
+    """The loss first, then what is measured beside it, held-out figures, and the rates last."""
+    last = ("lr", "wait")
+    held_out = {name: line for name, line in series.items() if name.startswith("held_out/")}
+    ordered = [name for name in series if name not in last and name not in held_out]
+    ordered.sort(key=lambda name: (name != "loss", "accuracy" not in name, name))
+    names = [*ordered, *sorted(held_out), *(name for name in last if name in series)]
+    told = {"lr": "learning rate", "wait": "share of time waiting for data"}
+    return [(told.get(name, name.replace("_", " ").replace("/", ": ")), {name: series[name]}) for name in names]
+
+
+def _results(path: Path, loaded: Loaded) -> list[Markup]:
+    if not path.is_file():
+        hint = tag("code", f"avssl evaluate {path.parent} MANIFEST")
+        return [section("How good it is", tag("p", "Not judged yet: ", hint, klass="soft"))]
+    try:
+        results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}; avssl evaluate writes it anew") from None
+    parts: list[Markup] = []
+    if results.get("digest") not in (None, loaded.digest):
+        parts.append(tag("p", "These figures are of other weights than those shown below; judge the run again."))
+    if results.get("retrieval"):
+        parts += [tag("h3", "Finding"), _finding(results["retrieval"])]
+    if results.get("localization"):
+        parts += [tag("h3", "Locating"), _locating(results["localization"])]
+    return [section("How good it is", *parts)]
+
+
+def _finding(results: Mapping[str, Any]) -> Markup:
+    rows = []
+    for direction, figures in results.items():
+        for who in ("trained", "untrained", "chance"):
+            values = [_told(figures[name].get(who), name) for name in FIGURES if name in figures]
+            rows.append([direction.replace("_", " ") if who == "trained" else "", who, *values])
+    return table(["", "", *FIGURES.values()], rows)
+
+
+def _locating(results: Mapping[str, Any]) -> Markup:
+    columns = ("trained", "untrained", "center", "oracle")
+    rows = []
+    for name, figures in results.items():
+        title, meaning = LOCATING.get(name, (name, ""))
+        told = tag("span", title, tag("br"), tag("small", meaning, klass="soft"))
+        rows.append([told, *(_told(figures.get(who), name) for who in columns)])
+    return table(["", *columns], rows, best=1)
+
+
+def _told(value: float | None, name: str) -> str:
+    if value is None:
+        return ""
+    return f"{value:.1f}" if name == "medr" else f"{100 * value:.1f} %"
+
+
+def _settings(loaded: Loaded) -> Markup:
+    text = yaml.safe_dump(dump(loaded.cfg), sort_keys=False)
+    return section("Settings", tag("details", tag("summary", "the whole configuration"), tag("pre", text)))

@@ -76,6 +76,8 @@ class MonoFilter:
 
     def __call__(self, frame: AudioFrame) -> NDArray[np.float32]:
         """One frame as float32 [n]."""
+        if frame.format.name in ("flt", "fltp") and len(frame.layout.channels) == 1:
+            return np.asarray(frame.to_ndarray()[0], np.float32)
         key = (frame.format.name, frame.layout.name, frame.sample_rate)
         if self._resampler is None or key != self._key:
             # rematrix_maxval keeps the sum of the channels' weights at 1; FFmpeg lets float output exceed it.
@@ -83,7 +85,7 @@ class MonoFilter:
             self._key = key
         frame.pts = None  # the graph must not make up for gaps; placing sound in time is the caller's work
         parts = [part.to_ndarray()[0] for part in self._resampler.resample(frame)]
-        return np.concatenate(parts) if len(parts) != 1 else parts[0]
+        return np.concatenate([np.zeros(0, np.float32), *parts])
 
 
 def resample(sound: NDArray[np.float32], source_hz: int, hz: int) -> NDArray[np.float32]:

@@ -37,7 +37,7 @@ class Sounds:
     def __init__(
         self, stream: AudioStream, start: float, seconds: float, hz: int, zero: Fraction, *, sought: bool = False
     ) -> None:
-        self.stream, self.context, self.tick, self.zero = stream, stream.codec_context, tick(stream), zero
+        self.stream, self.context, self.tick, self.zero = stream, stream.codec_context, float(tick(stream)), float(zero)
         self.first, self.count, self.hz = round(start * hz), round(seconds * hz), hz  # output samples
         self.begin, self.end = self.first / hz, (self.first + self.count) / hz
         self.errors, self.done = 0, self.count == 0
@@ -51,7 +51,7 @@ class Sounds:
         self._reached = -math.inf
 
     def _seconds(self, pts: int) -> float:
-        return float(pts * self.tick - self.zero)
+        return pts * self.tick - self.zero
 
     def feed(self, packet: Packet[AudioStream]) -> None:
         """Take the next packet of the stream. Raises StartEarlier."""
@@ -63,7 +63,7 @@ class Sounds:
             if self._check and starts > max(needed, self._stream_start):
                 raise StartEarlier
             self._check = False
-            if not self._blocks and starts + float((packet.duration or 0) * self.tick) < needed:
+            if not self._blocks and starts + (packet.duration or 0) * self.tick < needed:
                 return
             if starts > self.end + 1:
                 self.done = True
@@ -84,6 +84,7 @@ class Sounds:
             low, high = max(place - begin, 0), min(place - begin + len(block), len(sound))
             if low < high:
                 sound[low:high] = block[low + begin - place : high + begin - place]
+        np.nan_to_num(sound, copy=False, posinf=0.0, neginf=0.0)  # float files may hold anything
         skip = self.first - begin * self.hz // source_hz
         result = np.zeros(self.count, np.float32)
         window = resample(sound, source_hz, self.hz)[skip : skip + self.count]
@@ -118,14 +119,14 @@ class Sounds:
         if header[:8] == b"OpusHead" and len(header) >= 12:
             # Opus cuts its delay off the first frame. FFmpeg has added it to the start, in rounded ticks.
             delay = int.from_bytes(header[10:12], "little") / 48000
-            ticks = math.floor(delay / float(self.tick) + 0.5) * float(self.tick)
+            ticks = math.floor(delay / self.tick + 0.5) * self.tick
             first -= self._source_hz * (ticks if self._offset else delay)
         return first, step
 
     def _places(self) -> list[int]:
         """First source sample of each block, counted from time zero."""
         first, step = self._grid()
-        unit = max(1.0, float(self.tick) * self._source_hz) + 1
+        unit = max(1.0, self.tick * self._source_hz) + 1
         stated = [None if starts is None else starts * self._source_hz for starts, _ in self._blocks]
         anchor = 1 if len(stated) > 1 and stated[1] is not None else 0  # the first block may have lost its beginning
         place = stated[anchor] or 0.0

@@ -11,7 +11,7 @@ import pytest
 import torch
 from made_media import CLICKS, SECONDS, Made, number, tone, write
 
-from avssl.data.media import Unreadable, decode, probe
+from avssl.data.media import Unreadable, decode, probe, scan
 
 NAMES = ["mp4", "long", "webm", "mpg", "mkv", "ntsc", "variable", "later", "later_mkv", "ts"]
 HZ = 16000
@@ -192,6 +192,17 @@ def test_every_rate_becomes_the_wanted_one(tmp_path, hz):
     truth = tone(1.0, HZ, 0.5)[4000:12000]
     assert np.abs(got - truth).max() < 0.01
     assert decode(path, audio=(0.25, 0.5), hz=22050).audio.shape == (11025,)
+
+
+def test_sound_that_is_no_number_is_silence(tmp_path):
+    sound = tone(1.0, HZ, 0.5)
+    sound[4000:4100] = np.nan
+    sound[5000] = np.inf
+    path = write(tmp_path / "n.wav", video=None, audio="pcm_f32le", hz=HZ, sound=sound)
+    got = decode(path, audio=(0.0, 1.0)).audio
+    assert not got[4000:4100].any()
+    assert np.abs(got[6000:] - sound[6000:]).max() < 1e-3
+    assert np.isfinite(scan(path).loudness_db)
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "webp", "gif"])

@@ -127,9 +127,12 @@ def shift(x: Tensor, generator: Generator, share: float = 0.08) -> Tensor:
     height, width = x.shape[-2:]
     down = integer(generator, 2 * int(share * height) + 1) - int(share * height)
     right = integer(generator, 2 * int(share * width) + 1) - int(share * width)
-    rows = (torch.arange(height) - down).clamp(0, height - 1)
-    columns = (torch.arange(width) - right).clamp(0, width - 1)
-    return x.index_select(-2, rows).index_select(-1, columns)
+    moved = x.roll((down, right), (-2, -1))
+    edge = slice(0, down) if down > 0 else slice(height + down, height)
+    moved[..., edge, :] = moved[..., down % height if down > 0 else height + down - 1, :].unsqueeze(-2)
+    edge = slice(0, right) if right > 0 else slice(width + right, width)
+    moved[..., edge] = moved[..., right % width if right > 0 else width + right - 1].unsqueeze(-1)
+    return moved
 
 
 def contrast(x: Tensor, generator: Generator, strength: float = 0.3) -> Tensor:
@@ -137,7 +140,7 @@ def contrast(x: Tensor, generator: Generator, strength: float = 0.3) -> Tensor:
     factor = uniform(generator, 1 - strength, 1 + strength)
     offset = uniform(generator, -strength / 2, strength / 2) * 255
     table = ((torch.arange(256) - 128) * factor + 128 + offset).clamp(0, 255).to(torch.uint8)
-    return table[x.int()]
+    return torch.from_numpy(table.numpy()[x.numpy()])
 
 
 def noise(generator: Generator, samples: int, quietest: float = -50.0, loudest: float = -10.0) -> Tensor:

@@ -76,9 +76,8 @@ class Trimodal(Method[Config]):
         self.temperatures = nn.ModuleDict({name: Temperature(cfg.temperature) for name in scales})
         self.calibration = Calibration()
         spoken = ("text",) if "text" in encoders else ()
-        stride = getattr(encoders["video"], "time_stride", 1)
-        self.hop_seconds = stride / inputs.cfg.fps
-        steps = -(-inputs.cfg.frames // stride)
+        self.time_stride: int = getattr(encoders["video"], "time_stride", 1)
+        steps = -(-inputs.cfg.frames // self.time_stride)
         self.spaces = {"main": Space(("video", "audio", *spoken), cfg.width + steps * cfg.moment_width)}
 
     @classmethod
@@ -155,8 +154,8 @@ class Trimodal(Method[Config]):
         if modality == "video":
             found = self.seen(x)
         else:
-            seconds = x.shape[1] * self.inputs.cfg.hop_seconds
-            found = self.heard(x, max(1, round(seconds / self.hop_seconds)))
+            frames = round(x.shape[1] * self.inputs.cfg.hop_seconds * self.inputs.cfg.fps)
+            found = self.heard(x, max(1, -(-frames // self.time_stride)))
         weight = self.cfg.moment_weight
         return ops.unit(torch.cat([found.meaning * (1 - weight) ** 0.5, found.moments.flatten(1) * weight**0.5], 1))
 

@@ -1,0 +1,147 @@
+"""Say which of a fixed set of permutations has shuffled the tiles of a picture.
+
+Mehdi Noroozi, Paolo Favaro: Unsupervised Learning of Visual Representations by Solving Jigsaw Puzzles, ECCV 2016,
+arXiv:1603.09246.
+
+Meaning of a label: with permutation p, place k of the network's input shows cell p[k] of the picture, cells counted row
+by row. Shortcuts are closed by a random place of each tile in its cell (no edge continues), its own mean and deviation
+(no order of brightness), pictures without colour and shifted colour planes (no chromatic aberration).
+
+Deviations: the set of permutations is chosen by the greatest least Hamming distance (the copied "greatest mean" rule is
+no better than drawing at random); any encoder takes the place of AlexNet, with one vector per tile.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Generator, Tensor, nn
+
+from avssl import encoders as towers
+from avssl import ops, views
+from avssl.config import MethodConfig
+from avssl.inputs import Inputs
+from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
+from avssl.nn.heads import mlp
+from avssl.sample import Needs, Sample
+
+
+class Config(MethodConfig):
+    """Jigsaw; defaults are the paper's."""
+
+    grid: int = Field(3, ge=2, le=3)
+    """cells along each side"""
+    permutations: int = Field(1000, ge=2)
+    """N, how many permutations there are to tell apart"""
+    tile: float = Field(64 / 75, gt=0, le=1)
+    """side of a tile as a share of its cell; at 1 neighbouring tiles touch, which is a shortcut"""
+    normalize: bool = True
+    """each tile has its own mean and deviation; without it the order of brightness is a shortcut"""
+    gray: float = Field(0.3, ge=0, le=1)
+    """share of pictures without colour"""
+    shift: int = Field(2, ge=0)
+    """most pixels by which a colour plane is moved"""
+    hidden: int = Field(4096, ge=1)
+    """width of the hidden layer over all tiles"""
+    seed: int = 0
+    """chooses among equally distant permutations"""
+
+
+@functools.lru_cache(maxsize=8)
+def far_permutations(parts: int, count: int, seed: int = 0) -> Tensor:
+    """int64 [count, parts]: each next permutation is the one farthest (in Hamming distance) from all before it.
+
+    Raises ValueError if there are not so many permutations.
+    """
+    every = np.array(list(itertools.permutations(range(parts))), np.uint8)  # [parts!, parts]
+    if count > len(every):
+        raise ValueError(f"method.permutations: {parts} tiles have {len(every)} permutations, got {count}")
+    columns = np.ascontiguousarray(
+        np.random.default_rng(seed).permutation(every).T
+    )  # ties fall to the first: a random one
+    most_shared = np.zeros(columns.shape[1], np.uint8)  # places shared with the nearest chosen one
+    chosen = [0]
+    for _ in range(count - 1):
+        latest = columns[:, chosen[-1]]
+        np.maximum(most_shared, sum((row == place).view(np.uint8) for row, place in zip(columns, latest, strict=True)),
+                   out=most_shared)  # fmt: skip
+        chosen.append(int(most_shared.argmin()))
+    return torch.from_numpy(columns[:, chosen].T.astype(np.int64))
+
+
+class Shuffle:
+    """One picture -> its tiles uint8 [P, 3, h, w] in a permuted order, and the label."""
+
+    def __init__(self, cfg: Config, permutations: Tensor):
+        self.cfg = cfg
+        self.permutations = permutations
+
+    def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
+        """Draws the colours, each tile's place in its cell, and the permutation."""
+        picture = views.gray(sample.video[0, 0], generator, self.cfg.gray)  # [3, H, W]
+        tiles = self.tiles(self.shifted(picture, generator), generator)
+        label = views.integer(generator, len(self.permutations))
+        return {"tiles": tiles[self.permutations[label]], "label": torch.tensor(label)}
+
+    def shifted(self, x: Tensor, generator: Generator) -> Tensor:
+        """Cuts [3, H, W] out of each plane at another place: [3, H - 2 shift, W - 2 shift]."""
+        room = 2 * self.cfg.shift
+        h, w = x.shape[1] - room, x.shape[2] - room
+        corners = [[views.integer(generator, room + 1) for _ in range(2)] for _ in range(3)]
+        return torch.stack([plane[y : y + h, z : z + w] for plane, (y, z) in zip(x, corners, strict=True)])
+
+    def tiles(self, x: Tensor, generator: Generator) -> Tensor:
+        """[3, H, W] -> one tile at a random place of each cell, row by row, [P, 3, h, w]."""
+        grid = self.cfg.grid
+        tall, wide = x.shape[1] // grid, x.shape[2] // grid
+        h, w = max(1, int(tall * self.cfg.tile)), max(1, int(wide * self.cfg.tile))
+        found = []
+        for row, column in itertools.product(range(grid), repeat=2):
+            top = row * tall + views.integer(generator, tall - h + 1)
+            left = column * wide + views.integer(generator, wide - w + 1)
+            found.append(x[:, top : top + h, left : left + w])
+        return torch.stack(found)
+
+
+class Jigsaw(Method[Config]):
+    """One encoder sees each tile alone; a head sees all their vectors side by side."""
+
+    modalities = ("image",)
+
+    def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
+        super().__init__(cfg, inputs, encoders, length)
+        width = towers.width(encoders["image"])
+        self.head = mlp(cfg.grid**2 * width, cfg.hidden, cfg.permutations)
+        self.spaces = {"main": Space(("image",), width)}
+
+    @classmethod
+    def needs(cls, cfg: Config, inputs: Inputs) -> Needs:
+        """One picture."""
+        return inputs.needs(frames=1)
+
+    @classmethod
+    def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
+        """Gives ``tiles`` uint8 [P, 3, h, w] and ``label``."""
+        return Shuffle(cfg, far_permutations(cfg.grid**2, cfg.permutations, cfg.seed))
+
+    def forward(self, batch: Batch, turn: str = "main") -> Step:
+        """Cross-entropy of the permutation."""
+        tiles = batch["tiles"].float() / 255  # [B, P, 3, h, w]
+        if self.cfg.normalize:
+            deviation, mean = torch.std_mean(tiles, (2, 3, 4), keepdim=True, correction=0)
+            tiles = (tiles - mean) / deviation.clamp_min(1e-2) / 4 + 0.5  # encoders expect 0..1
+        vectors = self.encoders["image"](tiles.flatten(0, 1)).vector.unflatten(0, tiles.shape[:2])  # [B, P, D]
+        logits = self.head(vectors.flatten(1))
+        accuracy = (logits.argmax(1) == batch["label"]).float().mean()
+        return Step(F.cross_entropy(logits, batch["label"]), detached({"accuracy": accuracy}))
+
+    def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
+        """Unit vectors [B, D] of the encoder, from whole pictures."""
+        if modality != "image" or space != "main":
+            raise self.no_space(modality, space)
+        return ops.unit(self.encoders["image"](x).vector)

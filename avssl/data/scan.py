@@ -107,12 +107,12 @@ class _Listen:
         """Add a decoded frame."""
         seconds = max(self.last, 0.0) if frame.pts is None else float(frame.pts * self.tick)
         hz = frame.sample_rate
-        sound = np.nan_to_num(self._mono(frame))
+        sound = np.nan_to_num(self._mono(frame), posinf=0.0, neginf=0.0)
         if not len(sound):
             return
         self.first, self.last = min(self.first, seconds), max(self.last, seconds + len(sound) / hz)
         self.samples += len(sound)
-        self.energy += float(np.dot(sound, sound))
+        self.energy += float(np.square(sound, dtype=np.float64).sum())
         self.peak = max(self.peak, float(np.abs(sound).max()))
 
 

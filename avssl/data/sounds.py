@@ -123,6 +123,18 @@ class Sounds:
             first -= self._source_hz * (ticks if self._offset else delay)
         return first, step
 
+    def _counted(self, place: float, first: float, step: int) -> float:
+        """Where counting frames from the start puts one that says `place`; infinite where they cannot be counted.
+
+        Phones write times that wander around the count of samples. The index of an MP4 file tells the count.
+        """
+        entries = self.stream.index_entries
+        if not self.stream.container.format.name.startswith("mov") or step != max(len(b) for _, b in self._blocks):
+            return math.inf
+        pts = round((place / self._source_hz + self.zero) / self.tick)
+        here, origin = (entries.search_timestamp(at, backward=True) for at in (pts, self._offset))
+        return first + step * (here - origin) if 0 <= origin <= here else math.inf
+
     def _places(self) -> list[int]:
         """First source sample of each block, counted from time zero."""
         first, step = self._grid()
@@ -130,9 +142,13 @@ class Sounds:
         stated = [None if starts is None else starts * self._source_hz for starts, _ in self._blocks]
         anchor = 1 if len(stated) > 1 and stated[1] is not None else 0  # the first block may have lost its beginning
         place = stated[anchor] or 0.0
-        snapped = first + step * round((place - first) / step)
-        places = [round(snapped if step > 2 * unit and abs(snapped - place) <= unit else place)]
         slack = unit + DRIFT_SECONDS * self._source_hz
+        snapped, counted = first + step * round((place - first) / step), self._counted(place, first, step)
+        if abs(counted - place) <= slack:
+            place = counted
+        elif step > 2 * unit and abs(snapped - place) <= unit:
+            place = snapped
+        places = [round(place)]
         if anchor:
             before = places[0] - len(self._blocks[0][1])
             places.insert(0, before if stated[0] is None or abs(stated[0] - before) <= slack else round(stated[0]))

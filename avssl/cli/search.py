@@ -4,7 +4,7 @@ import csv
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -102,17 +102,22 @@ def _find(
         store, loaded_index, query(embedder, kind, value), k=top, modality=None if among == "any" else among,
         merge_seconds=0.0 if windows else 1e-3,
     )  # fmt: skip
-    return _best(found, top)
+    return _best(found, top, not windows)
 
 
-def _best(found: "Sequence[Sequence[Hit]]", top: int) -> "list[Hit]":
-    """Moments of several query windows as one list: of those found more than once the best counts."""
-    best: dict[tuple[str, str, float], Hit] = {}
-    for hit in (hit for hits in found for hit in hits):
-        place = (hit.recording, hit.modality, hit.peak)
-        if place not in best or hit.score > best[place].score:
-            best[place] = hit
-    return sorted(best.values(), key=lambda hit: (-hit.score, hit.id))[:top]
+def _best(found: "Sequence[Sequence[Hit]]", top: int, join: bool) -> "list[Hit]":
+    """What several query windows found as one list, best first; with ``join`` overlapping moments become one."""
+    moments: list[Hit] = []
+    for hit in sorted((hit for hits in found for hit in hits), key=lambda hit: (-hit.score, hit.id)):
+        for place, other in enumerate(moments):
+            if (hit.recording, hit.modality) != (other.recording, other.modality):
+                continue
+            if hit.id == other.id or (join and hit.start <= other.end and other.start <= hit.end):
+                moments[place] = replace(other, start=min(hit.start, other.start), end=max(hit.end, other.end))
+                break
+        else:
+            moments.append(hit)
+    return moments[:top]
 
 
 def _write_csv(path: Path, hits: "Sequence[Hit]") -> None:

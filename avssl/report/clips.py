@@ -1,12 +1,14 @@
 """Moments cut out of recordings: as files to keep, or small enough to stand inside a page."""
 
 import base64
+import io
 import re
 import shutil
 import tempfile
 import wave
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,8 @@ CHUNK_SECONDS = 2.0
 """pictures decoded at once, so that a long moment needs no more memory than a short one"""
 LEAST_SECONDS = 0.5
 MOST_FPS = 30.0
+
+Made = TypeVar("Made", bound="Clip | str")
 
 
 def cut(path: Path, start: float, end: float, out: Path, *, height: int = 0, fps: float = 0.0, hz: int = HZ,
@@ -83,27 +87,40 @@ def _cut_sound(path: Path, start: float, end: float, hz: int, out: Path) -> None
         file.writeframes(np.rint(np.clip(sound, -1, 1) * 32767).astype("<i2").tobytes())
 
 
+class Clip(NamedTuple):
+    """A video inside a page: itself, and a still to show before it is played, both as ``data:`` addresses."""
+
+    address: str
+    poster: str
+
+
 class Budget:
-    """Small clips as data addresses, until ``bytes`` are spent; after that there are none.
+    """Media as data addresses, until a number of bytes is spent; after that there are none.
 
     Args:
-        most: bytes of all clips together, as they stand in the page.
+        most: bytes of all of them together, as they stand in the page.
     """
 
     def __init__(self, most: int):
         self.left = most
 
-    def clip(self, path: Path, start: float, end: float, *, height: int = 128, fps: float = 12.5) -> str | None:
-        """``start`` to ``end`` of a video as ``data:video/mp4;base64,...``, or None when the budget is spent."""
+    def clip(self, path: Path, start: float, end: float, *, height: int = 128, fps: float = 12.5) -> Clip | None:
+        """``start`` to ``end`` (seconds) of a video, small; None when the budget is spent."""
         if self.left <= 0:
             return None
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "clip.mp4"
             cut(path, start, end, out, height=height, fps=fps, hz=16000, crf=30)
-            return self.file("video/mp4", out)
+            return self.video(out, (end - start) / 2)
+
+    def video(self, path: Path, still_seconds: float = 0.0) -> Clip | None:
+        """A whole video file with the still at a moment; None when the budget is spent."""
+        picture = decode(path, times=[still_seconds]).video[0].transpose(1, 2, 0)
+        made = Clip(_address("video/mp4", path.read_bytes()), _address("image/jpeg", _jpeg(picture)))
+        return self.again(made)
 
     def sound(self, path: Path, start: float, end: float) -> str | None:
-        """``start`` to ``end`` of a sound as ``data:audio/wav;base64,...``, or None when the budget is spent."""
+        """``start`` to ``end`` (seconds) of a sound; None when the budget is spent."""
         if self.left <= 0:
             return None
         with tempfile.TemporaryDirectory() as folder:
@@ -112,12 +129,25 @@ class Budget:
             return self.file("audio/wav", out)
 
     def file(self, kind: str, path: Path) -> str | None:
-        """A file of a media type as an address, or None when the budget is spent."""
-        return self._spend(kind, path.read_bytes())
+        """A file of a media type; None when the budget is spent."""
+        return self.again(_address(kind, path.read_bytes()))
 
-    def _spend(self, kind: str, data: bytes) -> str | None:
-        address = f"data:{kind};base64,{base64.b64encode(data).decode()}"
-        if len(address) > self.left:
+    def again(self, made: Made) -> Made | None:
+        """What stands in the page already, or is about to: it takes its place; None when there is none left."""
+        size = sum(map(len, made)) if isinstance(made, Clip) else len(made)
+        if size > self.left:
             return None
-        self.left -= len(address)
-        return address
+        self.left -= size
+        return made
+
+
+def _address(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _jpeg(picture: NDArray[np.uint8]) -> bytes:
+    from matplotlib.image import imsave
+
+    data = io.BytesIO()
+    imsave(data, picture, format="jpg", pil_kwargs={"quality": 70})
+    return data.getvalue()

@@ -17,7 +17,7 @@ from avssl.evaluation.middles import middle_of, middles
 from avssl.localize import calibration, film
 from avssl.localize.heatmap import Heat, heatmap
 from avssl.methods.base import localizes
-from avssl.report.clips import Budget
+from avssl.report.clips import Budget, Clip
 from avssl.report.page import Markup, join, tag
 from avssl.train.build import Loaded
 
@@ -44,7 +44,7 @@ class Shelf:
         self.loaded, self.manifest, self.budget = loaded, manifest, budget
         self.recordings = [held[place] for place in places]
         self.window = Window(loaded.inputs)
-        self._clips: dict[int, str | None] = {}
+        self._made: dict[int, Clip | str | None] = {}
 
     def words(self, index: int) -> str:
         """What is said at the middle of a recording."""
@@ -57,7 +57,7 @@ class Shelf:
         return ", ".join(value for value in self.recordings[index].labels.values() if value)
 
     def card(self, index: int, note: str, kind: str = "") -> Markup:
-        """A recording as a figure with a player, or a sign in its place; the same clip is put in only once."""
+        """A recording as a figure with a player, or with its name where the page is full."""
         recording = self.recordings[index]
         caption = tag(
             "figcaption", tag("b", note), " ", self.about(index) or recording.key, tag("br"), self.words(index)
@@ -72,23 +72,33 @@ class Shelf:
         )  # fmt: skip
 
     def _player(self, index: int) -> Markup:
+        if index not in self._made:
+            self._made[index] = self._make(index)
+        elif (known := self._made[index]) is not None:
+            self._made[index] = self.budget.again(known)
+        made = self._made[index]
+        if made is None:
+            return tag("div", self.recordings[index].key, klass="words soft")
+        return player(made)
+
+    def _make(self, index: int) -> Clip | str | None:
         recording = self.recordings[index]
-        if index not in self._clips:
-            start = middle_of(recording, self.window)
-            path = self.manifest.path_of(recording)
-            try:
-                if recording.video is None:
-                    self._clips[index] = self.budget.sound(path, start, start + self.window.seconds)
-                else:
-                    self._clips[index] = self.budget.clip(path, start, start + self.window.seconds)
-            except Unreadable:
-                self._clips[index] = None
-        address = self._clips[index]
-        if address is None:
-            return tag("div", recording.key, klass="words soft")
-        if address.startswith("data:audio"):
-            return tag("div", tag("audio", controls=True, preload="none", src=address), klass="words")
-        return tag("video", controls=True, loop=True, preload="metadata", playsinline=True, src=address)
+        path, start = self.manifest.path_of(recording), middle_of(recording, self.window)
+        try:
+            if recording.video is None:
+                return self.budget.sound(path, start, start + self.window.seconds)
+            return self.budget.clip(path, start, start + self.window.seconds)
+        except Unreadable:
+            return None
+
+
+def player(made: Clip | str) -> Markup:
+    """A video with its still, or a sound."""
+    if isinstance(made, Clip):
+        return tag(
+            "video", controls=True, loop=True, preload="none", playsinline=True, src=made.address, poster=made.poster
+        )
+    return tag("div", tag("audio", controls=True, preload="none", src=made), klass="words")
 
 
 def found(shelf: Shelf, label: str) -> list[Markup]:
@@ -155,11 +165,9 @@ def located(shelf: Shelf, folder: Path) -> list[Markup]:
             scale = calibration.from_noise(heat.maps, partial(_maps, heat_of), samples, loaded.digest)
         with TemporaryDirectory() as made:
             video, sheet, _ = film.make(path, Path(made) / "overlay.mp4", heat, scale, "its own sound", 160)
-            clip = shelf.budget.file("video/mp4", video)
+            clip = shelf.budget.video(video, recording.seconds / 2)
             stills = shelf.budget.file("image/png", sheet)
-        inside = []
-        if clip is not None:
-            inside.append(tag("video", controls=True, loop=True, preload="metadata", playsinline=True, src=clip))
+        inside = [player(clip)] if clip is not None else []
         if stills is not None:
             inside.append(tag("img", src=stills, alt=f"stills of {recording.key} with what is lit", loading="lazy"))
         if inside:

@@ -44,6 +44,7 @@ table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabul
 th, td { padding: .3rem .75rem .3rem 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { font-weight: 500; }
 th:first-child, td:first-child { text-align: left; }
+td small { color: var(--soft); }
 td.best { color: var(--accent); font-weight: 650; }
 code { font: .9em ui-monospace, monospace; }
 .plot text { fill: var(--soft); font: 10px system-ui, sans-serif; }

@@ -12,7 +12,7 @@ from avssl.data.manifest import Manifest
 from avssl.evaluation.middles import chosen_label
 from avssl.report import montage
 from avssl.report.clips import Budget
-from avssl.report.page import Markup, page, section, table, tag
+from avssl.report.page import Markup, join, page, section, table, tag
 from avssl.report.plots import Series, curves
 from avssl.train.build import Loaded, dump
 from avssl.train.checkpoint import load_run
@@ -87,7 +87,7 @@ def read_log(path: Path) -> dict[str, list[tuple[float, float]]]:
         except (ValueError, KeyError, TypeError):
             continue
         for name, value in values.items():
-            if name != "step" and isinstance(value, int | float):
+            if name not in ("step", "time") and isinstance(value, int | float):
                 series[name].append((step, float(value)))
     return dict(series)
 
@@ -132,10 +132,15 @@ def _results(path: Path, loaded: Loaded) -> list[Markup]:
 def _finding(results: Mapping[str, Any]) -> Markup:
     rows = []
     for direction, figures in results.items():
-        for who in ("trained", "untrained", "chance"):
-            values = [_told(figures[name].get(who), name) for name in FIGURES if name in figures]
-            rows.append([direction.replace("_", " ") if who == "trained" else "", who, *values])
-    return table(["", "", *FIGURES.values()], rows)
+        cells = []
+        for name in FIGURES:
+            beside = " · ".join(_told(figures[name].get(who), name) for who in ("untrained", "chance"))
+            cells.append(tag("span", _told(figures[name].get("trained"), name), tag("br"), tag("small", beside)))
+        rows.append([direction.replace("_", " "), *cells])
+    return join([
+        tag("p", "Trained; below it, small, the same network untrained and a random order.", klass="soft"),
+        table(["", *FIGURES.values()], rows),
+    ])  # fmt: skip
 
 
 def _locating(results: Mapping[str, Any]) -> Markup:

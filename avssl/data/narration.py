@@ -6,7 +6,7 @@ import heapq
 import html
 import os
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,7 @@ SUFFIXES = (".vtt", ".srt", ".ass", ".ssa", ".align")
 ALIGN_UNITS_PER_SECOND = 25000
 PAUSES = frozenset({"sil", "sp"})
 MAX_BYTES = 32 << 20
+_TIME = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 _TAG = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
 
 
@@ -65,7 +66,9 @@ def cues(path: Path) -> list[Phrase]:
         return _aligned(text, path)
     if not text.strip():
         return []
-    form = {".vtt": "vtt", ".srt": "srt"}.get(path.suffix.lower(), "ass")
+    if path.suffix.lower() in (".ass", ".ssa"):
+        return list(_dialogue(text))
+    form = path.suffix.lower().removeprefix(".")
     try:
         events = pysubs2.SSAFile.from_string(text, format_=form).events
         return [Phrase(event.start / 1000, event.end / 1000, event.text) for event in events if not event.is_comment]
@@ -119,8 +122,8 @@ def beside(path: Path, names: Collection[str] | None = None) -> Path | None:
     """The narration file that belongs to a recording, or None.
 
     It has the same stem and lies in the same folder (``clip.vtt``, or with a language, ``clip.en.vtt``); a ``.align``
-    file may also lie in a sibling folder named ``align``. ``names`` are the
-    file names of the recording's folder, where they are known.
+    file may also lie in a sibling folder named ``align``. ``names`` are the file names of the recording's folder,
+    where they are known.
     """
     if names is None:
         names = set(os.listdir(path.parent))
@@ -161,6 +164,21 @@ def _decoded(data: bytes) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         return data.decode("cp1252", errors="replace")
+
+
+def _dialogue(text: str) -> Iterator[Phrase]:
+    # Fields come in the order of the file's own Format line, which pysubs2 does not follow. Broken lines say nothing.
+    names = ["layer", "start", "end", "style", "name", "marginl", "marginr", "marginv", "effect", "text"]
+    for line in text.splitlines():
+        kind, _, rest = line.partition(":")
+        if kind.strip() == "Format" and "text" in rest.lower():
+            names = [name.strip().lower() for name in rest.split(",")]
+        elif kind.strip() == "Dialogue":
+            fields = dict(zip(names, rest.split(",", len(names) - 1), strict=False))
+            times = [_TIME.fullmatch(fields.get(name, "").strip()) for name in ("start", "end")]
+            if all(times) and "text" in fields:
+                start, end = (int(t[1]) * 3600 + int(t[2]) * 60 + float(t[3]) for t in times if t)
+                yield Phrase(start, end, fields["text"])
 
 
 def _aligned(text: str, path: Path) -> list[Phrase]:

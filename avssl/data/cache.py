@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -189,7 +190,7 @@ def _floats(wave: NDArray[np.int16]) -> NDArray[np.float32]:
 
 def _write(file: Path, wave: NDArray[np.int16], video: NDArray[np.uint8]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.stem}.{os.getpid()}.partial")
+    partial = file.with_name(f".{file.stem}.{os.getpid()}-{threading.get_ident()}.partial")
     try:
         with open(partial, "wb") as out:
             out.write(np.ascontiguousarray(wave).data)

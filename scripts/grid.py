@@ -100,7 +100,7 @@ def two_talkers(embedder: Embedder, held: Manifest, recordings: list[Recording])
     clips = [embedder.window.read(held.path_of(one), [0.0], video=True, audio=True) for one in recordings]
     for number, clip in enumerate(clips):
         other = clips[(number + 37) % len(clips)]
-        assert clip.video is not None and other.video is not None and clip.audio is not None
+        assert clip.audio is not None
         for pair, side in (((clip, other), 0), ((other, clip), 1)):
             both = torch.cat([one.video for one in pair if one.video is not None], 4)
             with torch.inference_mode():
@@ -113,15 +113,15 @@ def two_talkers(embedder: Embedder, held: Manifest, recordings: list[Recording])
 
 def same_clip(embedder: Embedder, held: Manifest, recordings: list[Recording], seconds: float) -> dict[str, float]:
     """One-second windows inside speech, the other windows of the same clip (every 0.2 s) among the candidates."""
-    pictures, sounds, at = [], [], []
+    pictures, sounds = [], []
     for recording in recordings:
         begin, end = spoken(recording)
         starts = [begin]
         while starts[-1] + 0.2 + seconds <= max(end, begin + seconds) + 1e-6:
             starts.append(round(starts[-1] + 0.2, 3))
         clips = embedder.window.read(held.path_of(recording), starts, video=True, audio=True)
-        assert clips.video is not None and clips.audio is not None
-        at.append(len(pictures) + len(starts) // 2)
+        assert clips.video is not None
+        assert clips.audio is not None
         pictures += list(embedder("video", clips.video))
         sounds += list(embedder("audio", clips.audio))
     own = np.arange(len(pictures))
@@ -159,10 +159,10 @@ def judge(out: Path, path: Path, split: str, trained: bool) -> dict[str, Any]:
     return result
 
 
-def beside(trained: Any, untrained: Any, chance: float) -> Any:
-    """The same tree with {trained, untrained, chance} at its leaves."""
+def beside(trained: Any, untrained: Any) -> Any:
+    """The same tree with {trained, untrained} at its leaves."""
     if isinstance(trained, dict):
-        return {name: beside(trained[name], untrained[name], chance) for name in trained}
+        return {name: beside(trained[name], untrained[name]) for name in trained}
     return {"trained": trained, "untrained": untrained}
 
 
@@ -205,14 +205,14 @@ def main() -> None:
     done = run.start(cfg, out / "run")
     if done.how == "interrupted":
         raise SystemExit(128 + done.signal)
-    result = beside(judge(out, path, args.split, True), judge(out, path, args.split, False), 0.0)
+    result = beside(judge(out, path, args.split, True), judge(out, path, args.split, False))
     held = Manifest.load(path)
     loaded = load_run(out / "run")
     lines = [json.loads(line) for line in (out / "run" / "log.jsonl").read_text().splitlines()]
     row = {
-        "config": "grid", "overrides": args.overrides, "digest": loaded.digest, "data": held.digest(), "seed": args.seed,
-        "steps": cfg.steps, "split": args.split, "train_seconds": round(max(line.get("time", 0.0) for line in lines), 1),
-        "threads": torch.get_num_threads(), **result,
+        "config": "grid", "overrides": args.overrides, "digest": loaded.digest, "data": held.digest(),
+        "seed": args.seed, "steps": cfg.steps, "split": args.split,
+        "train_seconds": round(max(line.get("time", 0.0) for line in lines), 1), **result,
     }  # fmt: skip
     replace_text(out / "results.json", json.dumps(row, indent=1) + "\n")
     args.rows.parent.mkdir(exist_ok=True)

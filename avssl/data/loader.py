@@ -28,10 +28,11 @@ _log = logging.getLogger(__name__)
 Transform = Callable[[Sample, Generator, float], Mapping[str, Tensor]]
 
 
-class Sized(Protocol):
+class Readable(Protocol):
     """What the loader needs of a source; :class:`avssl.data.dataset.Source` is one."""
 
     items: Any
+    """index -> (number of the recording, ...)"""
 
     def get(self, index: int, generator: Generator) -> Sample:
         """The sample of one item; any exception means that the item is bad."""
@@ -57,7 +58,7 @@ class BadItem(Exception):
 class Maker:
     """Makes the rows of batches; one copy in every worker."""
 
-    source: Sized
+    source: Readable
     transform: Transform
     batch: int
     seed: int
@@ -115,11 +116,15 @@ class Maker:
         made["recording"] = torch.tensor(int(self.source.items[index][0]))
         return made
 
+    def key(self, index: int) -> str:
+        """Key of the recording that an item is part of; the item's number where recordings have none."""
+        items = self.source.items
+        return str(items.recording(index).key) if hasattr(items, "recording") else str(index)
+
     def name(self, index: int) -> str:
         """How an item is called in messages."""
-        item = self.source.items[index]
-        key = getattr(self.source.items, "recording", lambda i: None)(index)
-        return f"{getattr(key, 'key', index)} ({item[1]:.1f} to {item[2]:.1f} s)" if len(item) > 2 else str(index)
+        _, *span = self.source.items[index]
+        return self.key(index) + (f" ({span[0]:.1f} to {span[1]:.1f} s)" if span else "")
 
 
 class Loader:
@@ -144,7 +149,7 @@ class Loader:
 
     def __init__(
         self,
-        source: Sized,
+        source: Readable,
         transform: Transform,
         *,
         batch: int,
@@ -171,7 +176,7 @@ class Loader:
     @property
     def bad(self) -> dict[str, str]:
         """Key of each recording that failed -> why."""
-        return {self._key(index): reason for index, reason in reversed(self._bad.items())}
+        return {self.maker.key(index): reason for index, reason in reversed(self._bad.items())}
 
     @property
     def replaced(self) -> int:
@@ -275,7 +280,3 @@ class Loader:
                 f"{len(self._bad)} of {self.maker.length} items cannot be read, more than data.bad_budget = "
                 f"{self.bad_budget:g} allows: {some}"
             )
-
-    def _key(self, index: int) -> str:
-        items = self.maker.source.items
-        return str(items.recording(index).key) if hasattr(items, "recording") else str(index)

@@ -1,0 +1,264 @@
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from toy_source import Toy, growing, plain, ragged, slow, wrong
+
+from avssl.data.loader import Loader, mix
+
+Batch = dict[str, Tensor]
+
+
+def loader(source: Toy, transform: Callable[..., Any] = plain, **settings: Any) -> Loader:
+    settings = {"batch": 8, "seed": 5, "workers": 0, "length": len(source.items), "bad_budget": 0.3, **settings}
+    return Loader(source, transform, **settings)
+
+
+def same(a: list[Batch], b: list[Batch], *, but: tuple[str, ...] = ("threads",)) -> bool:
+    return len(a) == len(b) and all(
+        x.keys() == y.keys() and all(torch.equal(x[k], y[k]) and x[k].dtype == y[k].dtype for k in x if k not in but)
+        for x, y in zip(a, b, strict=True)
+    )
+
+
+def test_mix_is_stable_and_spreads() -> None:
+    assert mix(0) == mix(0) != mix(1) != mix(0, 0)
+    assert mix(3, 1, 7) == 3917494694551952799, "runs of other versions of avssl go on"
+    assert all(0 <= mix(k) < 2**63 for k in range(100))
+    assert len({mix(k, 1) % 1000 for k in range(200)}) > 170
+
+
+def test_an_epoch_holds_every_item_once_and_epochs_differ() -> None:
+    with loader(Toy(24)) as it:
+        batches = list(it.batches(0, 6))
+    first = torch.cat([b["index"] for b in batches[:3]])
+    second = torch.cat([b["index"] for b in batches[3:]])
+    assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(24))
+    assert not torch.equal(first, second)
+    assert torch.equal(batches[0]["recording"], batches[0]["index"] // 2)
+    with loader(Toy(24), seed=6) as other:
+        assert not torch.equal(next(iter(other.batches(0, 1)))["index"], batches[0]["index"])
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_batches_do_not_depend_on_workers_or_where_the_run_began(workers: int) -> None:
+    source = Toy(21, bad=(4, 11))
+    settings: dict[str, Any] = {"progress": lambda step: step / 10}
+    with loader(source, **settings) as here:
+        expected = list(here.batches(0, 8))
+    with loader(source, workers=workers, **settings) as there:
+        whole = list(there.batches(0, 8))
+        assert same(whole, expected)
+        assert same(list(there.batches(5, 8)), expected[5:])
+        assert there.bad == here.bad == {"r2": "item 4 is broken", "r5": "item 11 is broken"}
+    assert whole[3]["progress"].tolist() == pytest.approx([0.3] * 8)
+    assert {x for batch in whole for x in batch["threads"].tolist()} == {1}
+    assert not {4, 11} & {x for batch in whole for x in batch["index"].tolist()}
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_ranks_share_the_global_batch(world: int) -> None:
+    source = Toy(21, bad=(4, 11))
+    whole = list(loader(source).batches(0, 6))
+    parts = [list(loader(source, rank=rank, world=world).batches(0, 6)) for rank in range(world)]
+    for step, batch in enumerate(whole):
+        for name, value in batch.items():
+            assert torch.equal(torch.cat([part[step][name] for part in parts]), value)
+    with pytest.raises(ValueError, match="batch is 8, which 3 ranks cannot share"):
+        loader(source, world=3)
+
+
+def test_stand_ins_are_not_in_the_batch_already() -> None:
+    batches = list(loader(Toy(40, bad=(7,)), batch=20).batches(0, 30))
+    for batch in batches:
+        assert len(set(batch["index"].tolist())) == 20
+
+
+def test_known_bad_items_give_the_same_batches() -> None:
+    source = Toy(21, bad=(4, 11))
+    first = loader(source)
+    expected = list(first.batches(0, 6))
+    state = first.state_dict()
+    assert state == {"bad": {"4": "item 4 is broken", "11": "item 11 is broken"}}
+    again = loader(Toy(21))  # the file was mended meanwhile: it stays dropped
+    again.load_state_dict(state)
+    assert same(list(again.batches(0, 6)), expected)
+    assert again.bad == first.bad
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_too_many_bad_items_end_the_run(workers: int) -> None:
+    with (
+        loader(Toy(20, bad=(1, 2, 3)), workers=workers, bad_budget=0.1) as it,
+        pytest.raises(ValueError, match=r"3 of 20 items cannot be read, more than data\.bad_budget = 0\.1 .*is broken"),
+    ):
+        list(it.batches(0, 5))
+    with pytest.raises(ValueError, match=r"20 items cannot be read|in a row cannot be read"):
+        list(loader(Toy(20, bad=tuple(range(20)))).batches(0, 1))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_in_order(workers: int) -> None:
+    with loader(Toy(21, bad=(4,)), workers=workers) as it:
+        batches = list(it.batches_in_order())
+        assert torch.cat([b["index"] for b in batches]).tolist() == [k for k in range(21) if k != 4]
+        assert [len(b["index"]) for b in batches] == [7, 8, 5]
+        assert float(batches[0]["progress"][0]) == 1.0
+        some = list(it.batches_in_order([9, 3, 20, 4]))
+        assert some[0]["index"].tolist() == [9, 3, 20]
+        assert torch.equal(some[0]["noise"][1], batches[0]["noise"][3]), "an item's randomness is its own"
+
+
+def test_training_and_evaluation_share_the_workers() -> None:
+    source = Toy(24)
+    expected = list(loader(source).batches(0, 6))
+    with loader(source, workers=2) as it:
+        stream = it.batches(0, 6)
+        got = [next(stream), next(stream)]
+        assert sum(len(b["index"]) for b in it.batches_in_order()) == 24
+        abandoned = it.batches_in_order()
+        next(abandoned)
+        abandoned.close()
+        got += list(stream)
+    assert same(got, expected)
+
+
+def test_batches_stay_as_they_are_while_they_are_held() -> None:
+    with loader(Toy(24), workers=1) as it:
+        held, copies = [], []
+        for batch in it.batches(0, 20):
+            held.append(batch)
+            copies.append({name: value.clone() for name, value in batch.items()})
+        assert same(held, copies, but=())
+        del held, batch
+        memory = len(it._pool._free) if it._pool else 0
+        for _ in it.batches(20, 60):
+            pass
+        assert it._pool is not None
+        assert len(it._pool._free) <= memory + 1, "memory that is given back is used again"
+
+
+def test_layouts_may_change_but_not_within_a_batch() -> None:
+    expected = list(loader(Toy(24), growing, progress=float).batches(0, 5))
+    with loader(Toy(24), growing, workers=2, progress=float) as it:
+        assert same(list(it.batches(0, 5)), expected)
+    with loader(Toy(24), ragged, workers=1) as it, pytest.raises((ValueError, RuntimeError), match=r"shape|size"):
+        list(it.batches(0, 3))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_bug_in_the_transform_is_an_error(workers: int) -> None:
+    with loader(Toy(24), wrong, workers=workers) as it, pytest.raises((KeyError, RuntimeError), match="no such part"):
+        list(it.batches(0, 3))
+
+
+def test_a_killed_worker_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
+    source = Toy(24)
+    expected = list(loader(source, slow).batches(0, 12))
+    with loader(source, slow, workers=2) as it:
+        stream = it.batches(0, 12)
+        got = [next(stream)]
+        assert it._pool is not None
+        victim = it._pool._workers[0].process
+        os.kill(victim.pid, signal.SIGKILL)
+        with caplog.at_level(logging.WARNING):
+            got += list(stream)
+        assert it.replaced == 1
+    assert same(got, expected)
+    assert f"data worker 0 (pid {victim.pid})" in caplog.text
+    assert "(signal 9); it is replaced" in caplog.text
+
+
+def test_an_item_that_kills_twice_is_bad() -> None:
+    with loader(Toy(24, deadly=(5,)), workers=1) as it:
+        got = list(it.batches(0, 3))
+        assert it.replaced == 2
+        assert list(it.bad) == ["r2"]
+        assert "crashed" in it.bad["r2"]
+    assert same(got, list(loader(Toy(24, bad=(5,))).batches(0, 3)))
+
+
+def test_an_item_that_kills_once_is_good(tmp_path: Path) -> None:
+    with loader(Toy(24, deadly=(5,), once=tmp_path / "struck"), workers=1) as it:
+        got = list(it.batches(0, 3))
+        assert it.replaced == 1
+        assert it.bad == {}
+    assert same(got, list(loader(Toy(24)).batches(0, 3)))
+
+
+def test_a_hanging_worker_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
+    with loader(Toy(24, hanging=(5,)), workers=2, timeout_seconds=1.0) as it:
+        began = time.monotonic()
+        got = list(it.batches(0, 3))
+        assert time.monotonic() - began < 20
+        assert it.replaced == 2
+        assert it.bad == {"r2": "took longer than 1 s"}
+        assert it.wait_seconds > 1.0
+    assert same(got, list(loader(Toy(24, bad=(5,))).batches(0, 3)))
+    assert "at r2 (1.0 to 2.0 s): took longer than 1 s; it is replaced" in caplog.text
+
+
+def test_a_slow_consumer_is_no_hang() -> None:
+    with loader(Toy(24), slow, workers=1, timeout_seconds=0.5) as it:
+        for _ in it.batches(0, 2):
+            time.sleep(1.0)
+        assert it.replaced == 0
+
+
+SCRIPT = """
+import os, sys, time
+from toy_source import Toy, slow
+from avssl.data.loader import Loader
+if __name__ == "__main__":
+    it = Loader(Toy(64), slow, batch=8, seed=0, workers=2, length=64)
+    try:
+        for step, batch in enumerate(it.batches(0, 100000)):
+            if step == 1:
+                print(*(w.process.pid for w in it._pool._workers), flush=True)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_no_worker_outlives_its_parent(tmp_path: Path, how: signal.Signals) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    paths = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    process = subprocess.Popen(
+        [sys.executable, str(script)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    workers = [int(word) for word in process.stdout.readline().split()]
+    assert len(workers) == 2
+    if how == signal.SIGINT:
+        os.killpg(process.pid, how)  # as a terminal does: everyone gets it
+    else:
+        process.kill()
+    out, errors = process.communicate(timeout=30)
+    if how == signal.SIGINT:
+        assert out == "interrupted\n"
+        assert errors == ""
+    deadline = time.monotonic() + 10
+    while any(_alive(pid) for pid in workers):
+        assert time.monotonic() < deadline, "a worker is still there"
+        time.sleep(0.05)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state != "Z"

@@ -23,7 +23,7 @@ MAY: dict[str, tuple[str, ...]] = {
     ),
     "avssl.evaluation": (
         "avssl.evaluation", "avssl.embedding", "avssl.config", "avssl.sample", "avssl.data", "avssl.inputs", "avssl.ops",
-        "avssl.methods.base", "avssl.localize", "retrieval",
+        "avssl.methods.base", "avssl.localize", "avssl.train.checkpoint", "retrieval",
     ),
     "avssl.probe": (
         "avssl.probe", "avssl.config", "avssl.sample", "avssl.data", "avssl.inputs", "avssl.methods.base",

@@ -21,8 +21,9 @@ def embed(
     space: Annotated[str, typer.Option(help="For methods with several spaces.")] = "",
 ) -> None:
     """Turn every moment of every recording into a vector: the first step of search."""
+    from avssl.cli import _vectors as files
     from avssl.data.manifest import Manifest
-    from avssl.embedding import Embedder, embed_recordings, files
+    from avssl.embedding import Embedder, embed_recordings
     from avssl.train.checkpoint import load_run
     from retrieval.space import Space
 

@@ -11,7 +11,7 @@ def index(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write; an index there is replaced.")],
 ) -> None:
     """Build an exact index over vectors, with the file, the seconds and the words of each."""
-    from avssl.embedding import files
+    from avssl.cli import _vectors as files
     from retrieval import index as indexes
     from retrieval.store import Store
 

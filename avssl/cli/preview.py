@@ -42,8 +42,7 @@ def preview(
 def _draw(cfg: "RunConfig", data: Path, output: Path, count: int, progress: float) -> None:
     from avssl.data.dataset import Items, Source
     from avssl.data.loader import generator
-    from avssl.data.make import make
-    from avssl.data.manifest import Manifest
+    from avssl.data.manifest import Manifest, make
     from avssl.inputs import Inputs
     from avssl.methods import base
     from avssl.report.sheet import draw

@@ -82,7 +82,8 @@ def _find(
     store: object, loaded_index: object, folder: Path, run: Path | None, kind: str, value: str, top: int, among: str,
     windows: bool,
 ) -> "list[Hit]":  # fmt: skip
-    from avssl.embedding import Embedder, files, query
+    from avssl.cli import _vectors as files
+    from avssl.embedding import Embedder, query
     from avssl.train.checkpoint import load_run
     from retrieval.index import Index
     from retrieval.search import search as find

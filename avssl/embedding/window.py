@@ -35,7 +35,7 @@ def windows(seconds: float, window_seconds: float, hop_seconds: float) -> list[t
     count = math.floor((seconds - window_seconds) / hop_seconds + 1e-9) + 1
     starts = [index * hop_seconds for index in range(count)]
     if seconds - (starts[-1] + window_seconds) > REST_SECONDS:
-        starts.append(math.floor((seconds - window_seconds) * 1000) / 1000)
+        starts.append(math.floor((seconds - window_seconds) * 1000 + 1e-6) / 1000)
     return [(round(start, 6), round(min(start + window_seconds, seconds), 6)) for start in starts]
 
 

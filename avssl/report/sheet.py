@@ -12,8 +12,8 @@ from torch import Tensor
 from avssl.inputs import Inputs
 from retrieval.files import replacing
 
-FRAMES = 8
-"""of a longer clip, so many are drawn"""
+MOST, FRAMES = 12, 8
+"""of a row of more than MOST pictures, FRAMES are drawn, spread over it"""
 GAP = 3
 """pixels between frames or tiles"""
 HIDDEN = frozenset({"recording", "index"})
@@ -34,7 +34,8 @@ def panel(name: str, x: Tensor, inputs: Inputs) -> Panel:
     told = f"{name}  {'x'.join(map(str, shape)) or 'one number'}"
     if x.ndim >= 3 and x.shape[-3] == 3 and min(shape[-2:]) > 3:
         pictures = x.numpy() if not x.is_floating_point() else _stretch(x.float().numpy())
-        return Panel("picture", tile(pictures), told)
+        more = f", {FRAMES} shown" if x.ndim > 3 and shape[-4] > MOST else ""
+        return Panel("picture", tile(pictures), told + more)
     if x.is_floating_point() and x.ndim >= 2 and x.shape[-1] == cfg.mels and cfg.audio == "mel":
         several = x.float().reshape(-1, *x.shape[-2:]).numpy()  # [N, M, F]
         return Panel("spectrogram", np.concatenate(list(several)).T, told)
@@ -53,7 +54,7 @@ def tile(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
     channels, height, width = pictures.shape[-3:]
     across = pictures.shape[-4] if pictures.ndim > 3 else 1
     rows = pictures.reshape(-1, across, channels, height, width)
-    kept = np.unique(np.linspace(0, across - 1, min(across, FRAMES)).round().astype(int))
+    kept = np.linspace(0, across - 1, FRAMES).round().astype(int) if across > MOST else np.arange(across)
     lines = []
     for row in rows[:, kept]:
         framed = np.pad(row, ((0, 0), (0, 0), (0, GAP), (0, GAP)), constant_values=255)

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from avssl.embedding import Embedded
 from avssl.embedding.network import Vectors
-from avssl.embedding.recordings import Embedded
 from retrieval.files import sync_directory
 from retrieval.space import Space
 

@@ -1,0 +1,186 @@
+"""Windows over recordings of any length, and vectors that are the same every time."""
+
+import hashlib
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from avssl.config import InputsConfig, MethodConfig
+from avssl.data.encode import write_clip
+from avssl.data.manifest import Manifest, Recording
+from avssl.data.narration import Phrase
+from avssl.embedding import Embedder, Window, embed_recordings, query, windows
+from avssl.inputs import Inputs, Vocabulary
+from avssl.methods.base import Batch, Method, Space, Step
+
+FPS, HZ = 8.0, 16000
+
+
+class Plain(Method[MethodConfig]):
+    """Vectors that tell what was put in: mean color, mean power per band, and the words' ids."""
+
+    Config = MethodConfig
+    modalities = ("video", "audio", "text")
+
+    def __init__(self, inputs: Inputs):
+        super().__init__(MethodConfig(name="plain"), inputs, nn.ModuleDict(), 1)
+        self.spaces = {"main": Space(("video", "audio", "text"), 4)}
+
+    @classmethod
+    def needs(cls, cfg, inputs):
+        raise NotImplementedError
+
+    @classmethod
+    def transform(cls, cfg, inputs):
+        raise NotImplementedError
+
+    def forward(self, batch: Batch, turn: str = "main") -> Step:
+        raise NotImplementedError
+
+    def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
+        if modality == "video":
+            told = x.float().mean((1, 3, 4)) / 255
+        elif modality == "audio":
+            told = x.float().mean(1)[:, :3]
+        else:
+            told = x[:, :3].float()
+        return nn.functional.normalize(torch.cat([told, torch.full((len(x), 1), 0.1)], 1), dim=1)
+
+
+@pytest.fixture
+def inputs() -> Inputs:
+    cfg = InputsConfig(height=32, width=32, frames=4, fps=4.0, audio_seconds=1.0, tokens=8)
+    return Inputs(cfg, Vocabulary.train(["the bell rings", "the dog barks"], 60))
+
+
+def recording(folder: Path, name: str, seconds: float, *, sound: bool = True, phrases=()) -> Recording:
+    """A clip that gets brighter and louder with time, so that every window has its own vector."""
+    path = folder / f"{name}.mp4"
+    count = round(seconds * FPS)
+    frames = (np.full((32, 32, 3), (k * 255 // count, 40, 200 - k * 150 // count), np.uint8) for k in range(count))
+    time = np.arange(round(seconds * HZ)) / HZ
+    tone = (0.5 * time / seconds * np.sin(2 * np.pi * (300 + 400 * time / seconds) * time)).astype(np.float32)
+    write_clip(path, frames, FPS, tone if sound else None, HZ)
+    stream = {"seconds": seconds}
+    return Recording(
+        key=name, path=str(path), sha256=hashlib.sha256(path.read_bytes()).hexdigest(), seconds=seconds, video=stream,
+        audio=stream if sound else None, narration=tuple(phrases), labels={"kind": "bell"}, split="test",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def held(tmp_path) -> Manifest:
+    said = (Phrase(0.2, 1.0, "the bell rings"), Phrase(2.0, 2.5, "the dog barks"), Phrase(2.0, 2.5, "the bell"))
+    return Manifest((
+        recording(tmp_path, "long", 3.3, phrases=said),
+        recording(tmp_path, "short", 0.5),
+        recording(tmp_path, "mute", 1.0, sound=False),
+    ), root=tmp_path)  # fmt: skip
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.3, 1.99, 2.0, 2.01, 3.0, 7.77, 3600.0])
+@pytest.mark.parametrize(("window", "hop"), [(2.0, 1.0), (2.0, 2.0), (1.5, 0.4)])
+def test_windows_cover_everything(seconds, window, hop):
+    spans = windows(seconds, window, hop)
+    assert spans == windows(seconds, window, hop)
+    assert spans[0][0] == 0
+    assert spans[-1][1] == pytest.approx(seconds, abs=0.051)
+    for (a, b), (c, d) in pairwise(spans):
+        assert 0 < c - a <= hop + 1e-6
+        assert c <= b
+        assert d > b
+    assert all(end - start <= window + 1e-6 and end <= seconds + 1e-6 for start, end in spans)
+    if seconds >= window:
+        assert all(end - start == pytest.approx(window, abs=1e-3) for start, end in spans)
+
+
+def test_windows_by_hand():
+    assert windows(3.3, 1.0, 0.5) == [(0, 1), (0.5, 1.5), (1, 2), (1.5, 2.5), (2, 3), (2.3, 3.3)]
+    assert windows(0.4, 1.0, 0.5) == [(0, 0.4)]
+    assert windows(3.01, 1.0, 1.0) == [(0, 1), (1, 2), (2, 3)]
+
+
+@pytest.mark.parametrize(("window", "hop", "told"), [(1.0, 1.5, "gaps"), (0.0, 1.0, "above 0"), (1.0, 0.0, "above 0")])
+def test_wrong_windows(window, hop, told):
+    with pytest.raises(ValueError, match=told):
+        windows(10.0, window, hop)
+
+
+def test_rows_and_vectors(held, inputs):
+    done = embed_recordings(Embedder(Plain(inputs), inputs), held)
+    assert {modality: len(vectors) for modality, vectors in done.vectors.items()} == {"video": 8, "audio": 7, "text": 2}
+    assert done.skipped == {"without narration": 2, "without sound": 1}
+    spans = [(row["recording"], row["start"], row["end"]) for row in done.rows["video"]]
+    assert spans[:6] == [("long", *span) for span in windows(3.3, 1.0, 0.5)]
+    assert spans[6:] == [("short", 0.0, 0.5), ("mute", 0.0, 1.0)]
+    first, second = done.rows["text"]
+    assert (first["start"], first["end"], first["narration"]) == (0.2, 1.0, "the bell rings")
+    assert second["narration"] == "the dog barks the bell"
+    assert done.rows["video"][0]["narration"] == "the bell rings"
+    assert done.rows["video"][0]["extra"] == {"kind": "bell", "split": "test"}
+    for vectors in done.vectors.values():
+        assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    red = done.vectors["video"][:6, 0]
+    assert (np.diff(red) > 0).all()
+
+
+def test_windows_hold_what_lies_there(held, inputs):
+    """A window read among others equals the same window read alone, in picture and sound."""
+    window, path = Window(inputs), Path(held.recordings[0].path)
+    starts = [start for start, _ in windows(3.3, 1.0, 0.5)]
+    together = window.read(path, starts, video=True, audio=True)
+    for index, start in enumerate(starts):
+        alone = window.read(path, [start], video=True, audio=True)
+        assert torch.equal(together.video[index], alone.video[0])
+        assert torch.allclose(together.audio[index], alone.audio[0], atol=2e-4)
+    brightness = together.video[0, :, 0].float().mean((1, 2))
+    assert torch.allclose(brightness, torch.tensor([k * 2 * 255 // 26 for k in range(4)]).float(), atol=12)
+
+
+def test_twice_is_bit_equal(held, inputs):
+    first, second = (embed_recordings(Embedder(Plain(inputs), inputs), held) for _ in range(2))
+    assert first.rows == second.rows
+    for modality in first.vectors:
+        assert np.array_equal(first.vectors[modality], second.vectors[modality])
+
+
+def test_other_windows_and_parts(held, inputs):
+    embedder = Embedder(Plain(inputs), inputs, window_seconds=2.0)
+    done = embed_recordings(embedder, held, hop_seconds=2.0, modalities=["audio"])
+    assert list(done.vectors) == ["audio"]
+    assert [(row["start"], row["end"]) for row in done.rows["audio"]] == [(0.0, 2.0), (1.3, 3.3), (0.0, 0.5)]
+    assert embedder.window.frames == 8
+
+
+def test_wrong_requests(held, inputs, tmp_path):
+    embedder = Embedder(Plain(inputs), inputs)
+    with pytest.raises(ValueError, match="cannot embed image; it embeds video, audio, text"):
+        embed_recordings(embedder, held, modalities=["image"])
+    with pytest.raises(ValueError, match="no space side"):
+        Embedder(Plain(inputs), inputs, space="side")
+    mute = Manifest((held.recordings[2],), root=tmp_path)
+    with pytest.raises(ValueError, match="nothing to embed in 1 recordings: 1 without sound"):
+        embed_recordings(embedder, mute, modalities=["audio"])
+    broken = replace(held.recordings[0], path=str(tmp_path / "gone.mp4"), narration=())
+    done = embed_recordings(embedder, Manifest((broken, held.recordings[1]), root=tmp_path))
+    assert done.skipped["unreadable"] == 1
+    assert {row["recording"] for row in done.rows["video"]} == {"short"}
+
+
+def test_queries(held, inputs, tmp_path):
+    embedder = Embedder(Plain(inputs), inputs)
+    done = embed_recordings(embedder, held)
+    clip = Path(held.recordings[0].path)
+    assert np.array_equal(query(embedder, "video", clip), done.vectors["video"][:6])
+    assert np.allclose(query(embedder, "audio", clip), done.vectors["audio"][:6], atol=1e-5)
+    assert np.array_equal(query(embedder, "text", "the bell rings"), done.vectors["text"][:1])
+    assert query(embedder, "image", clip).shape == (1, 4)
+    with pytest.raises(ValueError, match="has no sound"):
+        query(embedder, "audio", held.recordings[2].path)
+    with pytest.raises(ValueError, match="empty"):
+        query(embedder, "text", "  ")

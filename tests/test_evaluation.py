@@ -1,0 +1,152 @@
+"""Figures of finding and locating on networks whose quality is known."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avssl.evaluation import finding, locating, maps
+from avssl.evaluation.locating import Boxes, Judged
+
+LABELS = ["bell", "bell", "drum", "drum", "dog", ""]
+
+
+def unit(rows):
+    values = np.asarray(rows, np.float32)
+    return dict(enumerate(values / np.linalg.norm(values, axis=1, keepdims=True)))
+
+
+@pytest.fixture
+def perfect():
+    """Own pairs are nearest, then those of the same label."""
+    rows = np.eye(6, dtype=np.float32)
+    rows[0, 1] = rows[1, 0] = rows[2, 3] = rows[3, 2] = 0.5
+    return unit(rows)
+
+
+def test_a_perfect_network_and_chance(perfect):
+    table = finding.table({"video": perfect, "audio": perfect}, {"video": perfect, "audio": perfect}, LABELS)
+    assert list(table) == ["video_to_audio", "audio_to_video", "video_to_video", "audio_to_audio"]
+    cross = table["video_to_audio"]
+    assert cross["n"] == 6
+    for name in ("r1", "r5", "r10", "ndcg10"):
+        assert cross[name]["trained"] == pytest.approx(1.0)
+    assert cross["medr"] == {"trained": 1.0, "untrained": 1.0, "chance": 3.5}
+    assert cross["r1"]["chance"] == pytest.approx(1 / 6)
+    assert cross["r5"]["chance"] == pytest.approx(5 / 6)
+    assert 0.3 < cross["ndcg10"]["chance"] < 0.8
+
+
+def test_own_recording_is_out_within_a_modality(perfect):
+    within = finding.table({"video": perfect}, {"video": perfect}, LABELS)["video_to_video"]
+    # Bell and drum find their other; dog and the unlabeled one have nothing to find and count as misses.
+    assert within["r1"]["trained"] == pytest.approx(4 / 6)
+    assert within["ndcg10"]["trained"] == pytest.approx(1.0)
+
+
+def test_a_deaf_network_is_at_chance(perfect):
+    same = unit(np.ones((6, 6)))
+    table = finding.table({"video": same, "audio": same}, {"video": perfect, "audio": perfect}, LABELS)
+    for name in finding.FIGURES:
+        figures = table["video_to_audio"][name]
+        assert figures["trained"] == pytest.approx(figures["chance"])
+    assert table["video_to_audio"]["r1"]["untrained"] == pytest.approx(1.0)
+
+
+def test_only_recordings_with_both_are_judged(perfect):
+    fewer = {index: vector for index, vector in perfect.items() if index in (0, 2, 4)}
+    table = finding.table({"video": perfect, "text": fewer}, {"video": perfect, "text": fewer}, LABELS)
+    assert table["text_to_video"]["n"] == 3
+    assert finding.direction(perfect, {0: perfect[0]}, LABELS, intra=False) is None
+
+
+def test_without_labels_nothing_is_asked_within_a_modality(perfect):
+    table = finding.table({"video": perfect, "audio": perfect}, {"video": perfect, "audio": perfect}, [""] * 6)
+    assert list(table) == ["video_to_audio", "audio_to_video"]
+
+
+LEFT, RIGHT = [0.0, 0.25, 0.5, 0.75], [0.5, 0.25, 1.0, 0.75]
+
+
+def heat(*boxes, level=0.9):
+    """Maps [2, 8, 8] that are high inside the boxes."""
+    stack = np.full((2, 8, 8), -0.5)
+    for x0, y0, x1, y1 in boxes:
+        stack[:, round(y0 * 8) : round(y1 * 8), round(x0 * 8) : round(x1 * 8)] = level
+    return stack
+
+
+def thing(box, sounding):
+    return Boxes(sounding, np.array([box, box]))
+
+
+@pytest.fixture
+def listening():
+    """One clip of each case, with the maps of a network that does all right."""
+    dark = heat()
+    return [
+        Judged("one", (thing(LEFT, True),), heat(LEFT), dark),
+        Judged("bystander", (thing(LEFT, False), thing(RIGHT, True)), heat(RIGHT), dark),
+        Judged("two", (thing(LEFT, True), thing(RIGHT, True)), heat(LEFT, RIGHT), None,
+               {0: heat(LEFT), 1: heat(RIGHT)}),
+        Judged("silent", (thing(LEFT, False),), dark),
+        Judged("offscreen", (thing(LEFT, False),), dark),
+    ]  # fmt: skip
+
+
+def test_a_network_that_listens(listening):
+    chosen = locating.threshold(listening)
+    table = locating.table(listening, listening, {"trained": chosen, "untrained": chosen})
+    trained = {name: figures["trained"] for name, figures in table.items()}
+    for name in ("ciou", "iiou", "two_things", "swap_gap", "lit_sounding", "pointing"):
+        assert trained[name] == 1.0, name
+    assert trained["silence_area"] == trained["offscreen_area"] == 0.0
+    assert table["ciou"]["oracle"] == table["two_things"]["oracle"] == table["iiou"]["oracle"] == 1.0
+    assert table["swap_gap"]["center"] == 0.0
+    assert "oracle" not in table["silence_area"]
+
+
+def test_a_network_that_does_not_listen(listening):
+    """It marks whatever may sound, whatever is heard, and in silence too."""
+    both = heat(LEFT, RIGHT)
+    deaf = [Judged(clip.case, clip.things, both, both, dict.fromkeys(clip.solo, both)) for clip in listening]
+    chosen = locating.threshold(deaf)
+    table = locating.table(deaf, listening, {"trained": chosen, "untrained": chosen})
+    trained = {name: figures["trained"] for name, figures in table.items()}
+    assert trained["swap_gap"] == 0.0
+    assert trained["two_things"] == 0.5
+    assert trained["silence_area"] == trained["offscreen_area"] == pytest.approx(0.5)
+
+
+def test_the_threshold_lights_the_share():
+    clips = [Judged("one", (thing(LEFT, True),), heat(LEFT, level=level)) for level in np.linspace(0.1, 1.0, 10)]
+    chosen = locating.threshold(clips, 0.8)
+    assert chosen == pytest.approx(0.3)
+    assert locating.lit(clips, chosen)["lit_sounding"] == pytest.approx(0.8)
+    with pytest.raises(ValueError, match="no validation clip"):
+        locating.threshold([Judged("silent", (), heat())])
+
+
+def test_what_stays_dark_finds_nothing(listening):
+    above = locating.lit(listening, 2.0)
+    assert above["lit_sounding"] == above["swap_gap"] == 0.0
+
+
+def test_truth_is_read(tmp_path):
+    path = tmp_path / "truth.jsonl"
+    line = {"id": "a", "case": "one", "kinds": ["bell"], "things": [], "fps": 8.0, "seed": 3}
+    path.write_text(json.dumps(line) + "\n")
+    assert maps.read_truth(path) == {"a": {key: line[key] for key in ("case", "kinds", "things", "fps")}}
+    path.write_text(json.dumps(line) + "\n{}\n")
+    with pytest.raises(ValueError, match="line 2"):
+        maps.read_truth(path)
+    with pytest.raises(FileNotFoundError):
+        maps.read_truth(Path(tmp_path / "none.jsonl"))
+
+
+def test_swapped_sounds_are_of_another_kind():
+    truth = [{"case": case, "kinds": kinds} for case, kinds in
+             [("one", ["bell"]), ("one", ["bell"]), ("silent", []), ("bystander", ["dog"])]]  # fmt: skip
+    assert [maps._other(index, truth) for index in range(4)] == [3, 3, None, 0]
+    assert maps._other(0, truth[:2]) is None

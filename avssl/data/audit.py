@@ -234,7 +234,7 @@ def describe(name: str, key: str, seen: Seen, beside: Path | None) -> Recording:
     return Recording(
         key=key, path=name, sha256=seen.sha256, seconds=seconds, video=video, audio=audio,
         loudness_db=scan.loudness_db, stillness=scan.stillness, narration=spoken.phrases,
-        split=_split(name, seen.sha256), problems=tuple(problems),
+        split=split_of(name, seen.sha256), problems=tuple(problems),
     )  # fmt: skip
 
 
@@ -249,7 +249,8 @@ def _keys(names: list[str]) -> dict[str, str]:
     return {name: stem if count[stem] == 1 else Path(name).as_posix() for name, stem in stems.items()}
 
 
-def _split(name: str, sha256: str) -> str:
+def split_of(name: str, sha256: str) -> str:
+    """The split a folder on the path names; else eight tenths of all contents are train, one val, one test."""
     for part in Path(name).parts[:-1]:
         if part.lower() in SPLIT_NAMES:
             return SPLIT_NAMES[part.lower()]

@@ -20,6 +20,7 @@ from avssl.data.narration import Phrase, nearest
 from avssl.sample import Needs, Sample
 
 FAR_SECONDS = 15.0  # words further than this from a window's middle are not about it
+LEAST_SECONDS = 0.3  # a stream that is shorter is a stray packet or a cover
 LOST_SECONDS = 0.5  # pictures missing for longer than this make a sample unusable
 
 
@@ -89,6 +90,10 @@ def lacking(recording: Recording, needs: Needs) -> str | None:
         return "without sound"
     if needs.frames > 1 and recording.is_picture:
         return "a single picture"
+    for part, held in (("picture", recording.video if needs.frames > 1 else None), ("sound", recording.audio)):
+        wanted = part == "picture" or needs.audio_seconds > 0
+        if wanted and held is not None and held.get("seconds", recording.seconds) < LEAST_SECONDS:
+            return f"with hardly any {part}"
     return None
 
 
@@ -99,9 +104,7 @@ def span_of(recording: Recording, needs: Needs) -> float:
         lengths.append(float(recording.video.get("seconds", recording.seconds)))
     if needs.audio_seconds > 0 and recording.audio is not None:
         lengths.append(float(recording.audio.get("seconds", recording.seconds)))
-    # A stream that is hardly there (a single sound packet, cover art) does not shrink the rest to nothing.
-    useful = [length for length in lengths if length >= min(0.5, recording.seconds)]
-    return min(useful)
+    return min(lengths)
 
 
 def cut(seconds: float, item_seconds: float) -> list[tuple[float, float]]:

@@ -111,10 +111,10 @@ class Manifest:
         if path.is_dir():
             raise ValueError(f"{path} is a folder; make its manifest first: avssl manifest {path} -o {path.name}.jsonl")
         try:
-            lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+            lines = path.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
         except OSError as error:
             raise ValueError(f"{path}: {error.strerror}; expected a manifest (.jsonl)") from None
-        header = _parse(lines[0], path, 1) if lines else {}
+        header = _parse(lines[0], path, 1) if lines[0] else {}
         if "avssl_manifest" not in header:
             raise ValueError(f"{path}, line 1: not a manifest; make one with: avssl manifest FOLDER -o {path.name}")
         if header["avssl_manifest"] != VERSION:

@@ -115,7 +115,11 @@ def _absolute(manifest: Manifest, recording: Recording) -> Recording:
 
 def _proxy(recording: Recording, order: Order, seen: audit.Seen, folder: Path) -> Recording:
     fresh = audit.describe(os.path.relpath(order.target, folder), recording.key, seen, None)
-    return replace(fresh, narration=recording.narration, labels=recording.labels, split=recording.split)
+    told = [problem for problem in recording.problems if problem.startswith("narration")]
+    return replace(
+        fresh, narration=recording.narration, labels=recording.labels, split=recording.split,
+        problems=(*fresh.problems, *told),
+    )  # fmt: skip
 
 
 def _patience(order: Order) -> float:

@@ -74,6 +74,15 @@ def test_span_is_where_everything_is() -> None:
     assert len(Items(manifest, None, 10.0, Needs(audio_seconds=1.0))) == 6
 
 
+def test_stray_streams_do_not_count() -> None:
+    cover = Recording(key="c", path="c", sha256="c", seconds=9.0, video={"seconds": 0.04}, audio={"seconds": 9.0})
+    manifest = Manifest((cover,))
+    with pytest.raises(ValueError, match="1 with hardly any picture"):
+        Items(manifest, None, 10.0, Needs(frames=4))
+    assert Items(manifest, None, 10.0, Needs(frames=1)).items == [(0, 0.0, 0.04)]
+    assert Items(manifest, None, 10.0, Needs(audio_seconds=1.0)).items == [(0, 0.0, 9.0)]
+
+
 def test_sample_holds_what_was_asked_and_nothing_else(real: Manifest) -> None:
     needs = Needs(clips=2, frames=4, fps=5.0, audio_seconds=1.5, hz=8000, **SIZE)
     sample = Source(Items(real, None, 4.0, needs), needs).get(0, generator(1))

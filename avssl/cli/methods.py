@@ -45,11 +45,10 @@ def _tell(console: Console, name: str, method: "type[Method[Any]]") -> None:
 
     told = inspect.getdoc(sys.modules[method.__module__]) or inspect.getdoc(method) or ""
     console.print(f"[bold]{name}[/bold]  ({' '.join(method.modalities)})\n")
-    console.print(told, markup=False, highlight=False)
+    for paragraph in told.split("\n\n"):
+        console.print(" ".join(paragraph.split()) + "\n", markup=False, highlight=False)
 
-    table = Table(
-        "key", "default", "meaning", box=None, pad_edge=False, title="\nmethod settings", title_justify="left"
-    )
+    table = Table("key", "default", "meaning", box=None, pad_edge=False, title="method settings", title_justify="left")
     for key, field in method.Config.model_fields.items():
         if key != "name":
             default = "required" if field.is_required() else repr(field.get_default(call_default_factory=True))

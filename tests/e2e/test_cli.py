@@ -1,0 +1,288 @@
+"""As a user: from a made-up world to search, overlays and a report; and every wrong request in one line."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from avssl.cli import run
+
+SMALL = [
+    "steps=4", "data.batch=4", "data.workers=0", "data.cache_gb=0", "evaluate_every=0", "log_every=1", "threads=1",
+    "precision=fp32",
+    "inputs.height=32", "inputs.width=32", "inputs.frames=4", "inputs.fps=4", "inputs.audio_seconds=1",
+    "inputs.mels=16", "method.width=32", "method.moment_width=8", "encoders.video.width=16", "encoders.audio.width=16",
+    "encoders.text.width=16", "encoders.text.layers=1",
+]  # fmt: skip
+SIDE, SECONDS, CLIPS = 64, 2.0, 24
+
+
+def shell(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """``python -m avssl`` as a user would start it."""
+    return subprocess.run(
+        [sys.executable, "-m", "avssl", *map(str, words)], capture_output=True, text=True, timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120", **environment}, check=False,
+    )  # fmt: skip
+
+
+class Home:
+    """A user's folder, with everything made by the commands, each run once."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.world, self.manifest, self.run = folder / "world", folder / "world.jsonl", folder / "run"
+        self.vectors, self.index = folder / "vectors", folder / "index"
+        made = shell("world", "-o", self.world, "--clips", CLIPS, "--side", SIDE, "--seconds", SECONDS, "--workers", 1)
+        assert made.returncode == 0, made.stderr
+        for words in (
+            [
+                "manifest",
+                self.world / "videos",
+                "-o",
+                self.manifest,
+                "--labels",
+                self.world / "labels.tsv",
+                "--workers",
+                1,
+            ],
+            ["train", "trimodal", f"data={self.manifest}", *SMALL, "-o", self.run],
+            ["embed", self.run, self.manifest, "-o", self.vectors],
+            ["index", self.vectors, "-o", self.index],
+        ):
+            assert run([str(word) for word in words]) == 0, words
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory) -> Home:
+    return Home(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture
+def avssl(capfd):
+    """Run a command in this process: (exit code, stdout, stderr)."""
+
+    def call(*words: object) -> tuple[int, str, str]:
+        capfd.readouterr()
+        code = run([str(word) for word in words])
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return call
+
+
+LINE = re.compile(r"^(.+) @ (\d\d:\d\d:\d\d\.\d)  (-?\d\.\d{3})  ?(.*)$")
+
+
+def test_embedding_and_index(home):
+    assert sorted(path.name for path in home.vectors.iterdir()) == [
+        "rows-audio.jsonl", "rows-text.jsonl", "rows-video.jsonl", "source.json", "space.json", "vectors-audio.npy",
+        "vectors-text.npy", "vectors-video.npy",
+    ]  # fmt: skip
+    space = json.loads((home.vectors / "space.json").read_text())
+    assert space["modalities"] == ["video", "audio", "text"]
+    assert json.loads((home.index / "source.json").read_text())["run"] == str(home.run.resolve())
+
+
+@pytest.mark.parametrize("kind", ["text", "audio", "video", "image"])
+def test_search(home, avssl, kind):
+    clip = next(iter(sorted((home.world / "videos" / "test").glob("*.mp4"))))
+    code, out, err = avssl("search", home.index, f"--{kind}", "the bell rings" if kind == "text" else clip, "--top", 3)
+    assert code == 0, err
+    found = [LINE.match(line) for line in out.splitlines()]
+    assert len(found) == 3
+    assert all(found)
+    assert all(Path(hit[1]).is_file() for hit in found)
+    scores = [float(hit[3]) for hit in found]
+    assert scores == sorted(scores, reverse=True)
+    if kind == "video":
+        assert float(found[0][3]) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_search_tells_json_csv_and_clips(home, avssl, tmp_path):
+    clip = next(iter(sorted((home.world / "videos" / "test").glob("*.mp4"))))
+    code, out, _ = avssl("search", home.index, "--audio", clip, "--top", 2, "--json", "--csv", tmp_path / "hits.csv",
+                         "--clips", tmp_path / "clips")  # fmt: skip
+    assert code == 0
+    hits = [json.loads(line) for line in out.splitlines()]
+    assert [hit["rank"] for hit in hits] == [1, 2]
+    assert all(hit["modality"] == "video" and hit["end"] > hit["start"] for hit in hits)
+    lines = (tmp_path / "hits.csv").read_text().splitlines()
+    assert lines[0].startswith("rank,path,time,start,end")
+    assert len(lines) == 3
+    from avssl.data.media import probe
+
+    cut = sorted((tmp_path / "clips").iterdir())
+    assert len(cut) == 2
+    for path, hit in zip(cut, hits, strict=True):
+        header = probe(path)
+        assert header.duration == pytest.approx(hit["end"] - hit["start"], abs=0.2)
+        assert header.sounds
+
+
+def test_the_query_finds_its_own_words(home, avssl):
+    row = json.loads((home.vectors / "rows-text.jsonl").read_text().splitlines()[0])
+    code, out, _ = avssl("search", home.index, "--text", row["narration"], "--in", "text", "--top", 1, "--windows")
+    assert code == 0
+    assert LINE.match(out.strip())[4] == row["narration"]
+
+
+def test_evaluate_localize_and_report(home, avssl, tmp_path):
+    code, out, err = avssl("evaluate", home.run, home.manifest, "--truth", home.world / "truth.jsonl", "--threads", 1)
+    assert code == 0, err
+    assert "video to audio" in out
+    results = json.loads((home.run / "results.json").read_text())
+    names = [f"{a}_to_{b}" for a in ("video", "audio", "text") for b in ("video", "audio", "text")]
+    assert {name for name in names if name.split("_")[0] != name.split("_")[-1]} <= set(results["retrieval"])
+    for figures in results["retrieval"].values():
+        for name in ("r1", "r5", "r10", "medr", "ndcg10"):
+            assert set(figures[name]) == {"trained", "untrained", "chance"}
+            assert name == "medr" or all(0 <= value <= 1 for value in figures[name].values())
+    assert {"ciou", "auc", "swap_gap", "silence_area", "lit_sounding"} <= set(results["localization"])
+    assert results["localization"]["ciou"]["oracle"] == 1.0
+
+    clip = next(iter(sorted((home.world / "videos" / "test").glob("*.mp4"))))
+    code, _, err = avssl("localize", home.run, clip, "-o", tmp_path / "overlay.mp4")
+    assert code == 0, err
+    assert (tmp_path / "overlay.mp4").stat().st_size > 1000
+
+    code, _, err = avssl("report", home.run, "-o", tmp_path / "report.html")
+    assert code == 0, err
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert page.count("data:video/mp4") > 5
+    assert not re.search(r"""(src|href)=["'](?!data:)""", page)
+
+
+def test_an_exported_run_searches(home, avssl, tmp_path):
+    code, _, err = avssl("export", home.run, "-o", tmp_path / "exported")
+    assert code == 0, err
+    code, out, _ = avssl("search", home.index, "--text", "a dog", "--run", tmp_path / "exported", "--top", 1)
+    assert code == 0
+    assert LINE.match(out.strip())
+
+
+def test_methods_and_preview(home, avssl, tmp_path):
+    code, out, _ = avssl("methods")
+    assert code == 0
+    assert "trimodal" in out
+    code, out, _ = avssl("methods", "trimodal")
+    assert code == 0
+    assert "method.temperature" in out
+    assert "avssl train trimodal" in out
+    code, _, err = avssl("preview", "trimodal", f"data={home.manifest}", "-o", tmp_path / "sheet.png", "--examples", 1)
+    assert code == 0, err
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_help_is_quick_and_needs_no_torch():
+    """Neither help nor completion may wait for torch: about a tenth of a second, where torch alone takes two."""
+    code = (
+        "import sys, time; began = time.perf_counter()\n"
+        "from avssl.cli import run\n"
+        "assert run(['--help']) == 0\n"
+        "for name in ('search', 'train', 'embed'): assert run([name, '--help']) == 0\n"
+        "wrong = {name for name in sys.modules if name.split('.')[0] in ('torch', 'av', 'matplotlib')}\n"
+        "assert not wrong, sorted(wrong)\n"
+        "assert time.perf_counter() - began < 1.0\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_version_and_module():
+    done = shell("--version")
+    assert done.returncode == 0
+    assert re.fullmatch(r"avssl \d+\.\d+\.\d+\n", done.stdout)
+
+
+# Each wrong request: its words, and what the one line must say.
+WRONG = {
+    "no such manifest": (["embed", "{run}", "{home}/none.jsonl", "-o", "{out}"], "none.jsonl"),
+    "no such run": (["embed", "{home}/none", "{manifest}", "-o", "{out}"], "none is no run"),
+    "no such config": (["train", "trimodl", "data={manifest}", "-o", "{out}"], "trimodal"),
+    "unknown method": (["methods", "simclrr"], "did you mean simclr?"),
+    "unknown key": (["train", "trimodal", "data={manifest}", "optim.lrr=1", "-o", "{out}"], "did you mean lr?"),
+    "wrong type": (["train", "trimodal", "data={manifest}", "steps=many", "-o", "{out}"], "steps: "),
+    "no data": (["train", "trimodal", "-o", "{out}"], "data=FOLDER"),
+    "empty folder": (["manifest", "{empty}", "-o", "{out}.jsonl"], "empty"),
+    "training on an empty folder": (["train", "trimodal", "data={empty}", "-o", "{out}"], "empty"),
+    "folder without sound": (["train", "trimodal", "data={mute}", *SMALL, "-o", "{out}"], "sound"),
+    "unreadable checkpoint": (["embed", "{broken}", "{manifest}", "-o", "{out}"], "damaged"),
+    "index of another space": (["search", "{index}", "--text", "a bell", "--run", "{other}"], "embed again"),
+    "no index": (["search", "{empty}", "--text", "a bell"], "not a store"),
+    "no vectors": (["index", "{empty}", "-o", "{out}"], "avssl embed"),
+    "wrong flag": (["search", "{index}", "--txt", "a bell"], "--text"),
+    "wrong command": (["serch", "{index}"], "'search'"),
+    "two queries": (["search", "{index}", "--text", "a", "--audio", "b.wav"], "exactly one"),
+    "no query": (["search", "{index}"], "exactly one"),
+    "query of no file": (["search", "{index}", "--audio", "{home}/none.wav"], "none.wav"),
+    "query that is no media": (["search", "{index}", "--image", "{manifest}"], "world.jsonl"),
+    "empty words": (["search", "{index}", "--text", " "], "empty"),
+    "wrong modality": (["search", "{index}", "--text", "a", "--in", "smell"], "holds video"),
+    "wrong truth": (["evaluate", "{run}", "{manifest}", "--truth", "{home}/none.jsonl"], "none.jsonl"),
+    "wrong split": (["evaluate", "{run}", "{manifest}", "--split", "exam"], "unknown split"),
+    "folder as manifest": (["evaluate", "{run}", "{empty}"], "is a folder"),
+    "output in the way": (["embed", "{run}", "{manifest}", "-o", "{mute}"], "other files"),
+    "report of nothing": (["report", "{empty}"], "is no run"),
+}
+
+
+@pytest.fixture(scope="session")
+def places(home, tmp_path_factory) -> dict[str, str]:
+    """Folders in which something is wrong."""
+    folder = tmp_path_factory.mktemp("wrong")
+    empty, mute, broken, other = (folder / name for name in ("empty", "mute", "broken", "other"))
+    empty.mkdir()
+    mute.mkdir()
+    import numpy as np
+
+    from avssl.data.encode import write_clip
+
+    for index in range(3):
+        pictures = (np.full((48, 48, 3), 40 * index + k, np.uint8) for k in range(16))
+        write_clip(mute / f"{index}.mp4", pictures, 8)
+        (mute / f"{index}.vtt").write_text("WEBVTT\n\n00:00.000 --> 00:01.000\na quiet day\n")
+    for copy in (broken, other):
+        shutil.copytree(home.run, copy)
+    for weights in broken.glob("checkpoints/*/model.safetensors"):
+        data = bytearray(weights.read_bytes())
+        data[len(data) // 2] ^= 255
+        weights.write_bytes(data)
+    shutil.rmtree(other)
+    assert run(["train", "trimodal", f"data={home.manifest}", *SMALL, "seed=1", "-o", str(other)]) == 0
+    values = {"empty": empty, "mute": mute, "broken": broken, "other": other, "home": home.folder, "run": home.run,
+              "manifest": home.manifest, "index": home.index}  # fmt: skip
+    return {name: str(path) for name, path in values.items()}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_wrong_requests_give_one_line(places, avssl, tmp_path, wrong):
+    words, told = WRONG[wrong]
+    code, _, err = avssl(*(word.format(**places, out=tmp_path / "out") for word in words))
+    lines = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert code == 2, err
+    assert len(lines) == 1, err
+    assert told in lines[0]
+    assert "Traceback" not in err
+
+
+def test_every_mistake_of_a_config_is_told_at_once(places, avssl, tmp_path):
+    code, _, err = avssl(
+        "train", "trimodal", f"data={places['manifest']}", "stepz=1", "optim.lr=-1", "-o", tmp_path / "x"
+    )
+    assert code == 2
+    lines = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 2
+
+
+def test_debug_shows_the_traceback():
+    done = shell("methods", "nothing", AVSSL_DEBUG="1")
+    assert done.returncode != 0
+    assert "Traceback" in done.stderr
+    done = shell("methods", "nothing")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1

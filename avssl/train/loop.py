@@ -85,6 +85,7 @@ class Loop:
     plateau: Plateau = field(default_factory=lambda: Plateau(1))
     finished: str = ""
     signal: int = 0
+    _noted: int = 0
     _unread: list[tuple[int, str, Tensor, Batch]] = field(default_factory=list)
 
     def run(self) -> None:
@@ -106,7 +107,8 @@ class Loop:
                 self.log.advance(self.step, time.perf_counter() - began, self.loader.wait_seconds - waited)
                 if self.step % cfg.log_every == 0 or self.step in (1, cfg.steps):
                     self.log.train(self.step, self.ranks.mean(said), lr)
-                self.signal = self.ranks.any(self.signal)
+                # a signal counts from where all ranks know it: one that stopped alone would leave the others waiting
+                self.signal = self.ranks.any(self._noted)
                 self._after()
 
     def _turns(self, batches: list[Batch], lr: float) -> dict[str, Tensor]:
@@ -164,7 +166,7 @@ class Loop:
             self.plateau.add(figures["score"])
 
     def _epoch_begins(self) -> bool:
-        """Whether this step is an epoch's first: a function of the step, so a resumed run repeats none and skips none."""
+        """Whether this step is an epoch's first: a function of the step, so resume repeats and skips none."""
         each = self.cfg.data.batch
         return self.length > 0 and (
             self.step == 0 or self.step * each // self.length != (self.step - 1) * each // self.length
@@ -206,7 +208,7 @@ class Loop:
         before: dict[int, Any] = {}
 
         def note(number: int, frame: Any) -> None:
-            self.signal = int(number)
+            self._noted = int(number)
             signal.signal(number, before[number])
 
         for wanted in (signal.SIGTERM, signal.SIGINT):

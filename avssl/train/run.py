@@ -100,6 +100,7 @@ def start(cfg: RunConfig, out: Path | str, *, evaluate: Evaluate | None = None, 
         stack.callback(loop.log.close)
         ranks.wait()
         loop.run()
+        ranks.wait()  # for what the first one saves: the others may want to read it
         if loop.signal:
             loop.log.say(f"stopped after step {loop.step}, saved; go on with: avssl train {out} --resume")
         how = (
@@ -135,7 +136,8 @@ def _assemble(
         _warn_versions(found.state["versions"], say)
     elif cfg.init:
         build.fill_encoders(method, _weights_of(cfg.init), cfg.init)
-    build.layout(method, cfg.channels_last)
+    # sharding cuts parameters along their first dimension in memory, which channels last would scatter
+    build.layout(method, cfg.channels_last and not (cfg.parallel == "fsdp" and ranks.world > 1))
     method.to(ranks.device)
     turns = len(method.turns())
     model = distributed.share(method, ranks, cfg.parallel, turns)

@@ -60,7 +60,7 @@ def test_damage_goes_back_to_the_one_before(tmp_path: Path, file: str, how: str)
     assert "step-000010" in told[0]
     assert told[0].endswith("going back to step-000005")
     shutil.rmtree(tmp_path / "step-000005")
-    with pytest.raises(ValueError, match="no checkpoint in .* is whole") as error:
+    with pytest.raises(ValueError, match=r"no checkpoint in .* is whole") as error:
         checkpoint.latest(tmp_path, told.append)
     assert "\n" not in str(error.value)
 

@@ -1,6 +1,6 @@
 """A tiny method and made-up items, so that the trainer is tested without any of the real ones; also a command.
 
-``python tests/train/tiny.py OUT key=value ...`` trains it; TINY_KILL="9@5" sends that signal to itself in step 5.
+``python tests/train/toy.py OUT key=value ...`` trains it; TINY_KILL="9@5" sends that signal to itself in step 5.
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ class Tiny(Method[Config]):
         worth = self.critic(x).mean()
         x = gather(ops.unit(x))
         index = gather(batch["index"])
-        self.kept = (index, x.detach())
+        if turn == "main":
+            self.kept = (index, x.detach())
         if self.cfg.contrast:
             logits = x @ self.bank.clone().T + x @ x.T @ torch.ones(len(x), len(self.bank))
             loss = nn.functional.cross_entropy(self.scale * logits, index)
@@ -98,7 +99,7 @@ class Tiny(Method[Config]):
             loss = (x.sum(1) * self.scale - batch["index"] / ITEMS).square().mean()
         if turn == "critic":
             loss = loss + worth
-        if self.cfg.turns == 1:
+        if self.cfg.turns == 1 and self.cfg.contrast:
             loss = loss + 0.1 * worth.square()
         if self.cfg.break_at >= 0 and len(self.seen) > self.cfg.break_at:
             loss = loss * float("nan")
@@ -169,5 +170,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     sys.exit(main())

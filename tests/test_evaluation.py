@@ -133,6 +133,12 @@ def test_what_stays_dark_finds_nothing(listening):
     assert above["lit_sounding"] == above["swap_gap"] == 0.0
 
 
+def test_figures_without_their_clips_are_left_out(listening):
+    silent = [clip for clip in listening if clip.case == "silent"]
+    table = locating.table(silent, silent, {"trained": 0.5, "untrained": 0.5})
+    assert table == {"silence_area": {"trained": 0.0, "untrained": 0.0}}
+
+
 def test_truth_is_read(tmp_path):
     path = tmp_path / "truth.jsonl"
     line = {"id": "a", "case": "one", "kinds": ["bell"], "things": [], "fps": 8.0, "seed": 3}

@@ -122,7 +122,8 @@ def center(clips: Sequence[Judged]) -> dict[str, float]:
     """The figures of a disc in the middle, which neither sees nor hears."""
     disc = score.centre_disc(SIZE)[None]
     deaf = [replace(clip, own=disc, swapped=disc, solo=dict.fromkeys(clip.solo, disc)) for clip in clips]
-    return {**places(deaf), "swap_gap": lit(deaf, float(disc.min()))["swap_gap"]} if deaf else {}
+    gap = {name: value for name, value in lit(deaf, float(disc.min())).items() if name == "swap_gap"}
+    return {**places(deaf), **gap}
 
 
 def oracle(clips: Sequence[Judged]) -> dict[str, float]:

@@ -142,7 +142,7 @@ def test_evaluate_localize_and_report(home, avssl, tmp_path):
         for name in ("r1", "r5", "r10", "medr", "ndcg10"):
             assert set(figures[name]) == {"trained", "untrained", "chance"}
             assert name == "medr" or all(0 <= value <= 1 for value in figures[name].values())
-    assert {"ciou", "auc", "swap_gap", "silence_area", "lit_sounding"} <= set(results["localization"])
+    assert {"ciou", "auc", "iiou", "two_things", "swap_gap", "lit_sounding"} <= set(results["localization"])
     assert results["localization"]["ciou"]["oracle"] == 1.0
 
     clip = next(iter(sorted((home.world / "videos" / "test").glob("*.mp4"))))

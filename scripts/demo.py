@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=1500)
     parser.add_argument("--steps", type=int, default=0, help="training steps; configs/demo.yaml's unless given")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rows", type=Path, help="add a row of figures to this file (results/demo.jsonl)")
     args = parser.parse_args()
     out: Path = args.output
     out.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,121 @@
+"""RESULTS.md, made from the rows in results/*.jsonl.
+
+python scripts/results.py            # writes RESULTS.md
+python scripts/results.py --check    # says whether RESULTS.md is what the rows make, exit code 1 if not
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from avssl.train.checkpoint import replace_text
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGETS = ROOT / "results" / "targets.json"
+COLUMNS = ("trained", "untrained", "chance", "center", "oracle")
+Row = dict[str, Any]
+
+
+def rows() -> Iterator[Row]:
+    """Every row of every experiment."""
+    for path in sorted((ROOT / "results").glob("*.jsonl")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            yield json.loads(line)
+
+
+def leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, dict[str, float]]]:
+    """Dotted name -> figure with its columns, for every figure in a row."""
+    if isinstance(tree, dict):
+        if "trained" in tree and not isinstance(tree["trained"], dict):
+            yield prefix, tree
+        else:
+            for name, value in tree.items():
+                yield from leaves(value, f"{prefix}.{name}" if prefix else name)
+
+
+def spread(values: list[float]) -> str:
+    """Mean, and standard deviation over seeds where there are several."""
+    mean = statistics.fmean(values)
+    form = "{:.1f}" if max(abs(value) for value in values) > 2 else "{:.3f}"
+    if len(values) == 1:
+        return form.format(mean)
+    return f"{form.format(mean)} ± {form.format(statistics.stdev(values))}"
+
+
+def group(held: list[Row], note: dict[str, Any]) -> Iterator[str]:
+    """One experiment's section: command, seeds, a line per figure."""
+    first = held[0]
+    seeds = ", ".join(str(row["seed"]) for row in held)
+    yield f"`{note.get('command', first['config'])}`"
+    yield ""
+    told = f"Seeds {seeds}; {first['steps']} steps; split {first['split']}; data {str(first['data'])[:12]}"
+    seconds = [row["train_seconds"] for row in held if "train_seconds" in row]
+    if seconds:
+        told += f"; training {spread(seconds)} s"
+    yield told + f"; checkpoints {', '.join(str(row['digest'])[:12] for row in held)}."
+    yield ""
+    if note.get("text"):
+        yield from (note["text"], "")
+    figures: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in held:
+        for name, columns in leaves(row):
+            for column in COLUMNS:
+                if column in columns:
+                    figures[name][column].append(float(columns[column]))
+    shown = [column for column in COLUMNS if any(column in columns for columns in figures.values())]
+    yield "| figure | " + " | ".join(shown) + " | target |"
+    yield "|" + "---|" * (len(shown) + 2)
+    for name, columns in figures.items():
+        if any(name.endswith(ending) for ending in note.get("hide", [])):
+            continue
+        cells = [spread(columns[column]) if column in columns else "" for column in shown]
+        yield f"| {name} | " + " | ".join(cells) + f" | {note.get('targets', {}).get(name, '')} |"
+    yield ""
+
+
+def page() -> str:
+    """The whole of RESULTS.md."""
+    notes = json.loads(TARGETS.read_text(encoding="utf-8"))
+    groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
+    for row in rows():
+        groups[(row["config"], str(row["steps"]), str(row["split"]), json.dumps(row.get("overrides", [])))].append(row)
+    lines = [
+        "# Results",
+        "",
+        "Made by `python scripts/results.py` from the rows in `results/*.jsonl`. Mean ± standard deviation over seeds.",
+        "Figures are fractions, but for `medr`, the median rank counted from 1. Beside each: the same network untrained,",
+        "chance (or, for localization, a disc in the centre and the best that the rule allows).",
+        "",
+        *notes["machine"],
+        "",
+    ]
+    for key, held in groups.items():
+        note = notes["experiments"].get(key[0], {})
+        lines += [f"## {note.get('title', key[0])}{'' if key[3] == '[]' else ' with ' + key[3]}", ""]
+        lines += group(sorted(held, key=lambda row: row["seed"]), note)
+    lines += notes["closing"]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Write or check."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true")
+    args = parser.parse_args()
+    path = ROOT / "RESULTS.md"
+    if args.check:
+        same = path.is_file() and path.read_text(encoding="utf-8") == page()
+        sys.exit(0 if same else "RESULTS.md is not what the rows make: python scripts/results.py")
+    replace_text(path, page())
+    print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -102,7 +102,8 @@ def _encode(
             raise ValueError(f"the sound for {path} has shape {sound.shape}; it must be [S], [1, S] or [2, S]")
         layout = "mono" if waves.shape[0] == 1 else "stereo"
         # FFmpeg's "fast" search is both quicker and closer to the input than its default at this rate.
-        quick = {"aac_coder": "fast"} if audio_codec == "aac" else {}
+        # noise substitution would make a decode after seeking differ from one from the beginning
+        quick = {"aac_coder": "fast", "aac_pns": "0"} if audio_codec == "aac" else {}
         stream = container.add_stream(audio_codec, rate=hz, layout=layout, options=quick)
         assert isinstance(stream, av.AudioStream)
         audio = stream

@@ -21,11 +21,12 @@ SPACE, SOURCE = "space.json", "source.json"
 
 @dataclass(frozen=True)
 class Source:
-    """What made the vectors, so that queries can be made alike: a run's folder, and seconds of a window and hop."""
+    """What made the vectors, so that queries can be made alike: a run's folder, or a config with changes to it."""
 
     run: str
     window_seconds: float
     hop_seconds: float
+    changes: tuple[str, ...] = ()
 
     def write(self, folder: Path) -> None:
         """Into a folder that is not yet in its place."""
@@ -35,10 +36,11 @@ class Source:
     def read(cls, folder: Path) -> "Source":
         """Raises ValueError when the folder does not say."""
         try:
-            return cls(**json.loads((folder / SOURCE).read_text(encoding="utf-8")))
+            told = json.loads((folder / SOURCE).read_text(encoding="utf-8"))
+            return cls(**{**told, "changes": tuple(told.get("changes", ()))})
         except FileNotFoundError:
             raise ValueError(f"{folder} does not say what run made it; it holds no {SOURCE}") from None
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, AttributeError) as error:
             raise ValueError(f"{folder / SOURCE} is damaged: {error}") from None
 
 

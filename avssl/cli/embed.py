@@ -11,23 +11,29 @@ from rich.table import Table
 
 
 def embed(
-    run: Annotated[Path, typer.Argument(help="A run's folder, a checkpoint or an exported folder.")],
+    run: Annotated[
+        str, typer.Argument(help="A run's folder, a checkpoint, an exported folder, or a pretrained config.")
+    ],
     manifest: Annotated[Path, typer.Argument(help="The recordings (.jsonl).")],
+    changes: Annotated[list[str] | None, typer.Argument(help="key=value, with a config only.")] = None,
+    *,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write.")],
     window: Annotated[float | None, typer.Option(help="Seconds of a window; the run's own unless given.")] = None,
     hop: Annotated[float | None, typer.Option(help="Seconds between windows; half a window unless given.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="video, audio, text or image; may be repeated.")] = None,
     split: Annotated[str | None, typer.Option(help="train, val or test alone.")] = None,
     space: Annotated[str, typer.Option(help="For methods with several spaces.")] = "",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     """Turn every moment of every recording into a vector: the first step of search."""
+    from avssl.cli import _network
     from avssl.cli import _vectors as files
     from avssl.data.manifest import Manifest
     from avssl.embedding import Embedder, embed_recordings
-    from avssl.train.checkpoint import load_run
     from retrieval.space import Space
 
-    loaded, recordings = load_run(run), Manifest.load(manifest)
+    recordings = Manifest.load(manifest)
+    loaded = _network.load(run, changes or [], device)
     embedder = Embedder(loaded.method, loaded.inputs, window, space)
     with Progress(
         TextColumn("recordings"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=Console(stderr=True)
@@ -45,7 +51,12 @@ def embed(
         output,
         done,
         Space(embedder.space_name, loaded.digest, embedder.modalities, widths.pop()),
-        files.Source(str(run.resolve()), seconds, seconds / 2 if hop is None else hop),
+        files.Source(
+            run if _network.is_towers(run) else str(Path(run).resolve()),
+            seconds,
+            seconds / 2 if hop is None else hop,
+            tuple(changes or ()),
+        ),
     )
 
     console = Console()

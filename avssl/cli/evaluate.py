@@ -21,13 +21,16 @@ def evaluate(
         Path | None, typer.Option("--json", help="Write the figures; RUN/results.json by default.")
     ] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     """Judge a run on held-out recordings, beside its untrained self, chance and trivial predictors."""
     from avssl.data.manifest import Manifest
     from avssl.evaluation import evaluate as judge
     from avssl.train.checkpoint import replace_text
+    from avssl.train.distributed import device_of
 
-    result = judge(run, Manifest.load(manifest), split=split, truth=truth, label=label, threads=threads)
+    where = device_of(device)
+    result = judge(run, Manifest.load(manifest), split=split, truth=truth, label=label, threads=threads, device=where)
     replace_text(output or run / "results.json", json.dumps(result, indent=1) + "\n")
     show(Console(), result)
 

@@ -82,9 +82,9 @@ def _find(
     store: object, loaded_index: object, folder: Path, run: Path | None, kind: str, value: str, top: int, among: str,
     windows: bool,
 ) -> "list[Hit]":  # fmt: skip
+    from avssl.cli import _network
     from avssl.cli import _vectors as files
     from avssl.embedding import Embedder, query
-    from avssl.train.checkpoint import load_run
     from retrieval.index import Index
     from retrieval.search import search as find
     from retrieval.space import Space
@@ -93,9 +93,9 @@ def _find(
     assert isinstance(store, Store)
     assert isinstance(loaded_index, Index)
     source = files.Source.read(folder)
-    if run is None and not Path(source.run).exists():
+    if run is None and not _network.is_towers(source.run) and not Path(source.run).exists():
         raise ValueError(f"{source.run}, the run that made {folder}, is not there any more; say where it is: --run DIR")
-    loaded = load_run(run or source.run)
+    loaded = _network.load(run or source.run, () if run else source.changes)
     embedder = Embedder(loaded.method, loaded.inputs, source.window_seconds, store.space.name)
     # Before anything is embedded: vectors of another network are not to be compared.
     store.space.check(Space(embedder.space_name, loaded.digest, embedder.modalities, store.space.width))

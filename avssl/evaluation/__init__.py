@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from avssl.data.manifest import Manifest
 from avssl.evaluation import finding, locating, maps
@@ -31,6 +32,7 @@ def evaluate(
     truth: str | Path | None = None,
     label: str = "",
     threads: int | None = None,
+    device: str | torch.device = "cpu",
 ) -> dict[str, Any]:
     """Judge a run on one split of a manifest.
 
@@ -45,6 +47,7 @@ def evaluate(
         label: what makes two recordings relevant to each other; "" takes ``kind`` if there is one, else the first
             label there is, else each recording is relevant to itself alone.
         threads: of torch; None leaves them.
+        device: where the networks run.
 
     Returns:
         ``retrieval.<from>_to_<to>.{r1,r5,r10,medr,ndcg10}`` each {trained, untrained, chance};
@@ -52,12 +55,12 @@ def evaluate(
         center, oracle} where they apply; and what was judged. The threshold is kept in the run's folder, where
         overlays find it. Raises ValueError when there is nothing to judge.
     """
-    import torch
-
     if threads:
         torch.set_num_threads(threads)
     began = time.perf_counter()
     loaded, fresh = load_run(run, trained=True), load_run(run, trained=False)
+    for one in (loaded, fresh):
+        one.method.to(device)
     recordings = manifest.split(split)
     visible = [recording for recording in recordings if recording.labels.get("case") not in UNSEEN]
     if not visible:

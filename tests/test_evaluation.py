@@ -156,30 +156,3 @@ def test_swapped_sounds_are_of_another_kind():
              [("one", ["bell"]), ("one", ["bell"]), ("silent", []), ("bystander", ["dog"])]]  # fmt: skip
     assert [maps._other(index, truth) for index in range(4)] == [3, 3, None, 0]
     assert maps._other(0, truth[:2]) is None
-
-
-def test_held_out_feedback(monkeypatch, perfect):
-    """A perfect network scores 1, one that tells nothing the mean reciprocal rank of chance."""
-    from types import SimpleNamespace
-
-    from avssl.data.manifest import Manifest, Recording
-    from avssl.evaluation import held_out
-
-    recordings = tuple(
-        Recording(key=str(k), path="x", sha256="0", seconds=1.0, split="val", labels={"kind": label})
-        for k, label in enumerate(LABELS)
-    )
-    method = SimpleNamespace(spaces={"main": None}, inputs=None)
-    shown: dict[str, object] = {}
-    monkeypatch.setattr(held_out, "middles", lambda *_: shown)
-    figures = held_out.held_out(Manifest(recordings))
-    shown.update(video=perfect, audio=perfect)
-    assert figures(method, 1) == {"video_to_audio": 1.0, "audio_to_video": 1.0, "score": 1.0}
-    shown.update(audio=unit(np.ones((6, 6))))
-    told = figures(method, 1)
-    assert told["audio_to_video"] < 0.6
-    assert told["score"] == pytest.approx((told["audio_to_video"] + told["video_to_audio"]) / 2)
-    del shown["audio"]
-    assert figures(method, 1) == {"video_neighbors": pytest.approx(4 / 6), "score": pytest.approx(4 / 6)}
-    assert held_out.held_out(Manifest(recordings), "test")(method, 1) == {}
-    assert figures(SimpleNamespace(spaces={}, inputs=None), 1) == {}

@@ -7,12 +7,13 @@ JOBS ?= 2
 PY := $(VENV)/bin/python
 READY := $(VENV)/ready
 
-.PHONY: help env demo test lint
+.PHONY: help env demo test lint bench
 
 help:
 	@echo "make demo   a made-up world, training, three searches, overlays, a report: runs/demo"
 	@echo "make test   lint, types and tests"
 	@echo "make lint   ruff and mypy alone"
+	@echo "make bench  what is measured: scripts/bench_*.py, one after another"
 	@echo "make env    only the environment, in $(VENV)"
 	@echo "settings    PYTHON=python3.12  VENV=.venv  FAISS=cpu|gpu  JOBS=2"
 
@@ -35,3 +36,6 @@ lint: $(READY)
 
 test: lint
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile
+
+bench: $(READY)
+	@for script in scripts/bench_*.py; do echo "$$script"; $(PY) $$script || exit 1; done

@@ -16,6 +16,9 @@ SPAN = 5
 
 def gray(x: Tensor) -> Tensor:
     """[..., 3, H, W] uint8 or float -> luminance [..., H, W] about -1..1, without a float copy of the colour planes."""
+    if x.dtype == torch.uint8 and torch.compiler.is_exporting():  # ONNX has no shift of int16; the same in floats
+        x = x.float()
+        return ((77 * x[..., 0, :, :] + 150 * x[..., 1, :, :] + 29 * x[..., 2, :, :]) / 256).floor() / 127.5 - 1
     if x.dtype == torch.uint8:
         x = x.to(torch.int16)
         return ((77 * x[..., 0, :, :] + 150 * x[..., 1, :, :] + 29 * x[..., 2, :, :]) >> 8).float() / 127.5 - 1
@@ -48,7 +51,7 @@ class SmallVideo(nn.Module):
         stack = windows.permute(0, 2, 3, 1).reshape(-1, SPAN, *light.shape[2:])  # [B*T', SPAN, H, W]
         still = still.expand(-1, steps, -1, -1).reshape(-1, 1, *light.shape[2:])
         maps = self.trunk(torch.cat([stack * 3, still], 1))  # [B*T', D, h, w]
-        maps = maps.unflatten(0, (len(x), steps)).transpose(1, 2)  # [B, D, T', h, w]
+        maps = maps.unflatten(0, (-1, steps)).transpose(1, 2)  # [B, D, T', h, w]
         maps = maps + self.mix(maps)
         return Features(maps.mean((2, 3, 4)), (maps,))
 

@@ -34,6 +34,7 @@ class Loaded:
     digest: str
     manifest: Path | None
     step: int
+    manifest_digest: str = ""
 
 
 def vocabulary(cfg: RunConfig, texts: Iterable[str]) -> Vocabulary | None:

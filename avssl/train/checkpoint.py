@@ -64,13 +64,13 @@ def save(
     sums = {file: sha256(aside / file) for file in FILES}
     (aside / "manifest.json").write_text(json.dumps(sums, indent=1), encoding="utf-8")
     for file in (*FILES, "manifest.json"):
-        _sync(aside / file)
-    _sync(aside)
+        sync(aside / file)
+    sync(aside)
     target = folder / name
     if target.exists():
         os.replace(target, folder / f"{UNFINISHED}old-{name}")
     os.replace(aside, target)
-    _sync(folder)
+    sync(folder)
     replace_text(folder / "latest", name + "\n")
     earlier = [path for path in steps_in(folder) if _number(path) <= step]
     for path in set(steps_in(folder)) - set(earlier[-keep:]):
@@ -134,12 +134,13 @@ def replace_text(path: Path, text: str) -> None:
     """Write a small file whole or not at all, durably."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     aside.write_text(text, encoding="utf-8")
-    _sync(aside)
+    sync(aside)
     os.replace(aside, path)
-    _sync(path.parent)
+    sync(path.parent)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Make a file, or the names in a folder, durable."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -161,14 +162,12 @@ def load_run(folder: Path | str, trained: bool = True) -> Loaded:
     words = run / "vocabulary.json"
     inputs = Inputs(cfg.inputs, Vocabulary(words.read_text(encoding="utf-8")) if words.is_file() else None)
     method = build.method_of(cfg, inputs, about["length"])
-    manifest = Path(about["manifest"]) if about.get("manifest") else None
+    manifest, recordings = Path(about["manifest"]) if about["manifest"] else None, about["manifest_digest"]
     if not trained:
-        digest = hashlib.sha256(
-            json.dumps(["untrained", about["config"], about["manifest_digest"]]).encode()
-        ).hexdigest()
-        return Loaded(cfg, method.eval(), inputs, digest, manifest, 0)
+        digest = hashlib.sha256(json.dumps(["untrained", about["config"], recordings]).encode()).hexdigest()
+        return Loaded(cfg, method.eval(), inputs, digest, manifest, 0, recordings)
     if exported:
-        step, digest, weights = about["step"], about["digest"], _weights(folder, about["digest"])
+        step, digest, weights = about["step"], about["digest"], _weights(folder, about["weights"])
     else:
         found = read(folder) if run != folder else latest(run / "checkpoints")
         if found is None:
@@ -176,7 +175,7 @@ def load_run(folder: Path | str, trained: bool = True) -> Loaded:
         step, digest, weights = found.state["step"], found.digest, found.model
     build.fill(method, weights, str(folder))
     build.layout(method, cfg.channels_last)
-    return Loaded(cfg, method.eval(), inputs, digest, manifest, step)
+    return Loaded(cfg, method.eval(), inputs, digest, manifest, step, recordings)
 
 
 def _about(run: Path) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def test_two_ranks_equal_one(name: str, folder: Path, tmp_path: Path, monkeypatc
     one, two = weights(tmp_path), weights(folder / name)
     assert one.keys() == two.keys()
     worst = {key: float((one[key].double() - two[key].double()).abs().max()) for key in one}
-    assert max(worst.values()) < 1e-5, worst
+    assert max(worst.values()) < 1e-5, sorted(worst.items(), key=lambda pair: -pair[1])[:6]
     moved = load_file(folder / name / "checkpoints/step-000003/model.safetensors")["head.weight"] - two["head.weight"]
     assert moved.abs().max() > 1e-3 * (name != "lars")
 
@@ -92,5 +92,5 @@ def test_sharded_goes_on_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_device_that_is_not_there() -> None:
     assert device_of("cpu").type == "cpu"
     if not torch.cuda.is_available():
-        with pytest.raises(ValueError, match="device=cuda: torch sees no such device here; there is: .*cpu"):
+        with pytest.raises(ValueError, match=r"device=cuda: torch sees no such device here; there is: .*cpu"):
             device_of("cuda")

@@ -60,7 +60,7 @@ class Tiny(Method[Config]):
         self.head = nn.Linear(width(encoders["image"]), 8)
         self.critic = nn.Linear(8, 1)
         self.scale = nn.Parameter(torch.ones(1))
-        self.register_buffer("bank", torch.zeros(length, 8))
+        self.register_buffer("bank", torch.randn(length, 8))
         self.register_buffer("epochs", torch.zeros((), dtype=torch.int64))
         self.spaces = {"main": Space(("image",), 8)}
         self.seen: list[Tensor] = []
@@ -87,14 +87,14 @@ class Tiny(Method[Config]):
         self.seen.append(batch["index"])
         x = self.head(self.encoders["image"](batch["picture"]).vector)
         x = nn.functional.dropout(x, self.cfg.drop, self.training)
-        worth = self.critic(x).mean()
+        worth = gather(self.critic(x)).mean()
         x = gather(ops.unit(x))
         index = gather(batch["index"])
         if turn == "main":
             self.kept = (index, x.detach())
         if self.cfg.contrast:
-            logits = x @ self.bank.clone().T + x @ x.T @ torch.ones(len(x), len(self.bank))
-            loss = nn.functional.cross_entropy(self.scale * logits, index)
+            loss = nn.functional.cross_entropy(self.scale * (x @ self.bank.clone().T), index)
+            loss = loss + (self.scale * (x @ x.T)).logsumexp((0, 1))
         else:
             loss = (x.sum(1) * self.scale - batch["index"] / ITEMS).square().mean()
         if turn == "critic":

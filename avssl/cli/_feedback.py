@@ -1,0 +1,164 @@
+"""Feedback during training: how well held-out items are found again, or how well the pretext is solved on them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from avssl.config import MethodConfig, RunConfig
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+    from avssl.data.loader import Loader
+    from avssl.inputs import Inputs
+    from avssl.methods.base import Method
+    from avssl.sample import Sample
+
+MOST = 256
+"""held-out items looked at; chance of R@1 is then 0.4 %"""
+TOGETHER = 32
+"""items embedded at a time"""
+
+
+class Whole:
+    """The window of an item as every modality's encoder takes it; pickles, for loader workers."""
+
+    def __init__(self, inputs: "Inputs", modalities: tuple[str, ...]):
+        self.inputs = inputs
+        self.modalities = modalities
+
+    def __call__(self, sample: "Sample", generator: "Generator", progress: float) -> "dict[str, Tensor]":
+        """Gives image uint8 [3, H, W], video uint8 [T, 3, H, W], audio [M, F], text [L]; those that there are."""
+        made: dict[str, Tensor] = {}
+        for modality in self.modalities:
+            if modality == "image":
+                made["image"] = sample.video[0, 0]
+            elif modality == "video":
+                made["video"] = sample.video[0]
+            elif modality == "audio":
+                made["audio"] = self.inputs.audio(sample.audio[0])
+            elif modality == "text":
+                made["text"] = self.inputs.tokens(sample.text)[0]
+        return made
+
+
+class Feedback:
+    """Called by the trainer with the method and the step; reads the run's manifest when it is first asked.
+
+    Methods with a space of several modalities: recall at 1 and 10 between them over at most 256 held-out items, one
+    per recording first; ``score`` is the mean R@10. Others: the loss on held-out batches; ``score`` is its negative.
+    """
+
+    def __init__(self, cfg: RunConfig, out: Path):
+        self.cfg = cfg
+        self.out = out
+        self._loader: Loader | None = None
+        self._none = False
+
+    def __call__(self, method: "Method[MethodConfig]", step: int) -> dict[str, float]:
+        """Held-out figures; empty where nothing is held out."""
+        spaces = [space for space in method.spaces.values() if len(space.modalities) > 1]
+        modalities = spaces[0].modalities if spaces else ()
+        if self._loader is None and not self._none:
+            self._loader = self._open(method, modalities)
+        if self._loader is None:
+            return {}
+        if spaces:
+            name = next(key for key, space in method.spaces.items() if space is spaces[0])
+            return _recall(method, self._loader, modalities, name)
+        return _loss(method, self._loader)
+
+    def _open(self, method: "Method[MethodConfig]", modalities: tuple[str, ...]) -> "Loader | None":
+        from torch import distributed
+
+        from avssl.data import cache
+        from avssl.data.dataset import Items, Source
+        from avssl.data.loader import Loader
+        from avssl.data.manifest import Manifest
+        from avssl.train.build import read_json
+
+        cfg, inputs = self.cfg, method.inputs
+        held = Manifest.load(Path(read_json(self.out / "run.json")["manifest"]))
+        needs = type(method).needs(cfg.method, inputs)
+        if modalities:
+            pictures = 1 if "video" not in modalities else inputs.cfg.frames
+            needs = inputs.needs(
+                frames=pictures if {"image", "video"} & set(modalities) else 0,
+                audio_seconds=inputs.cfg.audio_seconds if "audio" in modalities else 0.0,
+                narrations=int("text" in modalities),
+                window="narration" if "text" in modalities else "random",
+            )
+        if not held.split("val"):
+            self._none = True
+            return None
+        items = Items(held, "val", cfg.data.item_seconds, needs)
+        ranks = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
+        batch = min(TOGETHER if modalities else cfg.data.batch // cfg.optim.accumulate, len(items))
+        batch = batch if modalities else max(1, batch // ranks[1]) * ranks[1]
+        return Loader(
+            Source(items, needs, cache.folder(items, needs, cfg.data.cache_gb)),
+            Whole(inputs, modalities) if modalities else type(method).transform(cfg.method, inputs),
+            batch=batch, seed=cfg.seed, workers=0, length=len(items), bad_budget=1.0,
+            rank=0 if modalities else ranks[0], world=1 if modalities else ranks[1],
+        )  # fmt: skip
+
+
+def _recall(
+    method: "Method[MethodConfig]", loader: "Loader", modalities: tuple[str, ...], space: str
+) -> dict[str, float]:
+    import torch
+
+    from retrieval.metrics import recall_at
+
+    device = next(method.parameters()).device
+    found: dict[str, list[Tensor]] = {modality: [] for modality in modalities}
+    said, recordings = [], []
+    for batch in loader.batches_in_order(_spread(loader)):
+        for modality in modalities:
+            found[modality].append(method.embed(modality, batch[modality].to(device), space).float().cpu())
+        recordings.append(batch["recording"])
+        said.append(
+            (batch["text"] >= 0).any(1) if "text" in batch else torch.ones(len(batch["index"]), dtype=torch.bool)
+        )
+    # compared outside torch, where bf16 would make ties
+    vectors, spoken = {key: torch.cat(value).numpy() for key, value in found.items()}, torch.cat(said).numpy()
+    figures: dict[str, float] = {}
+    for one in modalities:
+        for other in modalities:
+            if one != other:
+                keep = spoken if "text" in (one, other) else spoken | True
+                if not keep.any():
+                    continue
+                scores = vectors[one][keep] @ vectors[other][keep].T
+                own = list(range(len(scores)))
+                for k in (1, 10):
+                    figures[f"{one}_to_{other}_r{k}"] = recall_at(scores, own, min(k, len(scores)))
+    tens = [value for key, value in figures.items() if key.endswith("_r10")]
+    return {"score": sum(tens) / max(1, len(tens)), **figures}
+
+
+def _spread(loader: "Loader") -> list[int]:
+    """At most MOST items, evenly over all of them, so that few are of one recording."""
+    length = loader.maker.length
+    count = min(MOST, length)
+    return [place * length // count for place in range(count)]
+
+
+def _loss(method: "Method[MethodConfig]", loader: "Loader") -> dict[str, float]:
+    """The mean loss of every turn's first over held-out batches at full batch size, each rank its share."""
+    import torch
+    from torch import distributed
+
+    device = next(method.parameters()).device
+    batches = max(1, min(MOST, loader.maker.length) // loader.maker.batch)
+    sums: dict[str, float] = {}
+    turn = next(iter(method.turns()))
+    for number, batch in enumerate(loader.batches(0, batches)):
+        torch.manual_seed(number)
+        step = method({key: value.to(device) for key, value in batch.items()}, turn)
+        for key, value in {"loss": step.loss, **step.metrics}.items():
+            sums[key] = sums.get(key, 0.0) + float(value) / batches
+    if distributed.is_initialized():
+        row = torch.tensor([sums[key] for key in sorted(sums)], dtype=torch.float64)
+        distributed.all_reduce(row)
+        sums = dict(zip(sorted(sums), (row / distributed.get_world_size()).tolist(), strict=True))
+    return {"score": -sums["loss"], **sums}

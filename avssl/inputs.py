@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -23,25 +24,39 @@ PADDING = -1
 class Vocabulary:
     """Text -> token ids. Trained on a run's own narration, or taken from a pretrained tower; saved as JSON."""
 
-    def __init__(self, json: str):
-        self.json = json
-        self._tokenizer = Tokenizer.from_str(json)
+    def __init__(self, text: str):
+        self.json = text
+        self._tokenizer = Tokenizer.from_str(text)
         self._tokenizer.no_padding()
 
     @classmethod
     def train(cls, texts: Iterable[str], size: int) -> Vocabulary:
-        """WordPiece over ``texts``, at most ``size`` entries; deterministic."""
-        tokenizer = Tokenizer(WordPiece(unk_token="[UNK]"))
-        tokenizer.normalizer = BertNormalizer(lowercase=True)
-        tokenizer.pre_tokenizer = BertPreTokenizer()
-        trainer = WordPieceTrainer(vocab_size=size, special_tokens=["[UNK]"], show_progress=False)
-        tokenizer.train_from_iterator(sorted(set(texts)), trainer)
-        return cls(tokenizer.to_str())
+        """WordPiece over ``texts``, about ``size`` entries (never fewer than their characters); deterministic."""
+        words = Tokenizer(WordPiece(unk_token="[UNK]"))
+        words.normalizer = BertNormalizer(lowercase=True)
+        words.pre_tokenizer = BertPreTokenizer()
+        texts = sorted(set(texts))
+        normal = (words.normalizer.normalize_str(text) for text in texts)
+        letters = sorted({letter for text in normal for letter in text if not letter.isspace()})
+        # the trainer numbers what continues a word in the order of a random hash, and breaks ties by number, so that
+        # ranks would disagree; named beforehand, these pieces have fixed numbers
+        named = ["[UNK]", *(f"##{letter}" for letter in letters)]
+        words.train_from_iterator(texts, WordPieceTrainer(vocab_size=size, special_tokens=named, show_progress=False))
+        plain = Tokenizer(WordPiece(words.get_vocab(), unk_token="[UNK]"))
+        plain.normalizer, plain.pre_tokenizer = words.normalizer, words.pre_tokenizer
+        return cls(json.dumps(json.loads(plain.to_str()), sort_keys=True, ensure_ascii=False))
 
     def __len__(self) -> int:
         return int(self._tokenizer.get_vocab_size())
 
-    def __call__(self, text: str) -> list[int]:
+    def __call__(self, text: str, most: int | None = None) -> list[int]:
+        """Token ids, at most ``most`` of them; an ending that a tower's tokenizer adds is kept. Empty text has none."""
+        if not text.strip():
+            return []
+        if most is None:
+            self._tokenizer.no_truncation()
+        else:
+            self._tokenizer.enable_truncation(most)
         ids: list[int] = self._tokenizer.encode(text).ids
         return ids
 
@@ -82,6 +97,6 @@ class Inputs:
             raise ValueError("this run has no vocabulary: it was trained without narration, so it takes no text")
         rows = torch.full((len(texts), self.cfg.tokens), PADDING, dtype=torch.int64)
         for row, text in zip(rows, texts, strict=True):
-            ids = self.vocabulary(text)[: self.cfg.tokens]
+            ids = self.vocabulary(text, self.cfg.tokens)
             row[: len(ids)] = torch.tensor(ids, dtype=torch.int64)
         return rows

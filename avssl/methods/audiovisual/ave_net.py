@@ -1,4 +1,4 @@
-"""Say whether a picture and a sound come from the same moment of the same video, from the distance of two vectors alone.
+"""Say, from the distance of two vectors alone, whether a picture and a sound come from the same moment of one video.
 
 Relja Arandjelović, Andrew Zisserman: Objects that Sound, ECCV 2018, arXiv:1712.06651 (AVE-Net); the task is that of
 Look, Listen and Learn, ICCV 2017, arXiv:1705.08168.

@@ -76,11 +76,11 @@ class AVID(Method[Config]):
 
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
         super().__init__(cfg, inputs, encoders, length)
-        self.heads = nn.ModuleDict()
-        self.banks = nn.ModuleDict()
-        for kind in self.modalities:
-            self.heads[kind] = mlp(towers.width(encoders[kind]), cfg.hidden, cfg.width, cfg.layers)
-            self.banks[kind] = Bank(length, cfg.width, cfg.momentum)
+        self.heads = nn.ModuleDict(
+            {kind: mlp(towers.width(encoders[kind]), cfg.hidden, cfg.width, cfg.layers) for kind in self.modalities}
+        )
+        self.video_bank = Bank(length, cfg.width, cfg.momentum)
+        self.audio_bank = Bank(length, cfg.width, cfg.momentum)
         self.fresh: list[dict[str, Tensor]] = []
         self.spaces = {"main": Space(self.modalities, cfg.width)}
 
@@ -101,8 +101,7 @@ class AVID(Method[Config]):
         if self.training:
             self.fresh.append({"index": index, "recording": recording, **{kind: x[kind].detach() for kind in x}})
         losses, hits = [], []
-        for kind, other in (("video", "audio"), ("audio", "video")):
-            bank = self.banks[other]
+        for kind, bank in (("video", self.audio_bank), ("audio", self.video_bank)):
             rows, valid = bank.negatives(batch["draw"], index, recording)
             target = (x[kind] * bank.vectors[index]).sum(1, keepdim=True)  # [B, 1]
             against = torch.einsum("bd,bkd->bk", x[kind], bank.vectors[rows])
@@ -117,8 +116,8 @@ class AVID(Method[Config]):
         """The banks remember what this step saw on all ranks."""
         for fresh in self.fresh:
             index, recording = gather(fresh["index"]), gather(fresh["recording"])
-            for kind in self.modalities:
-                self.banks[kind].update(index, recording, gather(fresh[kind]))  # type: ignore[operator]
+            self.video_bank.update(index, recording, gather(fresh["video"]))
+            self.audio_bank.update(index, recording, gather(fresh["audio"]))
         self.fresh.clear()
 
     def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:

@@ -91,15 +91,14 @@ class MILNCE(Method[Config]):
 
     def bag_loss(self, scores: Tensor, tokens: Tensor, recording: Tensor) -> Tensor:
         """Scores [B, B, K] of clip i and phrase k of item j, tokens [B, K, L], recording [B] -> scalar."""
-        count, phrases = tokens.shape[:2]
-        own = torch.eye(count, dtype=torch.bool, device=scores.device)[..., None].expand_as(scores)  # [B, B, K]
+        own = torch.eye(len(tokens), dtype=torch.bool, device=scores.device)[..., None].expand_as(scores)  # [B, B, K]
         said = (tokens >= 0).any(2)  # [B, K]
         same = (tokens[:, :, None, None] == tokens).all(4)  # [B, K, B, K] equal texts
         equal = (same & said[:, :, None, None]).any(1)  # [B, B, K] phrase k of item j is also in the bag of i
         known = (recording[:, None] == recording)[..., None] & ~own
         texts = said & ~known & (~equal | own)  # other phrases for clip i
-        has_it = equal.transpose(0, 1)  # [clip j's item, i, k]: phrase k of i is in the bag of j
-        clips = said[:, None] & ~known & (~has_it.transpose(0, 1) | own)  # other clips for phrase k of i
+        held = equal.transpose(0, 1)  # [B, B, K] phrase k of item i is also in the bag of j
+        clips = said[:, None] & ~known & (~held | own)  # other clips for phrase k of item i
         logits = torch.cat([scores, scores.transpose(0, 1)], 1).flatten(1)  # [B, 2*B*K]
         positive = torch.cat([own, torch.zeros_like(own)], 1).flatten(1)
         valid = torch.cat([texts, clips if self.cfg.released else clips & ~own], 1).flatten(1)

@@ -1,0 +1,56 @@
+"""A bank: one remembered vector for every training item, kept as buffers so that a checkpoint holds it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from avssl import ops
+
+UNSEEN = -1
+"""recording of a row that no batch has filled yet"""
+
+
+class Bank(nn.Module):
+    """N unit vectors, moved towards new ones with a momentum (Wu, Xiong, Yu, Lin, 2018).
+
+    Rows begin as random unit vectors, as in the literature; ``vectors`` [N, D] and ``recording`` int64 [N] are buffers.
+
+    Args:
+        length: N, the number of items.
+        width: D.
+        momentum: share of the old vector that stays.
+    """
+
+    vectors: Tensor
+    recording: Tensor
+
+    def __init__(self, length: int, width: int, momentum: float = 0.5):
+        super().__init__()
+        self.momentum = momentum
+        self.register_buffer("vectors", ops.unit(torch.randn(length, width)))
+        self.register_buffer("recording", torch.full((length,), UNSEEN))
+
+    @torch.no_grad()
+    def update(self, index: Tensor, recording: Tensor, vectors: Tensor) -> None:
+        """Moves the rows ``index`` [B] towards ``vectors`` [B, D]; an item that is there twice counts with its mean."""
+        rows, place = index.unique(return_inverse=True)
+        new = torch.zeros(len(rows), vectors.shape[1], device=vectors.device).index_add_(0, place, vectors.float())
+        old = self.vectors[rows]
+        self.vectors[rows] = ops.unit(self.momentum * old + (1 - self.momentum) * ops.unit(new))
+        self.recording[index] = recording
+
+    def negatives(self, draw: Tensor, index: Tensor, recording: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows for draws that know nothing of N.
+
+        Args:
+            draw: int64 [B, K], large random numbers.
+            index: [B] the items that ask.
+            recording: [B] their recordings.
+
+        Returns:
+            rows int64 [B, K] and valid bool [B, K], false for the item itself and for items of its recording.
+        """
+        rows = draw % len(self.vectors)
+        valid = (rows != index[:, None]) & (self.recording[rows] != recording[:, None])
+        return rows, valid

@@ -15,7 +15,9 @@ class SmallAudio(nn.Module):
         super().__init__()
         thin = max(16, spec.width // 4)
         self.trunk = nn.Sequential(
-            conv(1, thin, 5, 2, spec.norm), conv(thin, thin * 2, 3, 2, spec.norm), _narrow(thin * 2, thin * 3, spec.norm)
+            conv(1, thin, 5, 2, spec.norm),
+            conv(thin, thin * 2, 3, 2, spec.norm),
+            _narrow(thin * 2, thin * 3, spec.norm),
         )
         bands = -(-mels // 8)
         self.join = nn.Conv1d(thin * 3 * bands, spec.width, 1)

@@ -26,7 +26,9 @@ class TextTransformer(nn.Module):
         nn.init.normal_(self.position, std=0.02)
         nn.init.normal_(self.empty, std=0.02)
         self.blocks = nn.ModuleList(
-            nn.TransformerEncoderLayer(width, max(1, width // 32), width * 2, 0.0, "gelu", batch_first=True, norm_first=True)
+            nn.TransformerEncoderLayer(
+                width, max(1, width // 32), width * 2, 0.0, "gelu", batch_first=True, norm_first=True
+            )
             for _ in range(spec.layers)
         )
         self.norm = nn.LayerNorm(width)

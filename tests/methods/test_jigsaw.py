@@ -1,0 +1,130 @@
+"""Jigsaw: the permutations, what a label means, and that neither brightness nor codec edges give the answer away."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from contract import tiny
+from torch import Generator
+
+from avssl.methods.image.jigsaw import far_permutations
+from avssl.sample import Sample
+
+
+def distance(a, b):
+    """Hamming distance, one place at a time."""
+    return sum(1 for p, q in zip(a, b, strict=True) if p != q)
+
+
+@pytest.mark.parametrize(("parts", "count"), [(3, 4), (4, 8), (4, 24), (5, 12)])
+def test_each_next_permutation_is_farthest_from_all_before(parts, count):
+    chosen = far_permutations(parts, count, 0).tolist()
+    for n in range(1, count):
+        before = chosen[:n]
+        nearest = {p: min(distance(p, q) for q in before) for p in itertools.permutations(range(parts))}
+        assert nearest[tuple(chosen[n])] == max(nearest.values())
+
+
+@pytest.mark.parametrize(("count", "least", "mean"), [(64, 7, 8.0), (100, 6, 8.0), (1000, 5, 7.9)])
+def test_distances_of_the_usual_sets(count, least, mean):
+    """Least distances 7, 6 and 5 come from another program with the same rule; drawing at random gives 2."""
+    chosen = far_permutations(9, count)
+    apart = (chosen[:, None] != chosen).sum(2)[~torch.eye(count, dtype=torch.bool)]
+    assert apart.min() == least
+    assert apart.float().mean() >= mean
+
+
+def test_the_set_is_a_function_of_its_seed():
+    assert torch.equal(far_permutations(4, 6, 1), far_permutations.__wrapped__(4, 6, 1))
+    assert not torch.equal(far_permutations(9, 8, 1), far_permutations(9, 8, 2))
+    with pytest.raises(ValueError, match="4 tiles have 24 permutations, got 25"):
+        far_permutations(4, 25)
+
+
+def test_the_label_says_which_cell_is_shown_at_each_place():
+    """Cells of a hand-drawn picture hold their number, row by row: place k must show the number p[k]."""
+    run = tiny.run("jigsaw", "inputs.height=64", "inputs.width=64", "method.gray=0")
+    transform = run.kind.transform(run.cfg.method, run.inputs)
+    number = torch.arange(9, dtype=torch.uint8).view(3, 3).repeat_interleave(20, 0).repeat_interleave(20, 1)
+    picture = torch.nn.functional.pad(number[None].float(), (2, 2, 2, 2), mode="replicate")[0].to(torch.uint8)
+    sample = Sample("drawn", 0, (0.0,), {"video": picture.expand(1, 1, 3, 64, 64)})
+    seen = set()
+    for seed in range(20):
+        out = transform(sample, Generator().manual_seed(seed), 0.0)
+        order = far_permutations(9, run.cfg.method.permutations)[out["label"]]
+        assert out["tiles"].shape == (9, 3, 17, 17)
+        middle = out["tiles"][:, :, 4:13, 4:13]  # colour planes are shifted by up to two pixels
+        assert (middle == order.to(torch.uint8).view(9, 1, 1, 1)).all()
+        seen.add(int(out["label"]))
+    assert len(seen) > 10
+
+
+def literal(logits, label):
+    """Mean of -log softmax, one row at a time."""
+    rows = zip(logits.tolist(), label.tolist(), strict=True)
+    return sum(-math.log(math.exp(row[k]) / sum(math.exp(z) for z in row)) for row, k in rows) / len(logits)
+
+
+def test_the_loss_is_cross_entropy_of_the_permutation():
+    """For logits 2, 0, -1 / 0.5, 0.5, 0.5 and labels 0, 2 sklearn's log_loss of the softmax gives 0.634229."""
+    run = tiny.run("jigsaw", "method.permutations=3")
+    method = run.method()
+    logits = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 0.5]])
+    method.head = torch.nn.Identity()
+    method.head.forward = lambda x: logits
+    batch = {**run.batch(size=2), "label": torch.tensor([0, 2])}
+    assert method(batch).loss.item() == pytest.approx(literal(logits, batch["label"]), abs=1e-6)
+    assert method(batch).loss.item() == pytest.approx(0.634229, abs=1e-5)
+
+
+def accuracy(pictures, *words, steps=40):
+    """Share of unseen puzzles solved after training on pictures that hold only a shortcut; chance is 1/4."""
+    run = tiny.run("jigsaw", "method.permutations=4", "method.hidden=64", "method.shift=0", "method.gray=0", *words)
+    transform, method = run.kind.transform(run.cfg.method, run.inputs), run.method()
+    draw = Generator().manual_seed(0)
+
+    def batch(count):
+        rows = []
+        for _ in range(count):
+            sample = Sample("made", 0, (0.0,), {"video": pictures(draw)[None, None]})
+            rows.append(transform(sample, draw, 0.0))
+        return {key: torch.stack([row[key] for row in rows]) for key in rows[0]}
+
+    optimizer = torch.optim.AdamW(method.parameters(), 3e-3)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        method(batch(24)).loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        return method.eval()(batch(160)).metrics["accuracy"].item()
+
+
+def ramp(draw):
+    """Brighter to the right and further down; nothing else."""
+    line = torch.linspace(0, 1, 60)
+    slopes = 40 + 60 * torch.rand(2, generator=draw)
+    return (20 + line * slopes[0] + line[:, None] * 2 * slopes[1]).clamp(0, 255).to(torch.uint8).expand(3, 60, 60)
+
+
+def blocks(draw):
+    """The edges of a codec's blocks of 8 pixels on a flat ground; cells of 43 pixels meet them at other places."""
+    picture = torch.full((3, 129, 129), float(60 + 100 * torch.rand((), generator=draw)))
+    picture[:, ::8, :] += 30
+    picture[:, :, ::8] += 30
+    return picture.to(torch.uint8)
+
+
+BLOCKS = ("inputs.height=129", "inputs.width=129")
+
+
+def test_order_of_brightness_is_a_shortcut_that_normalization_closes():
+    assert accuracy(ramp, "method.normalize=false") > 0.8, "the shortcut exists"
+    assert accuracy(ramp) < 0.4, "and is closed"
+
+
+def test_codec_edges_are_a_shortcut_that_random_places_close():
+    assert accuracy(blocks, *BLOCKS, "method.tile=1.0", steps=30) > 0.8, "the shortcut exists"
+    assert accuracy(blocks, *BLOCKS, f"method.tile={36 / 43}", steps=30) < 0.4, "and is closed"

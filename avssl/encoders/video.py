@@ -21,7 +21,8 @@ def gray(x: Tensor) -> Tensor:
         return ((77 * x[..., 0, :, :] + 150 * x[..., 1, :, :] + 29 * x[..., 2, :, :]) / 256).floor() / 127.5 - 1
     if x.dtype == torch.uint8:
         x = x.to(torch.int16)
-        return ((77 * x[..., 0, :, :] + 150 * x[..., 1, :, :] + 29 * x[..., 2, :, :]) >> 8).float() / 127.5 - 1
+        # the sum of a bright pixel does not fit int16, but its upper byte is right once the sign is masked away
+        return (((77 * x[..., 0, :, :] + 150 * x[..., 1, :, :] + 29 * x[..., 2, :, :]) >> 8) & 255).float() / 127.5 - 1
     return 0.299 * x[..., 0, :, :] * 2 + 0.587 * x[..., 1, :, :] * 2 + 0.114 * x[..., 2, :, :] * 2 - 1
 
 

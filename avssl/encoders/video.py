@@ -26,6 +26,24 @@ def gray(x: Tensor) -> Tensor:
     return 0.299 * x[..., 0, :, :] * 2 + 0.587 * x[..., 1, :, :] * 2 + 0.114 * x[..., 2, :, :] * 2 - 1
 
 
+class OverTime(nn.Conv3d):
+    """A convolution over three steps of time, [B, D, T, h, w] -> the same; ``groups`` as elsewhere.
+
+    Computed in two dimensions: in bf16 on a CPU, torch's 3-D one reads memory that nobody wrote when there are fewer
+    steps than the kernel has, and gives gradients that differ from run to run or are no numbers.
+    """
+
+    def __init__(self, width: int, groups: int = 1):
+        super().__init__(width, width, (3, 1, 1), padding=(1, 0, 0), groups=groups)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[B, D, T, h, w] -> [B, D, T, h, w]."""
+        mixed: Tensor = F.conv2d(
+            input.flatten(3), self.weight.squeeze(4), self.bias, padding=(1, 0), groups=self.groups
+        )
+        return mixed.reshape(input.shape)
+
+
 class SmallVideo(nn.Module):
     """Frames in luminance; the first layer sees SPAN frames and their mean removed, so that motion is seen at once.
 
@@ -37,7 +55,7 @@ class SmallVideo(nn.Module):
         super().__init__()
         self.trunk = trunk(SPAN + 1, spec.width, spec.stride, spec.norm)
         self.time_stride = spec.time_stride
-        self.mix = nn.Conv3d(spec.width, spec.width, (3, 1, 1), padding=(1, 0, 0), groups=spec.width)
+        self.mix = OverTime(spec.width, spec.width)
         nn.init.zeros_(self.mix.weight)
         assert self.mix.bias is not None
         nn.init.zeros_(self.mix.bias)
@@ -63,7 +81,7 @@ class FramesResNet18(nn.Module):
     def __init__(self, spec: Spec):
         super().__init__()
         self.frame = ResNet18Image(spec)
-        self.mix = nn.Conv3d(spec.width, spec.width, (3, 1, 1), padding=(1, 0, 0))
+        self.mix = OverTime(spec.width)
 
     def forward(self, x: Tensor) -> Features:
         """x [B, T, 3, H, W] -> vector [B, D], map [B, D, T, h, w]."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from avssl import ops
 from avssl.encoders import Features, Spec
-from avssl.encoders.image import ResNet18Image, normalization, trunk
+from avssl.encoders.image import ResNet18Image, trunk
 
 SPAN = 5
 """frames the small encoder's first layer sees at once"""
@@ -119,7 +119,9 @@ class R2Plus1D(nn.Module):
 def _replace_norm(module: nn.Module) -> None:
     for name, child in module.named_children():
         if isinstance(child, nn.BatchNorm3d):
-            setattr(module, name, normalization("group", child.num_features))
+            planes = child.num_features  # 45, 230, ...: not all are multiples of 16
+            groups = next(count for count in range(max(1, planes // 16), 0, -1) if planes % count == 0)
+            setattr(module, name, nn.GroupNorm(groups, planes))
         else:
             _replace_norm(child)
 

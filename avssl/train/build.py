@@ -47,7 +47,8 @@ def vocabulary(cfg: RunConfig, texts: Iterable[str]) -> Vocabulary | None:
     if cfg.encoders.text.name == "pretrained":
         from avssl.encoders import pretrained
 
-        return Vocabulary(pretrained.vocabulary(cfg.encoders.text))
+        spec: Any = cfg.encoders.text  # frozen, where the protocol's attributes could be set
+        return Vocabulary(pretrained.vocabulary(spec))
     told = [text for text in texts if text.strip()]
     if not told and "text" in base.find(cfg.method.name).optional:
         return None

@@ -24,7 +24,7 @@ from avssl.methods.base import Method
 from avssl.train import build, checkpoint, distributed, optim
 from avssl.train.checkpoint import Checkpoint, replace_text
 from avssl.train.distributed import Ranks, plain
-from avssl.train.log import Log, one_writer
+from avssl.train.log import QUIET_SECONDS, Log, one_writer
 from avssl.train.loop import Evaluate, Loop, Plateau
 from avssl.train.machine import keep_memory, versions
 
@@ -91,7 +91,7 @@ def start(cfg: RunConfig, out: Path | str, *, evaluate: Evaluate | None = None, 
             if found.state["finished"] == "plateau" or found.state["step"] >= cfg.steps:
                 say(f"{out} is trained: step {found.state['step']} of {cfg.steps}; for more, raise steps")
                 return Run(out, found.state["step"], "already", 0, time.monotonic() - began)
-        recordings = _recordings(cfg, out, ranks, say)
+        recordings = _recordings(cfg, out, found, ranks, say)
         if found is not None:
             _same(out, "manifest", found.state["manifest_digest"], recordings.held.digest())
         torch.set_num_threads(cfg.threads or (found.state["threads"] if found else torch.get_num_threads()))
@@ -190,7 +190,7 @@ def _check(cfg: RunConfig, ranks: Ranks) -> None:
         raise ValueError("nothing to learn from: give a folder of recordings or a manifest, data=FOLDER")
 
 
-def _recordings(cfg: RunConfig, out: Path, ranks: Ranks, say: Say) -> Recordings:
+def _recordings(cfg: RunConfig, out: Path, found: Checkpoint | None, ranks: Ranks, say: Say) -> Recordings:
     """The manifest: given, kept in ``out`` from before, or made now (by the first rank, for all)."""
     given = Path(cfg.data.manifest)
     if not given.exists():
@@ -203,14 +203,26 @@ def _recordings(cfg: RunConfig, out: Path, ranks: Ranks, say: Say) -> Recordings
         if kept.exists() and before == source:
             say(f"using {kept}, made from {given} before")
         else:
-            manifest_of(given, cfg.data.labels, say).save(kept)
+            made = manifest_of(given, cfg.data.labels, say)
+            if found is not None:  # before the kept one is replaced
+                _same(out, "manifest", found.state["manifest_digest"], made.digest())
+            made.save(kept)
     ranks.wait()
     return Recordings(kept, source, manifest.Manifest.load(kept))
 
 
 def manifest_of(folder: Path, labels: str, say: Say) -> manifest.Manifest:
     """The manifest of a folder, its warnings told."""
-    made = manifest.make(folder, labels=Path(labels) if labels else None)
+    say(f"looking into {folder}")
+    told = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        if time.monotonic() - told >= QUIET_SECONDS:
+            told = time.monotonic()
+            say(f"looked into {done} of {total} files")
+
+    made = manifest.make(folder, labels=Path(labels) if labels else None, progress=tell)
     for warning in made.warnings:
         say(f"warning: {warning}")
     return made

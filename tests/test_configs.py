@@ -34,7 +34,7 @@ def test_takes_one_step(name):
     run = tiny.run(name)
     method = run.method()
     before = {key: value.clone() for key, value in method.named_parameters() if value.requires_grad}
-    tiny.steps(method, run, 0, 1, tiny.optimizers(method))
+    tiny.steps(method, [run.batch()], tiny.optimizers(method))
     moved = [key for key, value in method.named_parameters() if key in before and not torch.equal(value, before[key])]
     assert moved
 

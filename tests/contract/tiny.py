@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 
 from avssl import config, encoders
 from avssl.config import MethodConfig, RunConfig
+from avssl.data.loader import Loader
 from avssl.inputs import Inputs, Vocabulary
 from avssl.methods.base import Batch, Method, catalogue, config_of, find
 from avssl.sample import Needs, Sample
@@ -121,13 +122,30 @@ def sample(needs: Needs, index: int) -> Sample:
     return Sample(f"item{index}", index, tuple(float(n) for n in range(needs.clips)), parts)
 
 
-def steps(method: Method[MethodConfig], run: Tiny, first: int, last: int, optimizers: dict[str, torch.optim.Optimizer],
-          bf16: bool = False, only: str = "", repeat: bool = False) -> list[float]:  # fmt: skip
-    """The heart of the training loop, for laws about methods alone; the last turn's losses."""
+class MadeUp:
+    """The items as the data layer's source; goes to its workers."""
+
+    def __init__(self, needs: Needs):
+        self.needs = needs
+        self.items = [(number,) for number in RECORDING]
+
+    def get(self, index: int, generator: Generator) -> Sample:
+        return sample(self.needs, index)
+
+
+def loaded(run: Tiny, first: int, last: int, workers: int) -> Iterator[Batch]:
+    """Batches of these steps from the real loader."""
+    transform = run.kind.transform(run.cfg.method, run.inputs)
+    with Loader(MadeUp(run.needs), transform, batch=ITEMS, seed=5, workers=workers, length=ITEMS) as loader:
+        yield from loader.batches(first, last)
+
+
+def steps(method: Method[MethodConfig], batches: Iterable[Batch], optimizers: dict[str, torch.optim.Optimizer],
+          bf16: bool = False, only: str = "", first: int = 0) -> list[float]:  # fmt: skip
+    """The heart of the training loop, for laws about methods alone; gives the losses. ``only`` names one turn."""
     losses = []
-    for step in range(first, last):
-        batch = run.batch(0 if repeat else step)
-        torch.manual_seed(0 if repeat else step)
+    for step, batch in enumerate(batches, first):
+        torch.manual_seed(step)
         for turn, optimizer in optimizers.items():
             if only not in ("", turn):
                 continue
@@ -137,21 +155,13 @@ def steps(method: Method[MethodConfig], run: Tiny, first: int, last: int, optimi
             loss.backward()
             optimizer.step()
             losses.append(loss.item())
-        method.after_step(step / last)
+        method.after_step(0.5)
     return losses
 
 
 def optimizers(method: Method[MethodConfig], lr: float = 2e-3) -> dict[str, torch.optim.Optimizer]:
     """One AdamW per turn."""
     return {turn: torch.optim.AdamW(parameters, lr) for turn, parameters in method.turns().items()}
-
-
-def copy_of(state: object) -> object:
-    """``state`` written and read again."""
-    memory = io.BytesIO()
-    torch.save(state, memory)
-    memory.seek(0)
-    return torch.load(memory, weights_only=True)
 
 
 def gradients(name: str, rank: int = 0, world: int = 1) -> dict[str, Tensor]:

@@ -110,9 +110,9 @@ def test_the_critic_learns_to_tell_and_the_players_to_fool():
     method = run.method()
     moved = tiny.optimizers(method, 5e-3)
     before = method(run.batch(), "players").loss.item()
-    tiny.steps(method, run, 0, 12, moved, only="critic", repeat=True)
+    tiny.steps(method, [run.batch()] * 12, moved, only="critic")
     told = method(run.batch(), "players")
     assert told.metrics["critic_accuracy"] > 0.9
     assert told.loss.item() > before
-    tiny.steps(method, run, 0, 12, moved, only="players", repeat=True)
+    tiny.steps(method, [run.batch()] * 12, moved, only="players")
     assert method(run.batch(), "players").loss.item() < told.loss.item() - 0.5

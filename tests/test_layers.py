@@ -19,11 +19,12 @@ MAY: dict[str, tuple[str, ...]] = {
         "avssl.nn.gather", "avssl.nn.chunked", "avssl.methods.base",
     ),
     "avssl.embedding": (
-        "avssl.embedding", "avssl.config", "avssl.sample", "avssl.data", "avssl.inputs", "avssl.ops", "avssl.methods.base",
+        "avssl.embedding", "avssl.config", "avssl.sample", "avssl.data", "avssl.inputs", "avssl.ops",
+        "avssl.methods.base",
     ),
     "avssl.evaluation": (
-        "avssl.evaluation", "avssl.embedding", "avssl.config", "avssl.sample", "avssl.data", "avssl.inputs", "avssl.ops",
-        "avssl.methods.base", "avssl.localize", "avssl.train.checkpoint", "retrieval",
+        "avssl.evaluation", "avssl.embedding", "avssl.config", "avssl.sample", "avssl.data", "avssl.inputs",
+        "avssl.ops", "avssl.methods.base", "avssl.localize", "avssl.train.checkpoint", "retrieval",
     ),
     "avssl.probe": (
         "avssl.probe", "avssl.config", "avssl.sample", "avssl.data", "avssl.inputs", "avssl.methods.base",

@@ -1,4 +1,4 @@
-"""What every method is: one ``nn.Module`` that says what it needs, how an item becomes tensors, and what is minimised."""
+"""What every method is: one ``nn.Module`` that says what it needs, how an item becomes tensors, what is minimised."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Method(nn.Module, ABC, Generic[C]):
         return {"main": [parameter for parameter in self.parameters() if parameter.requires_grad]}
 
     def before_epoch(self, examples: Iterable[Batch]) -> None:
-        """Called before each epoch; ``examples`` yields the training items in order and costs nothing unless iterated."""
+        """Called before each epoch; ``examples`` yields the training items in order and is free unless iterated."""
 
     def after_step(self, progress: float) -> None:
         """Called after each step: teachers, queues, banks."""

@@ -87,10 +87,11 @@ class Feedback:
                 narrations=int("text" in modalities),
                 window="narration" if "text" in modalities else "random",
             )
-        if not held.split("val"):
+        try:
+            items = Items(held, "val", cfg.data.item_seconds, needs)
+        except ValueError:  # nothing is held out that has what is needed: no reason to stop
             self._none = True
             return None
-        items = Items(held, "val", cfg.data.item_seconds, needs)
         ranks = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
         batch = min(TOGETHER if modalities else cfg.data.batch // cfg.optim.accumulate, len(items))
         batch = batch if modalities else max(1, batch // ranks[1]) * ranks[1]

@@ -34,6 +34,8 @@ def _rank(rank: int, folder: str) -> None:
     assert weight.grad is not None
     dist.all_reduce(weight.grad)
     torch.save({"whole": whole, "loss": loss.detach(), "grad": weight.grad / 2}, f"{folder}/{rank}.pt")
+    del loss  # its graph holds on to the group, whose threads must end before the process does
+    dist.barrier()
     dist.destroy_process_group()
 
 

@@ -1,0 +1,85 @@
+"""Held-out figures: what is found again is counted, bf16 or not; nothing held out gives nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import toy
+from torch import Generator, Tensor, nn
+
+from avssl import encoders
+from avssl.cli._feedback import MOST, Feedback, Whole, _recall, _spread
+from avssl.config import InputsConfig
+from avssl.data.loader import Loader
+from avssl.data.manifest import Manifest
+from avssl.inputs import Inputs, Vocabulary
+from avssl.sample import Sample
+
+
+class Known(nn.Module):
+    """Embeds sound at its item's own corner, pictures so too but for the first two, which are exchanged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def embed(self, modality: str, x: Tensor, space: str) -> Tensor:
+        place = x[:, 0].long()
+        if modality == "image":
+            place = torch.where(place < 2, 1 - place, place)
+        return torch.eye(16)[place].to(torch.bfloat16)
+
+
+class Numbers:
+    def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
+        text = torch.tensor([sample.index if sample.index % 2 else -1])
+        return {"image": torch.tensor([sample.index]), "audio": torch.tensor([sample.index]), "text": text}
+
+
+def held(count: int) -> Loader:
+    return Loader(toy.MadeUp(count), Numbers(), batch=4, seed=0, workers=0, length=count)
+
+
+def test_recall_counts_what_is_found_again() -> None:
+    found = _recall(Known(), held(12), ("image", "audio"), "main")  # type: ignore[arg-type]
+    assert found["image_to_audio_r1"] == found["audio_to_image_r1"] == pytest.approx(10 / 12)
+    # the two that miss are tied with ten others behind the wrong one: nine places for eleven
+    assert found["score"] == pytest.approx((10 + 2 * 9 / 11) / 12)
+
+
+def test_items_without_words_are_no_text_queries() -> None:
+    found = _recall(Known(), held(12), ("audio", "text"), "main")  # type: ignore[arg-type]
+    assert found["text_to_audio_r1"] == 1.0
+
+
+def test_at_most_so_many_are_looked_at() -> None:
+    places = _spread(held(3 * MOST))
+    assert len(places) == MOST
+    assert places[:3] == [0, 3, 6]
+
+
+def test_whole_gives_each_modality_once() -> None:
+    cfg = InputsConfig(height=16, width=16, frames=2, fps=4, audio_seconds=0.5, mels=16, tokens=4)
+    inputs = Inputs(cfg, Vocabulary.train(["a bell"], 32))
+    parts: dict[str, Any] = {
+        "video": torch.zeros(1, 2, 3, 16, 16, dtype=torch.uint8), "audio": torch.zeros(1, 8000), "text": ("a bell",),
+    }  # fmt: skip
+    made = Whole(inputs, ("image", "video", "audio", "text"))(Sample("x", 0, (0.0,), parts), Generator(), 1.0)
+    shapes = {key: tuple(value.shape) for key, value in made.items()}
+    assert shapes == {"image": (3, 16, 16), "video": (2, 3, 16, 16), "audio": (50, 16), "text": (4,)}
+
+
+def test_nothing_held_out_gives_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    toy.install(monkeypatch)
+    Manifest((), (), tmp_path).save(tmp_path / "m.jsonl")
+    (tmp_path / "run.json").write_text(json.dumps({"manifest": str(tmp_path / "m.jsonl")}))
+    cfg = toy.cfg_of()
+    encoder = encoders.build(cfg.encoders, ["image"])
+    method = toy.Tiny(toy.Config(), Inputs(cfg.inputs), encoder, 4)
+    feedback = Feedback(cfg, tmp_path)
+    assert feedback(method, 3) == {}
+    assert feedback(method, 6) == {}

@@ -38,6 +38,10 @@ MEL_FLOOR = 1e-6
 """power added before the log: about -60 dB below a full-scale tone, so that silence is the lowest value, not loud"""
 
 
+MEL_SILENCE = -1.0
+"""what :func:`log_mel` makes of silence"""
+
+
 def log_mel(wave: Tensor, hz: int, mels: int, hop_seconds: float, window_seconds: float) -> Tensor:
     """Waveform [..., S] in -1..1 -> log-mel [..., M, F], scaled so that silence is -1 and loud sound about +1.
 

@@ -11,10 +11,11 @@ import torch
 from torch import Generator, Tensor
 from torchvision.transforms.v2 import functional as F
 
+from avssl import ops
 from avssl.inputs import Inputs
 from avssl.sample import Sample
 
-SILENCE = -1.0
+SILENCE = ops.MEL_SILENCE
 """what a hidden part of a log-mel spectrogram becomes: the value of silence (ops.log_mel)"""
 
 

@@ -100,4 +100,5 @@ def picture(clip: Path, still: Path) -> None:
 
 
 if __name__ == "__main__":
+    cli.settle_threads()
     main()

@@ -90,7 +90,7 @@ def page() -> str:
         "# Results",
         "",
         "Made by `python scripts/results.py` from the rows in `results/*.jsonl`. Mean ± standard deviation over seeds.",
-        "Figures are fractions, but for `medr`, the median rank counted from 1. Beside each: the same network untrained,",
+        "Figures are fractions, but for `medr`, the median rank from 1. Beside each: the same network untrained,",
         "chance (or, for localization, a disc in the centre and the best that the rule allows).",
         "",
         *notes["machine"],

@@ -31,9 +31,12 @@ def normalization(kind: str, channels: int) -> nn.Module:
 
 
 def conv(inputs: int, outputs: int, kernel: int, stride: int, norm: str) -> nn.Sequential:
-    """Convolution, normalization, ReLU."""
-    layer = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
-    return nn.Sequential(layer, normalization(norm, outputs), nn.ReLU(inplace=True))
+    """Convolution, normalization, ReLU; no normalization where ``norm`` is empty."""
+    layer = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=not norm)
+    if norm:
+        return nn.Sequential(layer, normalization(norm, outputs), nn.ReLU(inplace=True))
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    return nn.Sequential(layer, nn.ReLU(inplace=True))
 
 
 def trunk(channels: int, width: int, stride: int, norm: str) -> nn.Sequential:
@@ -44,7 +47,9 @@ def trunk(channels: int, width: int, stride: int, norm: str) -> nn.Sequential:
     planes = (thin, thin * 2, width, width)
     layers: list[nn.Module] = []
     for index, (step, outputs) in enumerate(zip(plan, planes, strict=True)):
-        layers.append(conv(channels, outputs, 5 if index == 0 else 3, step, norm))
+        # on large maps normalizing each place costs as much as the convolution; two layers do without
+        kind = "" if norm == "place" and index < 2 else norm
+        layers.append(conv(channels, outputs, 5 if index == 0 else 3, step, kind))
         channels = outputs
     return nn.Sequential(*layers)
 
@@ -88,4 +93,3 @@ class ResNet18Image(nn.Module):
 
 
 ENCODERS = {"small": SmallImage, "resnet18": ResNet18Image}
-

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avssl import ops
+from avssl.nn.gather import gather
 
 
 def similarity_volume(video: Tensor, audio: Tensor) -> Tensor:
@@ -79,3 +80,12 @@ def per_frame(scores: Tensor, frames: int) -> Tensor:
     """Scores [B, T', ...] at an encoder's steps -> [B, T, ...], each frame with the scores of its step."""
     index = torch.arange(frames, device=scores.device) * scores.shape[1] // frames
     return scores.index_select(1, index)
+
+
+def unheard(noise: Tensor) -> Tensor:
+    """Sounds that no clip makes: every eighth noise of the whole batch, and silence; [B / R, M, F] -> [X, M, F].
+
+    Each rank encodes all of them, so that ranks agree whatever their share of the batch is.
+    """
+    chosen = gather(noise)[::8]
+    return torch.cat([chosen, torch.full_like(chosen[:1], ops.MEL_SILENCE)])

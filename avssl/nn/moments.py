@@ -38,16 +38,17 @@ class Look(nn.Module):
     def __init__(self, channels: int, width: int, moment_width: int, remove_mean: bool):
         super().__init__()
         self.remove_mean = remove_mean
-        self.places = nn.Conv3d(channels, moment_width, 1)
-        self.attention = nn.Conv3d(channels, 2, 1)
+        self.places = nn.Linear(channels, moment_width)
+        self.attention = nn.Linear(channels, 2)
         self.moments = nn.Linear(channels, moment_width)
         self.meaning = nn.Linear(2 * channels, width)
 
     def forward(self, maps: Tensor) -> Seen:
         """Places, moments (first attention), meaning (second attention, its mean and maximum over time)."""
-        weights = self.attention(maps).float().flatten(3).softmax(3)  # [B, 2, T, hw]
-        looked = torch.einsum("bctp,batp->batc", maps.flatten(3).float(), weights)  # [B, 2, T, C]
-        places = window_unit(self.places(maps).transpose(1, 2), self.remove_mean)
+        each = maps.movedim(1, 4)  # [B, T, h, w, C]
+        weights = self.attention(each).float().flatten(2, 3).softmax(2)  # [B, T, hw, 2]
+        looked = torch.einsum("btpc,btpa->batc", each.flatten(2, 3).float(), weights)  # [B, 2, T, C]
+        places = window_unit(self.places(each).movedim(4, 2), self.remove_mean)
         moments = window_unit(self.moments(looked[:, 0]), self.remove_mean)
         meaning = self.meaning(torch.cat([looked[:, 1].mean(1), looked[:, 1].amax(1)], 1))
         return Seen(places, moments, ops.unit(meaning))

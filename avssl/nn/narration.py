@@ -12,7 +12,8 @@ def equal_texts(tokens: Tensor) -> Tensor:
     """tokens [B, K, L] -> bool [B, B, K]: phrase k of j says what some phrase of i says; no negative for i."""
     flat = tokens.flatten(0, 1)  # [BK, L]
     equal = (flat[:, None] == flat).all(2)  # [BK, BK]
-    return equal.unflatten(0, tokens.shape[:2]).any(1).unflatten(1, tokens.shape[:2])
+    same: Tensor = equal.unflatten(0, tokens.shape[:2]).any(1).unflatten(1, tokens.shape[:2])
+    return same
 
 
 def bag_contrast(

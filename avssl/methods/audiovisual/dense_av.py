@@ -20,7 +20,7 @@ from avssl.config import MethodConfig
 from avssl.inputs import Inputs
 from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
 from avssl.nn.contrast import Temperature, retrieval_accuracy
-from avssl.nn.dense import Calibration, per_frame, place_then_time, similarity_volume, with_extra
+from avssl.nn.dense import Calibration, per_frame, place_then_time, similarity_volume, unheard, with_extra
 from avssl.nn.gather import gather
 from avssl.sample import Needs
 
@@ -48,7 +48,7 @@ class DenseAV(Method[Config]):
 
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
         super().__init__(cfg, inputs, encoders, length)
-        self.video_head = nn.Conv3d(towers.width(encoders["video"]), cfg.width, 1)
+        self.video_head = nn.Linear(towers.width(encoders["video"]), cfg.width)
         self.audio_head = nn.Conv1d(towers.width(encoders["audio"]), cfg.width, 1)
         self.temperature = Temperature(cfg.temperature)
         self.calibration = Calibration()
@@ -66,8 +66,8 @@ class DenseAV(Method[Config]):
 
     def seen(self, video: Tensor) -> Tensor:
         """video uint8 [B, T, 3, H, W] -> unit vectors [B, T', D, h, w]."""
-        maps = self.video_head(self.encoders["video"](video).maps[-1])
-        return ops.unit(maps.transpose(1, 2), 2)
+        maps = self.encoders["video"](video).maps[-1].movedim(1, 4)  # [B, T', h, w, C]
+        return ops.unit(self.video_head(maps).movedim(4, 2), 2)
 
     def heard(self, audio: Tensor, steps: int) -> Tensor:
         """audio [B, M, F] -> unit vectors [B, steps, D]."""
@@ -77,13 +77,10 @@ class DenseAV(Method[Config]):
     def forward(self, batch: Batch, turn: str = "main") -> Step:
         """InfoNCE both ways between clips and sounds; silence and noise are sounds that no clip makes."""
         seen = self.seen(batch["video"])
-        sounds = [batch["audio"]]
-        if self.cfg.negatives:
-            silence = torch.full_like(batch["audio"][::8], views.SILENCE)
-            sounds += [batch["noise"][::8], silence]
-        parts = self.heard(torch.cat(sounds), seen.shape[1]).split([len(part) for part in sounds])
+        extra = unheard(batch["noise"]) if self.cfg.negatives else batch["noise"][:0]
+        own_sounds, extra = self.heard(torch.cat([batch["audio"], extra]), seen.shape[1]).tensor_split([len(seen)])
         count = len(gather(batch["index"]))
-        seen, heard = gather(seen), torch.cat([gather(part) for part in parts])
+        seen, heard = gather(seen), torch.cat([gather(own_sounds), extra])
         similarity = place_then_time(similarity_volume(seen, heard), self.cfg.sharpness)  # [B, B + X]
         recording = gather(batch["recording"])
         own = torch.eye(count, dtype=torch.bool, device=similarity.device)

@@ -22,7 +22,7 @@ from avssl.config import MethodConfig
 from avssl.inputs import Inputs
 from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
 from avssl.nn.contrast import Temperature, retrieval_accuracy
-from avssl.nn.dense import Calibration, per_frame, time_then_place, with_extra
+from avssl.nn.dense import Calibration, per_frame, time_then_place, unheard, with_extra
 from avssl.nn.gather import gather
 from avssl.nn.moments import Heard, Listen, Look, Seen
 from avssl.nn.narration import bag_contrast
@@ -104,11 +104,10 @@ class Trimodal(Method[Config]):
         """Sound against places, against moments and against meaning; narration against both."""
         cfg, loss, metrics = self.cfg, torch.zeros((), device=batch["video"].device), {}
         seen = self.seen(batch["video"])
-        sounds = [batch["audio"], batch["noise"][::8], torch.full_like(batch["noise"][::8], views.SILENCE)]
-        heard = self.heard(torch.cat(sounds), seen.moments.shape[1])
-        sizes = [len(sound) for sound in sounds]
+        sounds = self.heard(torch.cat([batch["audio"], unheard(batch["noise"])]), seen.moments.shape[1])
+        parts = [whole.tensor_split([len(batch["audio"])]) for whole in sounds]
         seen = Seen(*(gather(part) for part in seen))
-        heard = Heard(*(torch.cat([gather(part) for part in whole.split(sizes)]) for whole in heard))
+        heard = Heard(*(torch.cat([gather(own), extra]) for own, extra in parts))
         recording = gather(batch["recording"])
         count, same = len(recording), recording[:, None] == recording
         dense = time_then_place(seen.places, heard.moments, cfg.sharpness)  # [B, B + X]

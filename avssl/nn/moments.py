@@ -33,24 +33,25 @@ class Heard(NamedTuple):
 
 
 class Look(nn.Module):
-    """Video maps [B, C, T, h, w] -> :class:`Seen`; what is looked at is chosen by attention over places."""
+    """Video maps [B, C, T, h, w] -> :class:`Seen`; its moments are looked at by attention over places."""
 
     def __init__(self, channels: int, width: int, moment_width: int, remove_mean: bool):
         super().__init__()
         self.remove_mean = remove_mean
         self.places = nn.Linear(channels, moment_width)
-        self.attention = nn.Linear(channels, 2)
+        self.attention = nn.Linear(channels, 1)
         self.moments = nn.Linear(channels, moment_width)
         self.meaning = nn.Linear(2 * channels, width)
 
     def forward(self, maps: Tensor) -> Seen:
-        """Places, moments (first attention), meaning (second attention, its mean and maximum over time)."""
+        """Moments are attended to; meaning takes each feature where it is strongest, its mean and maximum over time."""
         each = maps.movedim(1, 4)  # [B, T, h, w, C]
-        weights = self.attention(each).float().flatten(2, 3).softmax(2)  # [B, T, hw, 2]
-        looked = torch.einsum("btpc,btpa->batc", each.flatten(2, 3).float(), weights)  # [B, 2, T, C]
+        weights = self.attention(each).float().flatten(2, 4).softmax(2)  # [B, T, hw]
+        flat = each.flatten(2, 3).float()  # [B, T, hw, C]
         places = window_unit(self.places(each).movedim(4, 2), self.remove_mean)
-        moments = window_unit(self.moments(looked[:, 0]), self.remove_mean)
-        meaning = self.meaning(torch.cat([looked[:, 1].mean(1), looked[:, 1].amax(1)], 1))
+        moments = window_unit(self.moments(torch.einsum("btpc,btp->btc", flat, weights)), self.remove_mean)
+        strongest = flat.amax(2)  # [B, T, C]
+        meaning = self.meaning(torch.cat([strongest.mean(1), strongest.amax(1)], 1))
         return Seen(places, moments, ops.unit(meaning))
 
     def each_place(self, maps: Tensor) -> Tensor:

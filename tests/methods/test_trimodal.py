@@ -1,0 +1,299 @@
+"""The flagship: its loss against loops, what is a negative, runs without text, and what its vectors and maps say."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from contract import tiny
+from torch import Generator
+
+from avssl import encoders, ops
+from avssl.inputs import Inputs
+from avssl.nn.dense import window_unit
+from avssl.nn.moments import Heard, Seen
+
+WORDS = ("method.width=12", "method.moment_width=4")
+TERMS = ("dense", "moments", "meaning", "calibration", "narration")
+
+
+def stand_in(method, seen, heard, said):
+    method.seen = lambda video: seen
+    method.heard = lambda audio, steps: Heard(*(part[: len(audio)] for part in heard))
+    method.said = lambda tokens: said
+
+
+def made(*words):
+    """A tiny flagship, and unit vectors that stand for its encoders' outputs."""
+    run = tiny.run("trimodal", *WORDS, *words)
+    method, draw = run.method(), Generator().manual_seed(0)
+
+    def vectors(*shape):
+        return torch.randn(shape, generator=draw)
+
+    seen = Seen(
+        window_unit(vectors(8, 2, 4, 2, 3), False), window_unit(vectors(8, 2, 4), False), ops.unit(vectors(8, 12))
+    )
+    heard = Heard(window_unit(vectors(10, 2, 4), False), ops.unit(vectors(10, 12)))
+    said = ops.unit(vectors(24, 12))
+    stand_in(method, seen, heard, said)
+    return method, run.batch(), seen, heard, said
+
+
+def dot(first, second):
+    return sum(p * q for p, q in zip(first, second, strict=True))
+
+
+def both_ways(table, recording, temperature):
+    """InfoNCE of clips against sounds; columns after the last clip are no clip's sound."""
+    clips, total = len(table), 0.0
+
+    def negative(i, j):
+        return j >= clips or recording[i] != recording[j]
+
+    def against(own, others):
+        return math.log(1 + sum(math.exp((x - own) / temperature) for x in others))
+
+    for i in range(clips):
+        total += against(table[i][i], [x for j, x in enumerate(table[i]) if negative(i, j)])
+        total += against(table[i][i], [table[j][i] for j in range(clips) if negative(j, i)])
+    return total / (2 * clips)
+
+
+def bag_loss(table, tokens, recording, temperature):
+    """MIL-NCE both ways; table[i][j][k] is vector i against phrase k of item j."""
+    items, phrases, total, rows = len(table), len(table[0][0]), 0.0, 0
+
+    def counts(i, j, k):
+        return max(tokens[j][k]) >= 0 and (i == j or (recording[i] != recording[j] and tokens[j][k] not in tokens[i]))
+
+    def score(i, j, k):
+        return math.exp(table[i][j][k] / temperature)
+
+    places = [(j, k) for j in range(items) for k in range(phrases)]
+    for i in range(items):
+        own = sum(score(i, i, k) for k in range(phrases) if counts(i, i, k))
+        if own:
+            rows += 1
+            total += math.log(sum(score(i, j, k) for j, k in places if counts(i, j, k)) / own)
+            total += math.log(sum(score(j, i, k) for j, k in places if counts(j, i, k)) / own)
+    return total / (2 * rows)
+
+
+def literal(seen, heard, said, batch, cfg):
+    """Every term of the loss, from lists of plain numbers."""
+    recording = batch["recording"].tolist()
+    clips, sounds = range(len(seen.meaning)), range(len(heard.meaning))
+    course = seen.moments.flatten(1).tolist(), heard.moments.flatten(1).tolist()
+    meaning = seen.meaning.tolist(), heard.meaning.tolist()
+    places = seen.places.flatten(3).permute(0, 3, 1, 2).flatten(2).tolist()  # [clip][place][moments x channels]
+
+    def dense(i, j):
+        cosines = [dot(place, course[1][j]) for place in places[i]]
+        return math.log(sum(math.exp(cfg.sharpness * x) for x in cosines) / len(cosines)) / cfg.sharpness
+
+    table = [[dense(i, j) for j in sounds] for i in clips]
+    terms = {"dense": both_ways(table, recording, cfg.temperature)}
+    for name, (first, second) in (("moments", course), ("meaning", meaning)):
+        terms[name] = both_ways([[dot(first[i], second[j]) for j in sounds] for i in clips], recording, cfg.temperature)
+    right = [math.log(1 + math.exp(5 - 10 * table[i][i])) for i in clips]
+    wrong = [
+        math.log(1 + math.exp(10 * table[i][j] - 5))
+        for i in clips
+        for j in sounds
+        if j not in clips or recording[i] != recording[j]
+    ]
+    terms["calibration"] = 0.5 * (sum(right) / len(right) + sum(wrong) / len(wrong))
+    bags = said.unflatten(0, (8, 3)).tolist()
+    for name, vectors in (("seen", meaning[0]), ("heard", meaning[1])):
+        table = [[[dot(vectors[i], phrase) for phrase in bags[j]] for j in clips] for i in clips]
+        terms[f"narration_{name}"] = bag_loss(table, batch["tokens"].tolist(), recording, cfg.temperature)
+    return terms
+
+
+@pytest.mark.parametrize("values", [(10.0, 0.1), (2.0, 0.5)])
+def test_every_term_of_the_loss_is_its_formula(values):
+    sharpness, temperature = values
+    weights = {name: number for number, name in enumerate(TERMS, 2)}
+    method, batch, *vectors = made(
+        f"method.sharpness={sharpness}", f"method.temperature={temperature}",
+        *(f"method.{name}={weight}" for name, weight in weights.items()),
+    )  # fmt: skip
+    step = method(batch)
+    terms = literal(*vectors, batch, method.cfg)
+    for name, expected in terms.items():
+        assert step.metrics[name].item() == pytest.approx(expected, rel=1e-4, abs=1e-5), name
+    narration = 0.5 * (terms.pop("narration_seen") + terms.pop("narration_heard"))
+    expected = sum(weights[name] * value for name, value in {**terms, "narration": narration}.items())
+    assert step.loss.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_collapse_has_a_closed_form_and_costs_more_than_separation():
+    """All cosines are 1: 6 items have 7 negatives, the two of one recording 6; silence and noise are two more."""
+    method, batch, *_ = made()
+
+    def alike(seen, heard, said):
+        course = [window_unit(x[:, None].repeat(1, 2, 1)[..., :4] * 1e4, False) for x in (seen, heard)]
+        places = course[0][..., None, None].expand(-1, -1, -1, 2, 3)
+        stand_in(method, Seen(places, course[0], ops.unit(seen)), Heard(course[1], ops.unit(heard)), ops.unit(said))
+        return method(batch)
+
+    collapsed = alike(torch.ones(8, 12), torch.ones(10, 12), torch.ones(24, 12))
+    expected = 0.5 * ((6 * math.log(10) + 2 * math.log(9)) / 8 + (6 * math.log(8) + 2 * math.log(7)) / 8)
+    for name in ("dense", "moments", "meaning"):
+        assert collapsed.metrics[name].item() == pytest.approx(expected, rel=1e-3), name
+    assert collapsed.metrics["narration_seen"].item() == pytest.approx((6 * math.log(8) + 2 * math.log(7)) / 8)
+    own = torch.eye(12)[:8]
+    apart = alike(own, torch.cat([own, torch.eye(12)[8:10]]), own.repeat_interleave(3, 0))
+    for name in ("meaning", "narration_seen", "narration_heard"):
+        assert apart.metrics[name] < collapsed.metrics[name] - 1
+    assert apart.loss < collapsed.loss - 1
+
+
+def test_segments_of_one_recording_are_no_negatives_and_silence_noise_and_others_are():
+    """Sounds and phrases are one-hot, so that each component of a clip's gradient belongs to one of them."""
+    method, batch, *_ = made("method.width=40", "method.moment_width=10")
+    seen = Seen(
+        torch.zeros(8, 2, 10, 2, 3).requires_grad_(),
+        torch.zeros(8, 2, 10).requires_grad_(),
+        torch.zeros(8, 40).requires_grad_(),
+    )
+    heard = Heard(torch.eye(10)[:, None].expand(10, 2, 10) / 2**0.5, torch.eye(40)[:10])
+    stand_in(method, seen, heard, torch.eye(40)[10:34])
+    method(batch).loss.backward()
+    by_sound = {
+        "dense": seen.places.grad.sum((1, 3, 4)),
+        "moments": seen.moments.grad.sum(1),
+        "meaning": seen.meaning.grad[:, :10],
+    }
+    by_phrase = seen.meaning.grad[:, 10:34].unflatten(1, (8, 3))
+    assert (by_phrase[:, :, 2] == 0).all(), "the made-up items have an empty last phrase"
+    for i in range(8):
+        for j in range(10):
+            same = j < 8 and tiny.RECORDING[i] == tiny.RECORDING[j]
+            sign = -1 if i == j else 0 if same else 1
+            for name, grad in by_sound.items():
+                assert grad[i, j].sign() == sign, (name, i, j)
+            if j < 8:
+                assert (by_phrase[i, j, :2].sign() == sign).all(), (i, j)
+
+
+def test_the_order_of_the_batch_does_not_matter():
+    """The noises are those of the first items, so they stay where they are."""
+    method, batch, seen, heard, said = made()
+    loss = method(batch).loss
+    order = torch.randperm(8, generator=Generator().manual_seed(1))
+    stand_in(
+        method,
+        Seen(*(part[order] for part in seen)),
+        Heard(*(torch.cat([part[:8][order], part[8:]]) for part in heard)),
+        said.unflatten(0, (8, 3))[order].flatten(0, 1),
+    )
+    torch.testing.assert_close(method({key: value[order] for key, value in batch.items()}).loss, loss)
+
+
+def without_text():
+    """The run of a folder without narration: no vocabulary and no text tower."""
+    run = tiny.run("trimodal", *WORDS)
+    run = dataclasses.replace(run, inputs=Inputs(run.cfg.inputs))
+    towers = encoders.build(run.cfg.encoders, ("video", "audio"), mels=run.cfg.inputs.mels)
+    return run, run.kind(run.cfg.method, run.inputs, towers, tiny.ITEMS)
+
+
+def test_without_text_it_learns_and_embeds_the_rest():
+    run, method = without_text()
+    batch = run.batch()
+    assert "tokens" not in batch
+    step = method(batch)
+    step.loss.backward()
+    assert not any("narration" in name for name in step.metrics)
+    assert all(parameter.grad is not None for parameter in method.parameters())
+    assert method.spaces["main"].modalities == ("video", "audio")
+    assert method.embed("video", run.x("video")).shape == (8, method.spaces["main"].width)
+    with pytest.raises(ValueError, match="cannot embed text in space main"):
+        method.embed("text", torch.zeros(1, 6, dtype=torch.int64))
+    with pytest.raises(ValueError, match="trimodal localizes audio, not text"):
+        method.localize(run.x("video"), torch.zeros(8, 6, dtype=torch.int64), "text")
+
+
+def test_a_batch_without_tokens_has_every_other_term():
+    method, batch, *_ = made("method.narration=3")
+    step = method(batch)
+    narration = step.metrics["narration_seen"] + step.metrics["narration_heard"]
+    batch.pop("tokens")
+    torch.testing.assert_close(method(batch).loss, step.loss - 1.5 * narration)
+
+
+@pytest.mark.parametrize("frames", [4, 5])
+@pytest.mark.parametrize("stride", [1, 2])
+@torch.no_grad()
+def test_vectors_have_the_width_of_the_space_and_texts_no_moments(frames, stride):
+    seconds = frames / 8
+    run = tiny.run(
+        "trimodal", *WORDS, f"inputs.frames={frames}", f"inputs.audio_seconds={seconds}",
+        f"encoders.video.time_stride={stride}",
+    )  # fmt: skip
+    method = run.method().eval()
+    width = method.spaces["main"].width
+    assert width == 12 + 4 * math.ceil(frames / stride)
+    for modality in ("video", "audio", "text"):
+        found = method.embed(modality, run.x(modality))
+        assert found.shape == (8, width)
+        torch.testing.assert_close(found.norm(dim=1), torch.ones(8))
+    assert (found[:, 12:] == 0).all()
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
+@torch.no_grad()
+def test_the_inner_product_of_vectors_is_the_weighted_mean_of_both_cosines(weight):
+    run = tiny.run("trimodal", *WORDS, f"method.moment_weight={weight}")
+    method = run.method().eval()
+    video, audio = run.x("video"), run.x("audio")
+    seen, heard = method.seen(video), method.heard(audio, 2)
+    found = method.embed("video", video) @ method.embed("audio", audio).T
+    for i in range(8):
+        for j in range(8):
+            meaning = torch.cosine_similarity(seen.meaning[i], heard.meaning[j], 0)
+            course = torch.cosine_similarity(seen.moments[i].flatten(), heard.moments[j].flatten(), 0)
+            assert found[i, j].item() == pytest.approx(((1 - weight) * meaning + weight * course).item(), abs=5e-3)
+    said = method.embed("text", run.x("text"))
+    expected = (1 - weight) ** 0.5 * seen.meaning @ said[:, :12].T
+    torch.testing.assert_close(method.embed("video", video) @ said.T, expected, atol=5e-3, rtol=0)
+
+
+@torch.no_grad()
+def test_the_mean_over_time_of_a_sounds_map_is_the_cosine_over_the_window():
+    run = tiny.run("trimodal", *WORDS)
+    method = run.method().eval()
+    video, audio = run.x("video"), run.x("audio")
+    found = method.localize(video, audio, "audio")
+    assert found.shape == (8, 4, 4, 4)
+    seen, heard = method.seen(video), method.heard(audio, 2)
+    for b, y, x in ((0, 0, 0), (3, 2, 1), (7, 3, 3)):
+        place, sound = seen.places[b, :, :, y, x], heard.moments[b]
+        for frame in range(4):
+            step = frame // 2
+            assert found[b, frame, y, x].item() == pytest.approx(2 * (place[step] @ sound[step]).item(), abs=1e-5)
+        cosine = torch.cosine_similarity(place.flatten(), sound.flatten(), 0)
+        assert found[b, :, y, x].mean().item() == pytest.approx(cosine.item(), abs=5e-3)
+
+
+@torch.no_grad()
+def test_a_texts_map_is_the_cosine_of_its_meaning_and_that_of_each_place():
+    run = tiny.run("trimodal", *WORDS)
+    method = run.method().eval()
+    video, tokens = run.x("video"), run.x("text")
+    found = method.localize(video, tokens, "text")
+    assert found.shape == (8, 4, 4, 4)
+    maps, said = method.encoders["video"](video).maps[-1], method.said(tokens)
+    for b, frame, y, x in ((0, 0, 0, 0), (3, 1, 2, 3), (7, 3, 3, 1)):
+        alone = method.look(maps[b : b + 1, :, frame // 2, y, x][:, :, None, None, None]).meaning[0]
+        assert found[b, frame, y, x].item() == pytest.approx(dot(alone.tolist(), said[b].tolist()), abs=1e-5)
+
+
+def test_it_localizes_nothing_else():
+    run = tiny.run("trimodal", *WORDS)
+    with pytest.raises(ValueError, match="trimodal localizes audio and text, not video"):
+        run.method().localize(run.x("video"), run.x("video"), "video")

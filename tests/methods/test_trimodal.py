@@ -257,10 +257,10 @@ def test_the_inner_product_of_vectors_is_the_weighted_mean_of_both_cosines(weigh
         for j in range(8):
             meaning = torch.cosine_similarity(seen.meaning[i], heard.meaning[j], 0)
             course = torch.cosine_similarity(seen.moments[i].flatten(), heard.moments[j].flatten(), 0)
-            assert found[i, j].item() == pytest.approx(((1 - weight) * meaning + weight * course).item(), abs=5e-3)
+            assert found[i, j].item() == pytest.approx(((1 - weight) * meaning + weight * course).item(), abs=2e-2)
     said = method.embed("text", run.x("text"))
     expected = (1 - weight) ** 0.5 * seen.meaning @ said[:, :12].T
-    torch.testing.assert_close(method.embed("video", video) @ said.T, expected, atol=5e-3, rtol=0)
+    torch.testing.assert_close(method.embed("video", video) @ said.T, expected, atol=2e-2, rtol=0)
 
 
 @torch.no_grad()
@@ -277,7 +277,7 @@ def test_the_mean_over_time_of_a_sounds_map_is_the_cosine_over_the_window():
             step = frame // 2
             assert found[b, frame, y, x].item() == pytest.approx(2 * (place[step] @ sound[step]).item(), abs=1e-5)
         cosine = torch.cosine_similarity(place.flatten(), sound.flatten(), 0)
-        assert found[b, :, y, x].mean().item() == pytest.approx(cosine.item(), abs=5e-3)
+        assert found[b, :, y, x].mean().item() == pytest.approx(cosine.item(), abs=2e-2)
 
 
 @torch.no_grad()

@@ -50,7 +50,7 @@ def plain_unit(x):
 def test_look_attends_for_moments_and_takes_the_strongest_for_meaning(size, remove_mean):
     look, x = made(Look, size[1], remove_mean), maps(*size)
     seen = look(x)
-    clips, channels, moments, rows, columns = size
+    clips, _, moments, rows, columns = size
     assert seen.places.shape == (clips, moments, 3, rows, columns)
     for b in range(clips):
         cells = [(r, c) for r in range(rows) for c in range(columns)]

@@ -91,6 +91,15 @@ class Inputs:
             return wave.float()
         return ops.log_mel(wave, cfg.hz, cfg.mels, cfg.hop_seconds, cfg.window_seconds)
 
+    @property
+    def silence(self) -> float:
+        """The value that :meth:`audio` makes of silence."""
+        return 0.0 if self.cfg.audio == "wave" else ops.MEL_SILENCE
+
+    def audio_seconds(self, x: Tensor) -> float:
+        """Length of what :meth:`audio` made, [B, M, F] or [B, S], in seconds."""
+        return x.shape[1] / self.cfg.hz if self.cfg.audio == "wave" else x.shape[1] * self.cfg.hop_seconds
+
     def tokens(self, texts: Sequence[str]) -> Tensor:
         """K texts -> int64 [K, L], padded with -1; an empty text is all padding. Needs a vocabulary."""
         if self.vocabulary is None:

@@ -22,7 +22,7 @@ class SmallAudio(nn.Module):
         bands = -(-mels // 8)
         self.join = nn.Conv1d(thin * 3 * bands, spec.width, 1)
         self.after = nn.Sequential(
-            normalization(spec.norm, spec.width) if spec.norm == "group" else nn.BatchNorm1d(spec.width),
+            over_time(spec.norm, spec.width),
             nn.ReLU(inplace=True), nn.Conv1d(spec.width, spec.width, 3, padding=1), nn.ReLU(inplace=True),
         )  # fmt: skip
 
@@ -31,6 +31,11 @@ class SmallAudio(nn.Module):
         maps = self.trunk(x[:, None])  # [B, C, M / 4, F / 8]
         maps = self.after(self.join(maps.transpose(2, 3).flatten(1, 2)))
         return Features(maps.mean(2), (maps,))
+
+
+def over_time(kind: str, channels: int) -> nn.Module:
+    """:func:`normalization` of a map [B, C, t]."""
+    return nn.Sequential(nn.Unflatten(2, (1, -1)), normalization(kind, channels), nn.Flatten(2))
 
 
 def _narrow(inputs: int, outputs: int, norm: str) -> nn.Sequential:

@@ -80,6 +80,7 @@ class FramesResNet18(nn.Module):
 
     def __init__(self, spec: Spec):
         super().__init__()
+        self.time_stride = 1
         self.frame = ResNet18Image(spec)
         self.mix = OverTime(spec.width)
 
@@ -98,6 +99,7 @@ class R2Plus1D(nn.Module):
         super().__init__()
         from torchvision.models.video import r2plus1d_18
 
+        self.time_stride = 8
         net = r2plus1d_18(weights=None)
         if spec.norm == "group":
             _replace_norm(net)

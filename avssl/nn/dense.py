@@ -21,9 +21,10 @@ def place_then_time(volume: Tensor, sharpness: float) -> Tensor:
 
 
 def time_then_place(video: Tensor, audio: Tensor, sharpness: float) -> Tensor:
-    """Mean over time, then a smooth maximum over places: the sound must agree with one place over the whole window.
+    """Sum over time, then a smooth maximum over places: the sound must agree with one place over the whole window.
 
-    One matrix product instead of a volume over time: video [V, T, D, h, w], audio [A, T, D] -> [V, A].
+    With vectors that are unit over the window the sum is a cosine. One matrix product instead of a volume over time:
+    video [V, T, D, h, w], audio [A, T, D] -> [V, A].
     """
     places = torch.einsum("vtdhw,atd->vahw", video, audio)
     return ops.soft_max(places.flatten(2), sharpness, 2)
@@ -39,7 +40,8 @@ def window_unit(x: Tensor, remove_mean: bool) -> Tensor:
     x = x.float()
     if remove_mean:
         x = x - x.mean(1, keepdim=True)
-    return x / (x.square().sum((1, 2), keepdim=True).sqrt() + 1e-3)
+    length: Tensor = torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True)
+    return x / (length + 1e-3)
 
 
 class Calibration(nn.Module):
@@ -82,10 +84,10 @@ def per_frame(scores: Tensor, frames: int) -> Tensor:
     return scores.index_select(1, index)
 
 
-def unheard(noise: Tensor) -> Tensor:
-    """Sounds that no clip makes: every eighth noise of the whole batch, and silence; [B / R, M, F] -> [X, M, F].
+def unheard(noise: Tensor, silence: float) -> Tensor:
+    """Sounds that no clip makes: every eighth noise of the whole batch, and silence; [B / R, ...] -> [X, ...].
 
     Each rank encodes all of them, so that ranks agree whatever their share of the batch is.
     """
     chosen = gather(noise)[::8]
-    return torch.cat([chosen, torch.full_like(chosen[:1], ops.MEL_SILENCE)])
+    return torch.cat([chosen, torch.full_like(chosen[:1], silence)])

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+
+def several_ranks() -> bool:
+    """Whether the batch is split over more than this process."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def gather(x: Tensor) -> Tensor:
@@ -13,12 +20,29 @@ def gather(x: Tensor) -> Tensor:
     Each rank computes the loss of the whole batch and gradients are averaged over ranks: the backward pass sums the
     ranks' (equal) gradients, so that two ranks equal one.
     """
-    if not dist.is_available() or not dist.is_initialized() or dist.get_world_size() == 1:
+    if not several_ranks():
         return x
     if not x.requires_grad:
         parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
         dist.all_gather(parts, x.contiguous())
         return torch.cat(parts)
-    from torch.distributed.nn.functional import all_gather
+    joined: Tensor = _Gather.apply(x)  # type: ignore[no-untyped-call]
+    return joined
 
-    return torch.cat(all_gather(x.contiguous()))
+
+class _Gather(torch.autograd.Function):
+    """torch's own gather hands gradients on as they lie in memory, and gives wrong ones where a map is permuted."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.rows = len(x)
+        parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, x.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        whole = gradients[0].contiguous().clone()
+        dist.all_reduce(whole)
+        first = dist.get_rank() * ctx.rows
+        return whole[first : first + ctx.rows]

@@ -271,7 +271,7 @@ def test_each_frame_has_the_scores_of_its_step(steps, stride, frames):
 def test_unheard_is_every_eighth_noise_and_silence():
     inputs = Inputs(InputsConfig(mels=16))
     noise = torch.rand(17, 40, 16)
-    found = unheard(noise)
+    found = unheard(noise, -1.0)
     assert found.shape == (4, 40, 16)
     assert torch.equal(found[:3], noise[[0, 8, 16]])
     wave = torch.zeros(round(0.4 * inputs.cfg.hz))

@@ -77,7 +77,7 @@ class DenseAV(Method[Config]):
     def forward(self, batch: Batch, turn: str = "main") -> Step:
         """InfoNCE both ways between clips and sounds; silence and noise are sounds that no clip makes."""
         seen = self.seen(batch["video"])
-        extra = unheard(batch["noise"]) if self.cfg.negatives else batch["noise"][:0]
+        extra = unheard(batch["noise"], self.inputs.silence) if self.cfg.negatives else batch["noise"][:0]
         own_sounds, extra = self.heard(torch.cat([batch["audio"], extra]), seen.shape[1]).tensor_split([len(seen)])
         count = len(gather(batch["index"]))
         seen, heard = gather(seen), torch.cat([gather(own_sounds), extra])
@@ -98,7 +98,7 @@ class DenseAV(Method[Config]):
         if space == "main" and modality == "video":
             return ops.unit(self.seen(x).mean((1, 3, 4)))
         if space == "main" and modality == "audio":
-            return ops.unit(self.heard(x, max(1, x.shape[1] // 8)).mean(1))
+            return ops.unit(self.heard(x, max(1, round(self.inputs.audio_seconds(x) * 12.5))).mean(1))
         raise self.no_space(modality, space)
 
     def localize(self, video: Tensor, query: Tensor, modality: str) -> Tensor:

@@ -4,7 +4,7 @@ The flagship: DenseAV's sound against places (Hamilton et al., CVPR 2024, arXiv:
 (Miech, Alayrac, Smaira, Laptev, Sivic, Zisserman: End-to-End Learning of Visual Representations from Uncurated
 Instructional Videos, CVPR 2020, arXiv:1912.06430) in one space, with vectors that keep time.
 
-Deviations: the sound must agree with one place over the whole window (mean over time, then a smooth maximum over
+Deviations: the sound must agree with one place over the whole window (sum over time, then a smooth maximum over
 places); a text is matched with the sound as well as with the picture; a stored vector is the clip's meaning (all
 modalities) beside its course in time (sound and picture), so that one index serves text and synchrony.
 """
@@ -104,7 +104,9 @@ class Trimodal(Method[Config]):
         """Sound against places, against moments and against meaning; narration against both."""
         cfg, loss, metrics = self.cfg, torch.zeros((), device=batch["video"].device), {}
         seen = self.seen(batch["video"])
-        sounds = self.heard(torch.cat([batch["audio"], unheard(batch["noise"])]), seen.moments.shape[1])
+        sounds = self.heard(
+            torch.cat([batch["audio"], unheard(batch["noise"], self.inputs.silence)]), seen.moments.shape[1]
+        )
         parts = [whole.tensor_split([len(batch["audio"])]) for whole in sounds]
         seen = Seen(*(gather(part) for part in seen))
         heard = Heard(*(torch.cat([gather(own), extra]) for own, extra in parts))
@@ -153,7 +155,7 @@ class Trimodal(Method[Config]):
         if modality == "video":
             found = self.seen(x)
         else:
-            frames = round(x.shape[1] * self.inputs.cfg.hop_seconds * self.inputs.cfg.fps)
+            frames = round(self.inputs.audio_seconds(x) * self.inputs.cfg.fps)
             found = self.heard(x, max(1, -(-frames // self.time_stride)))
         weight = self.cfg.moment_weight
         return ops.unit(torch.cat([found.meaning * (1 - weight) ** 0.5, found.moments.flatten(1) * weight**0.5], 1))

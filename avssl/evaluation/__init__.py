@@ -101,5 +101,5 @@ def evaluate(
 
 
 def _keep(run: Path, peaks: list[float], threshold: float, digest: str) -> None:
-    share = f"the largest score that lights {locating.SHARE:.0%} of the sounding validation clips"
+    share = f"tells own sounds from others best, among those that light {locating.SHARE:.0%} of validation clips"
     calibration.from_peaks(np.array(peaks), threshold, digest, share).save(run)

@@ -70,11 +70,13 @@ SINGLE = ("one", "bystander")
 
 
 def threshold(clips: Sequence[Judged], share: float = SHARE) -> float:
-    """The one threshold: the largest that lights at least ``share`` of the sounding clips. Needs at least one."""
+    """The one threshold: tells own sounds from others best, and lights at least ``share`` of the sounding clips."""
     peaks = sounding_peaks(clips)
     if not peaks:
         raise ValueError("no validation clip has a sounding thing: the threshold cannot be chosen")
-    return score.choose_threshold(peaks, share).value
+    deaf = [float(clip.swapped.max()) for clip in clips if clip.case in SINGLE and clip.swapped is not None]
+    deaf += [float(clip.own.max()) for clip in clips if not any(thing.sounding for thing in clip.things)]
+    return score.listening_threshold(peaks, deaf, share).value
 
 
 def places(clips: Sequence[Judged]) -> dict[str, float]:

@@ -168,6 +168,31 @@ def choose_threshold(sounding_scores: ArrayLike | Any, share: float = 0.8) -> Th
     return Threshold(value, float(np.mean(peaks >= value)))
 
 
+def listening_threshold(
+    sounding_scores: ArrayLike | Any, deaf_scores: ArrayLike | Any, share: float = 0.8
+) -> Threshold:
+    """The threshold that tells own sounds from others best, among those that light at least `share` of own ones.
+
+    Args:
+        sounding_scores: the highest score of each validation clip with its own sound [N], or the maps [N, ...].
+        deaf_scores: the same where nothing in the picture makes the sound (another clip's sound, silence, off-screen);
+            may be empty.
+        share: of the sounding clips, lit at least.
+
+    Returns:
+        The threshold with the greatest difference between the two shares that are lit (Youden's J), the highest of
+        equals. No boxes are needed, so that it can be chosen on anybody's recordings.
+    """
+    own, highest = _peaks(sounding_scores), choose_threshold(sounding_scores, share)
+    if not np.size(deaf_scores):
+        return highest
+    deaf = _peaks(deaf_scores)
+    candidates = np.unique(own[own <= highest.value])[::-1]  # [C], from the highest down
+    gaps = (own >= candidates[:, None]).mean(1) - (deaf >= candidates[:, None]).mean(1)
+    value = float(candidates[int(gaps.argmax())])
+    return Threshold(value, float(np.mean(own >= value)))
+
+
 def _peaks(scores: ArrayLike | Any) -> Floats:
     values = np.asarray(scores, dtype=np.float64)
     return _items(values.reshape(len(values), -1).max(axis=1) if values.ndim > 1 else values, "clip scores")

@@ -146,3 +146,11 @@ def test_bootstrap_holds_the_mean_and_is_reproducible():
     assert high - low == pytest.approx(2 * 1.96 * standard_error, rel=0.1)
     assert score.bootstrap(values) == (low, high) != score.bootstrap(values, seed=1)
     assert score.bootstrap([0.7]) == (0.7, 0.7)
+
+
+def test_the_listening_threshold_separates_own_from_other_sounds():
+    own = [0.9, 0.8, 0.7, 0.6, 0.2]
+    assert score.listening_threshold(own, [0.5, 0.1, 0.1], 0.8) == (0.6, 0.8)  # 0.8 - 0; lower ones light others
+    assert score.listening_threshold(own, [0.1, 0.1], 0.8) == (0.2, 1.0)  # 1 - 0
+    assert score.listening_threshold(own, [0.95, 0.95], 0.6) == (0.2, 1.0)  # others always lit: light all own
+    assert score.listening_threshold(own, [], 0.8) == score.choose_threshold(own, 0.8)

@@ -2,7 +2,7 @@
 
 A clip's place is the mean of its maps over the window, its truth the union of the sounding thing's boxes over that
 window. ``ciou``, ``auc`` and ``iiou`` mark as many pixels as the truth has (the rule "adaptive"). What is lit, and
-``swap_gap``, use one threshold for all clips, chosen on validation clips: what stays below it counts for nothing.
+``swap_gap``, use one threshold for all clips, chosen on validation clips: a clip that stays below it marks nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -162,6 +162,6 @@ def _place(maps: Floats) -> Floats:
 
 
 def _marked(maps: Floats, truth: Floats, lit_from: float | None = None) -> NDArray[np.bool_]:
-    """The pixels [H, W] found: as many as the truth has; with a threshold only those that are lit at some time."""
+    """The pixels [H, W] found: as many as the truth has; with a threshold none where no place is ever lit."""
     mask = score.binarize(_place(maps), "adaptive", truth)
-    return mask if lit_from is None else mask & (score.upsample(maps.max(0), SIZE) >= lit_from)
+    return mask if lit_from is None or maps.max() >= lit_from else np.zeros_like(mask)

@@ -54,6 +54,8 @@ class Config(MethodConfig):
     """weight of the vectors of meaning, sound against picture"""
     narration: float = Field(1.0, ge=0)
     """weight of the narration against both"""
+    course: float = Field(0.1, ge=0, le=1)
+    """share of the single moment in a place's score; the rest is the agreement over the window"""
     calibration: float = Field(0.2, ge=0)
     """weight of the logistic term that puts all scores on one scale"""
 
@@ -165,7 +167,9 @@ class Trimodal(Method[Config]):
         if modality == "audio":
             places = self.seen(video).places
             moments = self.heard(query, places.shape[1]).moments
-            scores = torch.einsum("btdhw,btd->bthw", places, moments) * places.shape[1]
+            each = torch.einsum("btdhw,btd->bthw", places, moments)
+            # the window's cosine is what training puts on one scale; a moment alone favors short loud sounds
+            scores = (1 - self.cfg.course) * each.sum(1, keepdim=True) + self.cfg.course * each * places.shape[1]
         elif modality == "text" and "text" in self.encoders:
             meaning = self.look.each_place(self.encoders["video"](video).maps[-1])
             scores = torch.einsum("bthwd,bd->bthw", meaning, self.said(query))

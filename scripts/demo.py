@@ -84,6 +84,13 @@ def main() -> None:
     judged = json.loads((run / "results.json").read_text())
     figures = {name: judged[name] for name in ("retrieval", "localization")}
     replace_text(out / "results.json", json.dumps({**figures, "seconds": stages.seconds}, indent=1) + "\n")
+    if args.rows:
+        row = {
+            "config": "demo", "digest": judged["digest"], "data": judged["manifest_digest"], "seed": args.seed,
+            "steps": judged["step"], "split": judged["split"], "train_seconds": stages.seconds["train"], **figures,
+        }  # fmt: skip
+        kept = args.rows.read_text(encoding="utf-8") if args.rows.is_file() else ""
+        replace_text(args.rows, kept + json.dumps(row) + "\n")
     print(
         f"\nfigures   {out / 'results.json'}\noverlays  {out / 'overlays'}\nreport    {(out / 'report.html').resolve()}"
     )

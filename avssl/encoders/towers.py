@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ PROJECTIONS = {"image": "visual_projection", "video": "visual_projection", "audi
                "text": "text_projection"}  # fmt: skip
 
 
-class Tower(nn.Module):
+class Tower(nn.Module, ABC):
     """What all have in common: which part of the model is used, what is tuned, and how its outputs get their width."""
 
     def __init__(self, modality: str, spec: Spec, model: nn.Module):
@@ -40,9 +41,9 @@ class Tower(nn.Module):
         elif hidden != spec.width:
             self.project = nn.Linear(hidden, spec.width)
 
+    @abstractmethod
     def example(self) -> Tensor:
         """A small input."""
-        raise NotImplementedError
 
     def freeze(self) -> None:
         """Leaves a gradient to the tuned part alone, and to nothing that never gets one."""

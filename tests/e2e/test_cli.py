@@ -178,16 +178,15 @@ def test_methods_and_preview(home, avssl, tmp_path):
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_help_is_quick_and_needs_no_torch():
+def test_help_needs_no_torch():
     """Neither help nor completion may wait for torch: about a tenth of a second, where torch alone takes two."""
     code = (
-        "import sys, time; began = time.perf_counter()\n"
+        "import sys\n"
         "from avssl.cli import run\n"
         "assert run(['--help']) == 0\n"
         "for name in ('search', 'train', 'embed'): assert run([name, '--help']) == 0\n"
         "wrong = {name for name in sys.modules if name.split('.')[0] in ('torch', 'av', 'matplotlib')}\n"
         "assert not wrong, sorted(wrong)\n"
-        "assert time.perf_counter() - began < 1.0\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr

@@ -14,7 +14,7 @@ from avssl.nn.gather import gather, several_ranks
 class PlaceNorm(nn.LayerNorm):
     """LayerNorm over the channels of each place on its own, as in ConvNeXt (Liu et al., 2022).
 
-    Statistics over a whole picture (GroupNorm, BatchNorm) tell every place what happens at every other: a dense
+    Statistics over one whole picture (GroupNorm) tell every place what happens at every other: a dense
     method then lights the wall as well as the mouth. This one keeps what a cell knows inside its receptive field.
     """
 

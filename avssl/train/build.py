@@ -75,7 +75,7 @@ def method_of(cfg: RunConfig, inputs: Inputs, length: int, *, chunks: int = 1) -
         torch.default_generator.manual_seed(mix(cfg.seed, 0))
         built = encoders.build(
             cfg.encoders,
-            [name for name in kind.modalities if inputs.vocabulary or name not in kind.optional or name != "text"],
+            [name for name in kind.modalities if name != "text" or inputs.vocabulary or "text" not in kind.optional],
             mels=cfg.inputs.mels,
             tokens=cfg.inputs.tokens,
             vocabulary=len(inputs.vocabulary) if inputs.vocabulary else 0,

@@ -20,24 +20,23 @@ class Temperature(nn.Module):
         return self.log_scale.exp().clamp(1.0, self.most)
 
 
-def info_nce(logits: Tensor, target: Tensor | None = None, invalid: Tensor | None = None) -> Tensor:
+def info_nce(logits: Tensor, invalid: Tensor | None = None, extra: Tensor | None = None) -> Tensor:
     """Symmetric InfoNCE (van den Oord, Li, Vinyals, 2018; Radford et al., 2021) over a square of logits.
 
     Args:
-        logits: [B, B], row i and column i are a pair.
-        target: [B] the column of each row's pair; default the diagonal.
+        logits: [B, B], the diagonal are the pairs.
         invalid: bool [B, B], pairs that are no negatives (same recording, equal text); never the pair itself.
+        extra: [B, X] logits of each row against X further negatives that are no row's pair (silence, noise).
 
     Returns:
         The mean of both directions' cross-entropies, a scalar.
     """
-    if target is None:
-        target = torch.arange(len(logits), device=logits.device)
+    target = torch.arange(len(logits), device=logits.device)
     if invalid is not None:
-        keep = torch.zeros_like(invalid).scatter_(1, target[:, None], True)
-        logits = logits.masked_fill(invalid & ~keep, float("-inf"))
-    back = torch.empty_like(target).scatter_(0, target, torch.arange(len(target), device=target.device))
-    return 0.5 * (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, back))
+        own = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
+        logits = logits.masked_fill(invalid & ~own, float("-inf"))
+    across = logits if extra is None else torch.cat([logits, extra], 1)
+    return 0.5 * (F.cross_entropy(across, target) + F.cross_entropy(logits.T, target))
 
 
 def mil_nce(logits: Tensor, positive: Tensor, valid: Tensor) -> Tensor:
@@ -77,8 +76,6 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float, recording: Tensor
     return F.cross_entropy(logits, target)
 
 
-def retrieval_accuracy(logits: Tensor, target: Tensor | None = None) -> Tensor:
-    """Share of rows whose pair has the highest logit."""
-    if target is None:
-        target = torch.arange(len(logits), device=logits.device)
-    return (logits.argmax(1) == target).float().mean()
+def retrieval_accuracy(logits: Tensor) -> Tensor:
+    """Share of rows of [B, B] whose pair, on the diagonal, has the highest logit."""
+    return (logits.argmax(1) == torch.arange(len(logits), device=logits.device)).float().mean()

@@ -63,21 +63,6 @@ class Calibration(nn.Module):
         return 0.5 * (loss[positive].mean() + loss[negative].mean())
 
 
-def with_extra(logits: Tensor, extra: Tensor, invalid: Tensor) -> Tensor:
-    """InfoNCE both ways, with further columns that are negatives for every row (silence, noise).
-
-    Args:
-        logits: [B, B], the diagonal are pairs.
-        extra: [B, X] logits of each row against X sounds that nothing makes.
-        invalid: bool [B, B], pairs that are no negatives.
-    """
-    target = torch.arange(len(logits), device=logits.device)
-    logits = logits.masked_fill(
-        invalid & ~torch.eye(len(logits), dtype=torch.bool, device=logits.device), float("-inf")
-    )
-    return 0.5 * (F.cross_entropy(torch.cat([logits, extra], 1), target) + F.cross_entropy(logits.T, target))
-
-
 def per_frame(scores: Tensor, frames: int) -> Tensor:
     """Scores [B, T', ...] at an encoder's steps -> [B, T, ...], each frame with the scores of its step."""
     index = torch.arange(frames, device=scores.device) * scores.shape[1] // frames

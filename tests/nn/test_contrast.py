@@ -11,35 +11,44 @@ from torch import Generator
 from avssl.nn.contrast import Temperature, info_nce, mil_nce, retrieval_accuracy
 
 
-def literal_info_nce(logits, target, invalid):
-    """Both directions' cross-entropies, one pair at a time."""
-    n, total = len(logits), 0.0
-    for i in range(n):
-        for row in (True, False):
-            own = target[i] if row else target.index(i)
-
-            def entry(k, i=i, row=row):
-                return (i, k) if row else (k, i)
-
-            keep = [k for k in range(n) if k == own or not invalid[entry(k)[0]][entry(k)[1]]]
-            below = sum(math.exp(logits[entry(k)[0]][entry(k)[1]]) for k in keep)
-            total += -math.log(math.exp(logits[entry(own)[0]][entry(own)[1]]) / below)
-    return total / (2 * n)
+def literal_info_nce(logits, extra, invalid):
+    """Row by row and column by column; the extra columns stand against rows only."""
+    count, total = len(logits), 0.0
+    for i in range(count):
+        across = sum(math.exp(logits[i][j]) for j in range(count) if i == j or not invalid[i][j])
+        across += sum(math.exp(x) for x in extra[i])
+        down = sum(math.exp(logits[j][i]) for j in range(count) if i == j or not invalid[j][i])
+        total += math.log(across) + math.log(down) - 2 * logits[i][i]
+    return total / (2 * count)
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 8])
-@pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("mixed", [False, True])
-def test_info_nce_is_its_formula(count, masked, mixed):
-    draw = Generator().manual_seed(count)
-    logits = torch.randn(count, count, generator=draw) * 3
-    target = torch.randperm(count, generator=draw) if mixed else torch.arange(count)
-    invalid = torch.rand(count, count, generator=draw) < (0.4 if masked else 0)
-    expected = literal_info_nce(logits.tolist(), target.tolist(), invalid.tolist())
-    assert info_nce(logits, target, invalid).item() == pytest.approx(expected, abs=1e-5)
+def scores(count, more, share):
+    draw = Generator().manual_seed(count * 10 + more)
+    invalid = torch.rand(count, count, generator=draw) < share
+    return torch.randn(count, count, generator=draw) * 3, torch.randn(count, more, generator=draw) * 3, invalid
 
 
-def test_info_nce_defaults_to_the_diagonal_and_equals_its_reference():
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("more", [0, 1, 3])
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_info_nce_is_its_formula(count, more, share):
+    """With a share of one even the pairs are marked invalid; they never are."""
+    logits, extra, invalid = scores(count, more, share)
+    expected = literal_info_nce(logits.tolist(), extra.tolist(), invalid.tolist())
+    assert info_nce(logits, invalid, extra).item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_info_nce_with_extra_negatives_equals_its_reference():
+    """Computed once with scipy: x = np.sin(np.arange(16.0)).reshape(4, 4); e = np.cos(np.arange(8.0)).reshape(4, 2);
+    the mean of (logsumexp(np.concatenate([x, e], 1), 1) - np.diag(x)).mean() and (logsumexp(x, 0) - np.diag(x)).mean()
+    """
+    logits = torch.arange(16, dtype=torch.float64).sin().view(4, 4)
+    extra = torch.arange(8, dtype=torch.float64).cos().view(4, 2)
+    loss = info_nce(logits, extra=extra)
+    assert loss.item() == pytest.approx(2.1122091249936146, abs=1e-9)
+
+
+def test_info_nce_equals_its_reference():
     """Computed once with scipy: x = np.sin(np.arange(16.0)).reshape(4, 4); the mean over both axes of
     logsumexp(x, axis) - diag(x).
     """
@@ -47,18 +56,35 @@ def test_info_nce_defaults_to_the_diagonal_and_equals_its_reference():
     assert info_nce(logits).item() == pytest.approx(1.9135007445606256, abs=1e-9)
 
 
-def test_info_nce_does_not_depend_on_the_order_of_the_batch():
-    logits = torch.randn(6, 6, generator=Generator().manual_seed(0))
-    order = torch.randperm(6, generator=Generator().manual_seed(1))
-    torch.testing.assert_close(info_nce(logits), info_nce(logits[order][:, order]))
+def test_without_anything_extra_or_invalid_it_is_the_plain_one():
+    logits, extra, invalid = scores(5, 0, 0.0)
+    torch.testing.assert_close(info_nce(logits, invalid, extra), info_nce(logits))
 
 
-def test_info_nce_pushes_negatives_down():
-    logits = torch.zeros(4, 4, requires_grad=True)
-    info_nce(logits).backward()
+def test_negatives_silence_and_noise_are_pushed_down_and_the_pair_up():
+    logits, extra = torch.zeros(4, 4, requires_grad=True), torch.zeros(4, 2, requires_grad=True)
+    invalid = torch.zeros(4, 4, dtype=torch.bool)
+    invalid[1, 2] = invalid[2, 1] = True
+    info_nce(logits, invalid | torch.eye(4, dtype=torch.bool), extra).backward()
     own = torch.eye(4, dtype=torch.bool)
-    assert (logits.grad[~own] > 0).all()
     assert (logits.grad[own] < 0).all()
+    assert (logits.grad[invalid] == 0).all()
+    assert (logits.grad[~own & ~invalid] > 0).all()
+    assert (extra.grad > 0).all()
+
+
+def test_the_order_of_the_batch_and_of_the_extra_sounds_does_not_matter():
+    logits, extra, invalid = scores(6, 3, 0.3)
+    order, others = (torch.randperm(n, generator=Generator().manual_seed(1)) for n in (6, 3))
+    shuffled = info_nce(logits[order][:, order], invalid[order][:, order], extra[order][:, others])
+    torch.testing.assert_close(info_nce(logits, invalid, extra), shuffled)
+
+
+def test_collapse_costs_more_than_separation():
+    apart = info_nce(torch.eye(8) * 10, extra=torch.zeros(8, 2))
+    same = info_nce(torch.full((8, 8), 10.0), extra=torch.full((8, 2), 10.0))
+    assert same.item() == pytest.approx(0.5 * (math.log(10) + math.log(8)), abs=1e-5)
+    assert apart < same - 1
 
 
 def literal_mil_nce(logits, positive, valid):
@@ -112,4 +138,3 @@ def test_the_temperature_stays_in_its_bounds():
 def test_accuracy_counts_rows_whose_pair_is_first():
     logits = torch.tensor([[3.0, 1.0, 2.0], [3.0, 1.0, 2.0], [0.0, 0.0, 1.0]])
     assert retrieval_accuracy(logits).item() == pytest.approx(2 / 3)
-    assert retrieval_accuracy(logits, torch.tensor([0, 0, 2])).item() == 1

@@ -11,7 +11,6 @@ from torch import Generator
 from avssl import ops
 from avssl.config import InputsConfig
 from avssl.inputs import Inputs
-from avssl.nn.contrast import info_nce
 from avssl.nn.dense import (
     Calibration,
     per_frame,
@@ -20,7 +19,6 @@ from avssl.nn.dense import (
     time_then_place,
     unheard,
     window_unit,
-    with_extra,
 )
 
 SIZES = [(1, 1, 1, 1, 1, 1), (2, 3, 4, 5, 2, 3), (3, 2, 1, 4, 3, 1), (4, 4, 5, 2, 1, 2)]
@@ -188,75 +186,6 @@ def test_calibration_raises_pairs_and_lowers_negatives_but_not_what_does_not_cou
     assert (similarity.grad[own] < 0).all()
     assert similarity.grad[1, 2] == 0
     assert (similarity.grad[valid & ~own] > 0).all()
-
-
-def literal_with_extra(logits, extra, invalid):
-    """Row by row and column by column; the extra columns stand against rows only."""
-    count, total = len(logits), 0.0
-    for i in range(count):
-        across = sum(math.exp(logits[i][j]) for j in range(count) if i == j or not invalid[i][j])
-        across += sum(math.exp(x) for x in extra[i])
-        down = sum(math.exp(logits[j][i]) for j in range(count) if i == j or not invalid[j][i])
-        total += math.log(across) + math.log(down) - 2 * logits[i][i]
-    return total / (2 * count)
-
-
-def scores(count, more, share):
-    draw = Generator().manual_seed(count * 10 + more)
-    invalid = torch.rand(count, count, generator=draw) < share
-    return torch.randn(count, count, generator=draw) * 3, torch.randn(count, more, generator=draw) * 3, invalid
-
-
-@pytest.mark.parametrize("count", [1, 2, 5])
-@pytest.mark.parametrize("more", [0, 1, 3])
-@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
-def test_with_extra_is_its_formula(count, more, share):
-    """With a share of one even the pairs are marked invalid; they never are."""
-    logits, extra, invalid = scores(count, more, share)
-    expected = literal_with_extra(logits.tolist(), extra.tolist(), invalid.tolist())
-    assert with_extra(logits, extra, invalid).item() == pytest.approx(expected, abs=1e-5)
-
-
-def test_with_extra_equals_its_reference():
-    """Computed once with scipy: x = np.sin(np.arange(16.0)).reshape(4, 4); e = np.cos(np.arange(8.0)).reshape(4, 2);
-    the mean of (logsumexp(np.concatenate([x, e], 1), 1) - np.diag(x)).mean() and (logsumexp(x, 0) - np.diag(x)).mean()
-    """
-    logits = torch.arange(16, dtype=torch.float64).sin().view(4, 4)
-    extra = torch.arange(8, dtype=torch.float64).cos().view(4, 2)
-    loss = with_extra(logits, extra, torch.zeros(4, 4, dtype=torch.bool))
-    assert loss.item() == pytest.approx(2.1122091249936146, abs=1e-9)
-
-
-def test_without_extra_it_is_info_nce():
-    logits, extra, invalid = scores(5, 0, 0.3)
-    torch.testing.assert_close(with_extra(logits, extra, invalid), info_nce(logits, invalid=invalid))
-
-
-def test_negatives_silence_and_noise_are_pushed_down_and_the_pair_up():
-    logits, extra = torch.zeros(4, 4, requires_grad=True), torch.zeros(4, 2, requires_grad=True)
-    invalid = torch.zeros(4, 4, dtype=torch.bool)
-    invalid[1, 2] = invalid[2, 1] = True
-    with_extra(logits, extra, invalid | torch.eye(4, dtype=torch.bool)).backward()
-    own = torch.eye(4, dtype=torch.bool)
-    assert (logits.grad[own] < 0).all()
-    assert (logits.grad[invalid] == 0).all()
-    assert (logits.grad[~own & ~invalid] > 0).all()
-    assert (extra.grad > 0).all()
-
-
-def test_the_order_of_the_batch_and_of_the_extra_sounds_does_not_matter():
-    logits, extra, invalid = scores(6, 3, 0.3)
-    order, others = (torch.randperm(n, generator=Generator().manual_seed(1)) for n in (6, 3))
-    shuffled = with_extra(logits[order][:, order], extra[order][:, others], invalid[order][:, order])
-    torch.testing.assert_close(with_extra(logits, extra, invalid), shuffled)
-
-
-def test_collapse_costs_more_than_separation():
-    none = torch.zeros(8, 8, dtype=torch.bool)
-    apart = with_extra(torch.eye(8) * 10, torch.zeros(8, 2), none)
-    same = with_extra(torch.full((8, 8), 10.0), torch.full((8, 2), 10.0), none)
-    assert same.item() == pytest.approx(0.5 * (math.log(10) + math.log(8)), abs=1e-5)
-    assert apart < same - 1
 
 
 @pytest.mark.parametrize(("steps", "stride", "frames"), [(1, 1, 1), (5, 4, 20), (3, 2, 5), (2, 4, 7), (4, 1, 4)])

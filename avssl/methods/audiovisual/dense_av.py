@@ -19,8 +19,8 @@ from avssl import ops, views
 from avssl.config import MethodConfig
 from avssl.inputs import Inputs
 from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
-from avssl.nn.contrast import Temperature, retrieval_accuracy
-from avssl.nn.dense import Calibration, per_frame, place_then_time, similarity_volume, unheard, with_extra
+from avssl.nn.contrast import Temperature, info_nce, retrieval_accuracy
+from avssl.nn.dense import Calibration, per_frame, place_then_time, similarity_volume, unheard
 from avssl.nn.gather import gather
 from avssl.sample import Needs
 
@@ -86,7 +86,7 @@ class DenseAV(Method[Config]):
         own = torch.eye(count, dtype=torch.bool, device=similarity.device)
         same = recording[:, None] == recording
         logits = similarity * self.temperature()
-        contrast = with_extra(logits[:, :count], logits[:, count:], same)
+        contrast = info_nce(logits[:, :count], same, logits[:, count:])
         true = F.pad(own, (0, similarity.shape[1] - count))
         valid = F.pad(~same | own, (0, similarity.shape[1] - count), value=True)
         calibration = self.calibration(similarity, true, valid)

@@ -21,8 +21,8 @@ from avssl import ops, views
 from avssl.config import MethodConfig
 from avssl.inputs import Inputs
 from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
-from avssl.nn.contrast import Temperature, retrieval_accuracy
-from avssl.nn.dense import Calibration, per_frame, time_then_place, unheard, with_extra
+from avssl.nn.contrast import Temperature, info_nce, retrieval_accuracy
+from avssl.nn.dense import Calibration, per_frame, time_then_place, unheard
 from avssl.nn.gather import gather
 from avssl.nn.moments import Heard, Listen, Look, Seen
 from avssl.nn.narration import bag_contrast
@@ -122,7 +122,7 @@ class Trimodal(Method[Config]):
         }
         for name, similarity in similarities.items():
             logits = similarity * self.temperatures[name]()
-            metrics[name] = with_extra(logits[:, :count], logits[:, count:], same)
+            metrics[name] = info_nce(logits[:, :count], same, logits[:, count:])
             metrics[f"{name}_accuracy"] = retrieval_accuracy(logits[:, :count])
             loss = loss + getattr(cfg, name) * metrics[name]
         own = torch.eye(count, dtype=torch.bool, device=dense.device)

@@ -1,0 +1,98 @@
+"""Does each method learn? Every method on the made-up world, a few seeds, beside its own network untrained.
+
+    python scripts/methods.py [-o runs/methods] [--only simclr jigsaw] [--seeds 0 1 2]
+
+All methods see the same 1,500 clips and are judged on the same held-out ones by `avssl evaluate`. What is done is not
+done again, so an interrupted comparison goes on. A row per run is added to results/methods.jsonl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from avssl import cli
+from avssl.data.manifest import Manifest
+from avssl.evaluation import evaluate
+from avssl.train.checkpoint import replace_text
+
+ROOT = Path(__file__).resolve().parent.parent
+CLIPS = 1500
+LENGTHS = {
+    "simclr": ["steps=300"], "jigsaw": ["steps=400"], "bigan": ["steps=600"], "ave_net": ["steps=400"],
+    "avid": ["steps=300"], "mil_nce": ["steps=300"], "dense_av": ["steps=200", "evaluate_every=0"],
+}  # fmt: skip
+"""method -> what is changed in its config: lengths of two or three minutes on two cores"""
+
+
+def command(*words: str | Path) -> None:
+    """A command of avssl; one that fails ends the script with its exit code."""
+    code = cli.run([str(word) for word in words])
+    if code:
+        sys.exit(code)
+
+
+def made_world(out: Path) -> Path:
+    """The world's manifest, made once."""
+    listed = out / "world.jsonl"
+    if not listed.is_file():
+        command("world", "-o", out / "world", "--clips", str(CLIPS))
+        command("manifest", out / "world" / "videos", "-o", listed, "--labels", out / "world" / "labels.tsv")
+    return listed
+
+
+def row(out: Path, listed: Path, method: str, seed: int) -> dict[str, Any]:
+    """Train one method with one seed, or go on, and judge it."""
+    run, changes = out / f"{method}-{seed}", LENGTHS[method]
+    command("train", method, f"data={listed}", f"seed={seed}", *changes, "-o", run)
+    judged = evaluate(run, Manifest.load(listed), truth=out / "world" / "truth.jsonl")
+    times = [json.loads(line).get("time", 0.0) for line in (run / "log.jsonl").read_text().splitlines()]
+    return {
+        "config": method, "overrides": changes, "digest": judged["digest"], "data": judged["manifest_digest"],
+        "seed": seed, "steps": judged["step"], "split": judged["split"], "train_seconds": round(times[-1] - times[0]),
+        **{name: judged[name] for name in ("retrieval", "localization") if name in judged},
+    }  # fmt: skip
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    """nDCG@10 by kind, every direction of every run."""
+    table = Table("method", "seed", "from, to", "trained", "untrained", "chance", box=None)
+    for one in rows:
+        for direction, figures in one["retrieval"].items():
+            values = (f"{figures['ndcg10'][who]:.3f}" for who in ("trained", "untrained", "chance"))
+            table.add_row(one["config"], str(one["seed"]), direction.replace("_to_", ", "), *values)
+    Console().print(table)
+
+
+def main() -> None:
+    """Every method and seed that has no row yet."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-o", "--output", type=Path, default=Path("runs/methods"))
+    parser.add_argument("--only", nargs="+", default=list(LENGTHS), choices=list(LENGTHS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--rows", type=Path, default=ROOT / "results" / "methods.jsonl", help="where rows are added")
+    args = parser.parse_args()
+    out: Path = args.output
+    out.mkdir(parents=True, exist_ok=True)
+    listed = made_world(out)
+    lines = args.rows.read_text(encoding="utf-8").splitlines() if args.rows.is_file() else []
+    rows = [json.loads(line) for line in lines]
+    for seed in args.seeds:
+        for method in args.only:
+            wanted = (method, seed, LENGTHS[method])
+            if wanted in [(one["config"], one["seed"], one["overrides"]) for one in rows]:
+                continue
+            rows.append(row(out, listed, method, seed))
+            replace_text(args.rows, "".join(json.dumps(one) + "\n" for one in rows))
+    show([one for one in rows if one["config"] in args.only])
+
+
+if __name__ == "__main__":
+    cli.settle_threads()
+    main()

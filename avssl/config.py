@@ -51,6 +51,8 @@ class InputsConfig(Frozen):
     """longest text, in tokens"""
     vocabulary: int = Field(2000, ge=32)
     """size of the vocabulary trained on the run's narration"""
+    narration: Literal["phrase", "window"] = "phrase"
+    """phrase: whole phrases; window: where words are timed, only those said inside the window"""
 
     @property
     def seconds(self) -> float:

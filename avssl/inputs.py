@@ -81,7 +81,7 @@ class Inputs:
         return Needs(
             clips=clips, frames=cfg.frames if frames is None else frames, fps=cfg.fps, audio_seconds=audio_seconds,
             narrations=narrations, window=window, clip_gap_seconds=clip_gap_seconds,  # type: ignore[arg-type]
-            height=cfg.height, width=cfg.width, hz=cfg.hz,
+            height=cfg.height, width=cfg.width, hz=cfg.hz, words_inside=cfg.narration == "window",
         )  # fmt: skip
 
     def audio(self, wave: Tensor) -> Tensor:

@@ -37,6 +37,8 @@ class Needs:
     """sound per window, centred on the window; 0 leaves the sound undecoded"""
     narrations: int = 0
     """phrases nearest in time to the window's middle; fewer are padded with empty text"""
+    words_inside: bool = False
+    """cut phrases whose words are timed to the words said inside the window"""
     window: Literal["random", "narration", "all"] = "random"
     """random: anywhere; narration: around a random phrase; all: from the item's beginning (deterministic)"""
     clip_gap_seconds: float = 0.0

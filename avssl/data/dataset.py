@@ -16,7 +16,7 @@ from torch import Generator
 from avssl.data import cache, windows
 from avssl.data.manifest import Manifest, Recording
 from avssl.data.media import Unreadable, decode
-from avssl.data.narration import Phrase, nearest
+from avssl.data.narration import Phrase, nearest, said_inside
 from avssl.sample import Needs, Sample
 
 FAR_SECONDS = 15.0  # words further than this from a window's middle are not about it
@@ -158,8 +158,10 @@ class Source:
             if needs.audio_seconds > 0:
                 parts["audio"] = torch.from_numpy(np.stack([sound for _, sound in clips]))
         if needs.narrations:
-            middle = starts[0] + needs.window_seconds / 2
-            parts["text"] = nearest(recording.narration, middle, needs.narrations, FAR_SECONDS)
+            said: Sequence[Phrase] = recording.narration
+            if needs.words_inside:
+                said = said_inside(said, starts[0], starts[0] + needs.window_seconds)
+            parts["text"] = nearest(said, starts[0] + needs.window_seconds / 2, needs.narrations, FAR_SECONDS)
         return Sample(recording.key, index, tuple(starts), parts)
 
 

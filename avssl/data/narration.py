@@ -154,6 +154,23 @@ def nearest(phrases: Sequence[Phrase], middle: float, k: int, within_seconds: fl
     return texts + ("",) * (k - len(texts))
 
 
+def said_inside(phrases: Sequence[Phrase], start: float, end: float) -> list[Phrase]:
+    """Phrases cut to the words whose middle lies in ``start`` to ``end`` seconds; without such words they are left out.
+
+    A phrase whose words are not timed stays whole: nobody knows when they were said.
+    """
+    kept: list[Phrase] = []
+    for phrase in phrases:
+        if not phrase.words:
+            kept.append(phrase)
+            continue
+        words = tuple(word for word in phrase.words if start <= (word[0] + word[1]) / 2 < end)
+        if words:
+            text = " ".join(word for _, _, word in words)
+            kept.append(Phrase(words[0][0], max(word[1] for word in words), text, words))
+    return kept
+
+
 def _decoded(data: bytes) -> str:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16", errors="replace")

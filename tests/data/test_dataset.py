@@ -200,6 +200,15 @@ def test_text_is_of_the_window(real: Manifest) -> None:
     assert Source(items, needs).at(0, [0.4]).text == ("first", "second", "third", "")
 
 
+def test_text_is_cut_to_the_window_where_words_are_timed(real: Manifest) -> None:
+    words = ((0.2, 0.6, "one"), (0.6, 1.0, "two"), (1.0, 1.4, "three"))
+    film = Recording(**{**vars(real.recordings[0]), "narration": (Phrase(0.2, 1.4, "one two three", words),)})
+    items = Items(Manifest((film,), (), real.root), None, 4.0, Needs())
+    for inside, text in ((True, "two three"), (False, "one two three")):
+        needs = Needs(frames=5, fps=5.0, narrations=1, words_inside=inside, **SIZE)
+        assert Source(items, needs).at(0, [0.6]).text == (text,)
+
+
 def test_pictures_are_recordings(tmp_path: Path) -> None:
     import av
 

@@ -118,6 +118,19 @@ def test_beside(tmp_path: Path) -> None:
     assert narration.beside(film, {"клип.vtt"}) == folder / "клип.vtt"
 
 
+def test_words_said_inside_a_window() -> None:
+    words = ((0.5, 0.7, "bin"), (0.7, 1.0, "blue"), (1.0, 1.1, "at"), (1.1, 1.5, "f"))
+    timed, plain = narration.Phrase(0.5, 1.5, "bin blue at f", words), narration.Phrase(9.0, 9.5, "and more")
+    # the middle of a word decides: 0.85 is inside, 1.05 is not, nor is a middle on the end
+    assert narration.said_inside([timed, plain], 0.7, 1.05) == [
+        narration.Phrase(0.7, 1.0, "blue", words[1:2]), plain
+    ]  # fmt: skip
+    assert narration.said_inside([timed], 0.0, 2.0) == [timed]
+    assert narration.said_inside([timed], 0.6, 1.2)[0].text == "bin blue at"
+    assert narration.said_inside([timed], 2.0, 3.0) == []
+    assert narration.said_inside([], 0.0, 1.0) == []
+
+
 def test_nearest() -> None:
     said = [Phrase(0, 1, "a"), Phrase(2, 6, "b"), Phrase(5, 7, "c"), Phrase(30, 31, "d")]
     assert narration.nearest(said, 5.6, 2) == ("c", "b")

@@ -31,11 +31,12 @@ def sync_directory(directory: Path) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, durable_name: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path`; what the block writes there becomes `path`, durably and at once.
 
     If the block raises, `path` is as it was and the temporary file is gone. Callers hold the writer's lock, so the
-    temporary name belongs to them alone.
+    temporary name belongs to them alone. Without `durable_name` the caller makes the name durable, by `sync_directory`
+    once for several files.
     """
     temporary = path.with_name(TEMPORARY + path.name)
     try:
@@ -43,7 +44,8 @@ def replacing(path: Path) -> Iterator[Path]:
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        sync_directory(path.parent)
+        if durable_name:
+            sync_directory(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -1,6 +1,5 @@
 """The one file that says what a store is: every data file with size and hash, what is removed, which indexes exist."""
 
-import copy
 import hashlib
 import json
 import re
@@ -14,8 +13,8 @@ from retrieval.files import replacing
 from retrieval.space import Space
 
 NAME = "manifest.json"
-FORMAT = "retrieval store 1"
-DATA_FILE = re.compile(r"(vectors-\d+\.npy|rows-\d+\.sqlite|index-\d+\.faiss)\Z")
+FORMAT = "retrieval store 2"
+DATA_FILE = re.compile(r"((vectors|ids)-\d+\.npy|rows-\d+(-\d+)?\.sqlite|index-\d+\.faiss)\Z")
 
 
 class FileEntry(TypedDict):
@@ -26,9 +25,10 @@ class FileEntry(TypedDict):
 
 
 class SegmentEntry(TypedDict):
-    """Two files that belong together, and how many vectors they hold."""
+    """Files that belong together, and how many vectors they hold."""
 
     vectors: str
+    ids: str
     rows: str
     count: int
 
@@ -48,6 +48,7 @@ class Manifest(TypedDict):
     format: str
     version: int  # grows by one with every change; names of new files carry it
     space: dict[str, Any]
+    dtype: str  # of the vectors on disk: "float32" or "float16"
     next_id: int  # ids are given once, also after their rows are gone
     segments: list[SegmentEntry]
     removed: list[list[int]]  # first and last of each run of removed ids
@@ -55,12 +56,13 @@ class Manifest(TypedDict):
     files: dict[str, FileEntry]
 
 
-def empty(space: Space) -> Manifest:
+def empty(space: Space, dtype: str = "float32") -> Manifest:
     """Of a store that holds nothing yet."""
     return Manifest(
         format=FORMAT,
         version=0,
         space=json.loads(space.to_json()),
+        dtype=dtype,
         next_id=0,
         segments=[],
         removed=[],
@@ -70,16 +72,18 @@ def empty(space: Space) -> Manifest:
 
 
 def successor(manifest: Manifest) -> Manifest:
-    """A copy to change, one version later."""
-    later = copy.deepcopy(manifest)
+    """A copy to change, one version later; entries are replaced, not changed."""
+    later = manifest.copy()
     later["version"] += 1
+    later["segments"], later["indexes"] = list(manifest["segments"]), list(manifest["indexes"])
+    later["files"] = dict(manifest["files"])
     return later
 
 
 def write(directory: Path, manifest: Manifest) -> None:
     """Replace the manifest at once; files it no longer needs may be deleted afterwards."""
     used = [entry["file"] for entry in manifest["indexes"]]
-    used += [name for entry in manifest["segments"] for name in (entry["vectors"], entry["rows"])]
+    used += [name for entry in manifest["segments"] for name in (entry["vectors"], entry["ids"], entry["rows"])]
     manifest["files"] = {name: manifest["files"][name] for name in used}
     with replacing(directory / NAME) as temporary:
         temporary.write_bytes(_encode(manifest))
@@ -96,12 +100,13 @@ def read(directory: Path) -> Manifest:
         data = json.loads(raw)
         del data["checksum"]
         intact = _encode(data) == raw
-    except (ValueError, KeyError, TypeError, RecursionError):
-        intact = False
+        other = data["format"] if data["format"] != FORMAT else None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        intact, other = False, None
+    if other is not None:
+        raise ValueError(f"{path} is of format {other!r:.60}, this version reads {FORMAT!r}: make the store again")
     if not intact:
         raise ValueError(f"{path} is damaged: its checksum does not fit its content")
-    if data.get("format") != FORMAT:
-        raise ValueError(f"{path} is of format {data.get('format')!r}, this version reads {FORMAT!r}")
     for name in data["files"]:
         if not DATA_FILE.match(name):
             raise ValueError(f"{path} lists {name!r}, which is no file of a store")
@@ -110,10 +115,11 @@ def read(directory: Path) -> Manifest:
 
 
 def _encode(manifest: Manifest) -> bytes:
-    """The only spelling of a manifest, so that every changed byte shows."""
-    body = json.dumps(manifest, indent=1, sort_keys=True)
-    checksum = hashlib.sha256(body.encode()).hexdigest()
-    return (json.dumps({**manifest, "checksum": checksum}, indent=1, sort_keys=True) + "\n").encode()
+    """The only spelling of a manifest, so that every changed byte shows; a line per key."""
+    # Keys apart: with an indent Python's encoder is slow, and `removed` may hold hundreds of thousands of numbers.
+    lines = [f"{json.dumps(key)}: {json.dumps(value, sort_keys=True)}" for key, value in sorted(manifest.items())]
+    checksum = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return ("{\n" + ",\n".join([f'"checksum": "{checksum}"', *lines]) + "\n}\n").encode()
 
 
 def to_runs(ids: NDArray[np.int64]) -> list[list[int]]:

@@ -1,12 +1,9 @@
-"""What is known about each vector: which recording, seconds, modality and words; SQLite, one file per segment."""
+"""What is known about each vector: which recording, seconds, modality and words."""
 
 import json
 import math
-import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 Parameter = str | int | float | None
@@ -15,17 +12,12 @@ Key = tuple[str, float, float, str]
 LARGEST_ID = 2**63 - 1
 SCHEMA = """
 CREATE TABLE rows (
-    id INTEGER PRIMARY KEY, position INTEGER NOT NULL, recording TEXT NOT NULL, path TEXT NOT NULL,
+    position INTEGER PRIMARY KEY, id INTEGER NOT NULL, recording TEXT NOT NULL, path TEXT NOT NULL,
     content TEXT NOT NULL, start REAL NOT NULL, end REAL NOT NULL, modality TEXT NOT NULL, narration TEXT NOT NULL,
-    extra TEXT NOT NULL, UNIQUE (recording, start, end, modality)
-);
+    extra TEXT NOT NULL
+)
 """
 COLUMNS = ("id", "recording", "path", "content", "start", "end", "modality", "narration", "extra")
-# What a filter may call: nothing that allocates at will, reads files or writes.
-JSON_FUNCTIONS = ("->", "->>", "json_array_length", "json_extract", "json_type")
-TEXT_FUNCTIONS = ("glob", "instr", "length", "like", "lower", "ltrim", "rtrim", "substr", "substring", "trim", "upper")
-PLAIN_FUNCTIONS = ("abs", "coalesce", "ifnull", "max", "min", "nullif", "round", "typeof", "unicode")
-FUNCTIONS = frozenset(JSON_FUNCTIONS + TEXT_FUNCTIONS + PLAIN_FUNCTIONS)
 
 
 @dataclass(frozen=True)
@@ -50,6 +42,14 @@ class Row:
     def key(self) -> Key:
         """What no two rows of a store share."""
         return (self.recording, self.start, self.end, self.modality)
+
+
+@dataclass(frozen=True)
+class Held:
+    """Where the rows of one recording say its file is, and its content's hash: one of each, unless they disagree."""
+
+    paths: set[str]
+    contents: set[str]
 
 
 def parse_row(number: int, data: Mapping[str, Any], modalities: Sequence[str], next_id: int) -> Row:
@@ -108,124 +108,3 @@ def parse_row(number: int, data: Mapping[str, Any], modalities: Sequence[str], n
         texts["narration"],
         dict(extra),
     )
-
-
-def write_rows(path: Path, rows: Iterable[Row]) -> int:
-    """Write a new file of rows, in the order of their vectors, and return how many. The caller fsyncs."""
-    count = 0
-
-    def values() -> Iterator[tuple[Any, ...]]:
-        nonlocal count
-        for row in rows:
-            extra = json.dumps(dict(row.extra), ensure_ascii=False, sort_keys=True)
-            times = (row.start, row.end)
-            yield (row.id, count, row.recording, row.path, row.content, *times, row.modality, row.narration, extra)
-            count += 1
-
-    try:
-        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            connection.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;" + SCHEMA)
-            connection.execute("BEGIN")
-            connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values())
-            connection.execute("COMMIT")
-    except sqlite3.OperationalError as error:  # a full disk
-        raise OSError(f"{path} cannot be written: {error}") from None
-    return count
-
-
-def check_where(where: str, parameters: Sequence[Parameter]) -> None:
-    """Raise ValueError, one line, unless `where` is a plain condition on the columns of a row.
-
-    It is prepared against an empty table under an authorizer that allows reading `rows` and a list of functions, and
-    neither a second SELECT nor anything else.
-    """
-    selects = 0
-
-    def authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
-        nonlocal selects
-        if action == sqlite3.SQLITE_SELECT:
-            selects += 1
-            return sqlite3.SQLITE_OK if selects == 1 else sqlite3.SQLITE_DENY
-        allowed = (action == sqlite3.SQLITE_READ and first == "rows") or (
-            action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in FUNCTIONS
-        )
-        return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
-
-    with closing(sqlite3.connect(":memory:")) as connection:
-        connection.execute(SCHEMA)
-        connection.set_authorizer(authorize)
-        try:
-            connection.execute(_select(where), tuple(parameters)).fetchall()
-            # What closes our bracket and hides the rest in a comment fails once there is a bracket more.
-            selects = 0
-            connection.execute(_select(f"(\n{where}\n)"), tuple(parameters)).fetchall()
-        except (sqlite3.Error, sqlite3.Warning, ValueError, TypeError, OverflowError) as error:
-            raise _wrong_filter(where, error) from None
-
-
-def _select(where: str) -> str:
-    # The line break keeps a comment in the condition from swallowing the bracket that ends it.
-    return f"SELECT id FROM rows WHERE (\n{where}\n)"
-
-
-def _wrong_filter(where: str, error: Exception) -> ValueError:
-    told = " ".join(str(error).split())
-    return ValueError(f"filter {where!r}: {told}; it must be an SQL condition on {', '.join(COLUMNS)}")
-
-
-class RowFile:
-    """Rows of one segment, read only. The file is never changed once written, so readers need no locks."""
-
-    def __init__(self, path: Path) -> None:
-        """Raises FileNotFoundError if the file is not there; damage shows at the first read, as ValueError."""
-        self.path = path
-        if not path.exists():
-            raise FileNotFoundError(path)
-        address = path.resolve().as_uri() + "?mode=ro&immutable=1"
-        try:
-            self._connection = sqlite3.connect(address, uri=True, check_same_thread=False)
-        except sqlite3.OperationalError:
-            raise FileNotFoundError(path) from None
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._connection.close()
-
-    def ids(self) -> list[int]:
-        """All ids in the order of the vectors."""
-        return [row[0] for row in self._read("SELECT id FROM rows ORDER BY position")]
-
-    def matching(self, where: str, parameters: Sequence[Parameter]) -> list[int]:
-        """Ids that meet a condition that `check_where` has passed."""
-        try:
-            return [row[0] for row in self._connection.execute(_select(where), tuple(parameters))]
-        except sqlite3.DatabaseError as error:
-            raise _wrong_filter(where, error) from None
-
-    def rows(self, ids: Sequence[int] | None = None) -> Iterator[Row]:
-        """Those of the rows asked for that are here, or all, in the order of the vectors; one read."""
-        columns = ", ".join(COLUMNS)
-        if ids is None:
-            found = self._read(f"SELECT {columns} FROM rows ORDER BY position")
-        else:
-            asked = "id IN (SELECT value FROM json_each(?))"
-            found = self._read(f"SELECT {columns} FROM rows WHERE {asked} ORDER BY position", (json.dumps(list(ids)),))
-        for identity, recording, path, content, start, end, modality, narration, extra in found:
-            yield Row(identity, recording, path, start, end, modality, content, narration, json.loads(extra))
-
-    def positions(self, ids: Sequence[int]) -> dict[int, int]:
-        """Where in the segment the vectors of those ids stand that are here."""
-        asked = "id IN (SELECT value FROM json_each(?))"
-        return dict(self._read(f"SELECT id, position FROM rows WHERE {asked}", (json.dumps(list(ids)),)))
-
-    def id_of(self, key: Key) -> int | None:
-        """Id of the row with this recording, start, end and modality."""
-        condition = "recording = ? AND start = ? AND end = ? AND modality = ?"
-        found = list(self._read(f"SELECT id FROM rows WHERE {condition}", key))
-        return found[0][0] if found else None
-
-    def _read(self, query: str, parameters: Sequence[Parameter] = ()) -> Iterator[Any]:
-        try:
-            yield from self._connection.execute(query, tuple(parameters))
-        except sqlite3.DatabaseError as error:
-            raise ValueError(f"{self.path} is damaged: {error}") from None

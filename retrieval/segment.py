@@ -1,8 +1,9 @@
-"""One immutable piece of a store: a file of vectors and the file of their rows."""
+"""One immutable piece of a store: a file of vectors, one of their ids, and the file of their rows."""
 
+import mmap
 import os
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.files import sha256_of
-from retrieval.rows import Row, RowFile
+from retrieval.manifest import SegmentEntry
+from retrieval.rowfile import RowFile
 
 Vectors = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
+DTYPES = {"float32": "<f4", "float16": "<f2"}
 CHUNK_BYTES = 64 << 20
 
 
-def check_vectors(vectors: Any, width: int, what: str = "new") -> Vectors:
-    """Vectors as contiguous float32 [N, width]. Raises ValueError for another shape, and for one not finite or zero."""
+def check_vectors(vectors: Any, width: int, what: str = "new", dtype: str = "float32") -> Vectors:
+    """Vectors as contiguous float32 [N, width], every component rounded to the nearest that `dtype` can hold.
+
+    Raises ValueError for another shape, and for a vector that is not finite or is zero, also if only once rounded.
+    """
     array = np.asarray(vectors)
     if array.ndim != 2 or array.shape[1] != width:
         raise ValueError(
@@ -29,11 +35,13 @@ def check_vectors(vectors: Any, width: int, what: str = "new") -> Vectors:
     if array.dtype.kind not in "fiu":
         raise ValueError(f"{what} vectors must be numbers, got {array.dtype}")
     with np.errstate(over="ignore"):
+        if dtype != "float32":
+            array = array.astype(DTYPES[dtype])  # from the given precision: rounding twice may go another way
         array = np.ascontiguousarray(array, np.float32)
     finite = np.isfinite(array).all(axis=1)
     if not finite.all():
         raise ValueError(
-            f"{what} vector {int(np.argmin(finite))} is not finite (NaN, infinite, or too large for float32)"
+            f"{what} vector {int(np.argmin(finite))} is not finite (NaN, infinite, or too large for {dtype})"
         )
     nonzero = array.any(axis=1)
     if not nonzero.all():
@@ -41,16 +49,23 @@ def check_vectors(vectors: Any, width: int, what: str = "new") -> Vectors:
     return array
 
 
-def write_vectors(path: Path, blocks: Iterator[Vectors], count: int, width: int) -> None:
-    """Write float32 [count, width] as .npy, a block at a time. The caller fsyncs."""
+def contains(members: Ids, values: Ids) -> NDArray[np.bool_]:
+    """Which of `values` are among `members`, which are sorted."""
+    if not len(members) or not len(values):
+        return np.zeros(len(values), np.bool_)
+    found: NDArray[np.bool_] = members[np.minimum(np.searchsorted(members, values), len(members) - 1)] == values
+    return found
+
+
+def write_array(path: Path, blocks: Iterable[NDArray[Any]], descr: str, shape: tuple[int, ...]) -> None:
+    """Write an array as .npy, a block of its first axis at a time. The caller fsyncs."""
     with open(path, "wb") as file:
-        header = {"descr": "<f4", "fortran_order": False, "shape": (count, width)}
-        np.lib.format.write_array_header_1_0(file, header)
+        np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
         written = 0
         for block in blocks:
-            file.write(np.ascontiguousarray(block, "<f4").data)
+            file.write(np.ascontiguousarray(block, descr).data)
             written += len(block)
-    assert written == count, (written, count)
+    assert written == shape[0], (written, shape)
 
 
 class Segment:
@@ -59,16 +74,22 @@ class Segment:
     Sizes are checked when it is opened, hashes (of `files`: name -> {"sha256", "bytes"}) before a file's first use.
     """
 
-    def __init__(self, directory: Path, entry: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]], width: int):
+    def __init__(
+        self, directory: Path, entry: SegmentEntry, files: Mapping[str, Mapping[str, Any]], width: int, dtype: str
+    ):
         """Raises FileNotFoundError when a file is not there, ValueError when its size is not the listed one."""
-        self.vectors_name, self.rows_name = str(entry["vectors"]), str(entry["rows"])
-        self.count, self.width = int(entry["count"]), width
-        self._hashes = {name: str(files[name]["sha256"]) for name in (self.vectors_name, self.rows_name)}
+        self.vectors_name, self.ids_name, self.rows_name = entry["vectors"], entry["ids"], entry["rows"]
+        self.count, self.width, self._descr = entry["count"], width, DTYPES[dtype]
+        names = (self.vectors_name, self.ids_name, self.rows_name)
+        self.hashes = hashes_of(entry, files)
+        self._hashes = dict(zip(names, self.hashes, strict=True))
         self._checked: set[str] = set()
+        self._vectors: NDArray[Any] | None = None
         self._ids: Ids | None = None
+        self._sorted: tuple[Ids, NDArray[np.intp] | None] | None = None
         self._directory = directory
         with ExitStack() as opened:
-            self._descriptors = {name: _open(directory / name, opened) for name in self._hashes}
+            self._descriptors = {name: _open(directory / name, opened) for name in names}
             self._rows = RowFile(directory / self.rows_name)
             opened.callback(self._rows.close)
             for name, descriptor in self._descriptors.items():
@@ -86,43 +107,59 @@ class Segment:
 
     @property
     def ids(self) -> Ids:
-        """Ids in the order of the vectors, [count]; do not change it."""
+        """Ids in the order of the vectors, [count], read only."""
         if self._ids is None:
-            self._ids = np.array(self.rows.ids(), np.int64)
-            if len(self._ids) != self.count:
-                raise ValueError(f"{self._directory / self.rows_name} holds {len(self._ids)} rows, not {self.count}")
+            self._ids = self._mapped(self.ids_name, "<i8", (self.count,))
         return self._ids
+
+    def positions(self, ids: Ids) -> NDArray[np.intp]:
+        """Where in the segment the vectors of these ids stand; -1 for ids that are not here."""
+        if self._sorted is None:
+            rising = bool((self.ids[1:] > self.ids[:-1]).all())
+            order = None if rising else np.argsort(self.ids)
+            self._sorted = (self.ids if order is None else self.ids[order], order)
+        members, order = self._sorted
+        place = np.minimum(np.searchsorted(members, ids), self.count - 1)
+        return np.where(members[place] == ids, place if order is None else order[place], -1)
+
+    def vectors(self, positions: Any) -> Vectors:
+        """Vectors at these positions, an index or a slice, [n, width]; read only where they need no copy."""
+        if self._vectors is None:
+            self._vectors = self._mapped(self.vectors_name, self._descr, (self.count, self.width))
+        found: Vectors = self._vectors[positions].astype(np.float32, copy=False)
+        return found
 
     def blocks(self, removed: Ids) -> Iterator[tuple[Ids, Vectors]]:
         """Ids and vectors that are not removed, in order, some tens of megabytes at a time."""
         step = max(1, CHUNK_BYTES // (4 * self.width))
         for first in range(0, self.count, step):
             ids = self.ids[first : first + step]
-            kept = ~np.isin(ids, removed)
-            if kept.any():
-                yield ids[kept], self._read(first, len(ids))[kept]
+            kept = ~contains(removed, ids)
+            if kept.all():
+                yield ids, self.vectors(slice(first, first + step))
+            elif kept.any():
+                yield ids[kept], self.vectors(first + np.flatnonzero(kept))
 
-    def live_rows(self, removed: Ids) -> Iterator[Row]:
-        """Rows that are not removed, in the order of the vectors."""
-        gone = set(removed.tolist())
-        return (row for row in self.rows.rows() if row.id not in gone)
-
-    def vectors(self, ids: Sequence[int]) -> dict[int, Vectors]:
-        """Vectors [width] of those ids that are here."""
-        return {identity: self._read(place, 1)[0] for identity, place in self.rows.positions(ids).items()}
-
-    def _read(self, first: int, count: int) -> Vectors:
-        self._check(self.vectors_name)
-        descriptor = self._descriptors[self.vectors_name]
-        size = os.fstat(descriptor).st_size - 4 * self.width * self.count  # what precedes the numbers: the .npy header
-        data = os.pread(descriptor, 4 * self.width * count, size + 4 * self.width * first)
-        return np.frombuffer(data, "<f4").reshape(count, self.width)
+    def _mapped(self, name: str, descr: str, shape: tuple[int, ...]) -> NDArray[Any]:
+        """The numbers of a file, from its end: what precedes them is the .npy header."""
+        self._check(name)
+        data = mmap.mmap(self._descriptors[name], 0, prot=mmap.PROT_READ)
+        count = int(np.prod(shape))
+        offset = len(data) - count * np.dtype(descr).itemsize
+        if offset < 0:
+            raise ValueError(f"{self._directory / name} holds fewer than the {shape[0]} entries the manifest lists")
+        return np.frombuffer(data, descr, count, offset).reshape(shape)
 
     def _check(self, name: str) -> None:
         if name not in self._checked:
             if sha256_of(self._descriptors[name]) != self._hashes[name]:
                 raise ValueError(f"{self._directory / name} is damaged: its content is not what was written")
             self._checked.add(name)
+
+
+def hashes_of(entry: SegmentEntry, files: Mapping[str, Mapping[str, Any]]) -> tuple[str, str, str]:
+    """SHA-256 of a segment's vectors, ids and rows: equal only for the same segment."""
+    return (files[entry["vectors"]]["sha256"], files[entry["ids"]]["sha256"], files[entry["rows"]]["sha256"])
 
 
 def _open(path: Path, opened: ExitStack) -> int:

@@ -7,7 +7,10 @@ from typing import NamedTuple
 from retrieval import manifest as manifests
 from retrieval.files import sha256_of
 from retrieval.manifest import Manifest
-from retrieval.segment import Ids, Segment
+from retrieval.rows import Parameter
+from retrieval.segment import Ids, Segment, hashes_of
+
+Question = tuple[str | None, tuple[Parameter, ...]]
 
 
 class State(NamedTuple):
@@ -16,6 +19,7 @@ class State(NamedTuple):
     manifest: Manifest
     segments: tuple[Segment, ...]
     removed: Ids  # sorted
+    answers: dict[Question, Ids]  # the filters asked last, and the ids that met them
 
 
 def damage(directory: str | Path) -> list[str]:
@@ -36,7 +40,7 @@ def damage(directory: str | Path) -> list[str]:
             except FileNotFoundError:
                 found.append(f"{path} is missing")
         # A writer may have replaced files while they were read: what is wrong with a past version is no damage.
-        if not found or manifests.read(directory)["version"] == manifest["version"]:
+        if not found or manifests.read(directory) == manifest:
             return found
 
 
@@ -44,18 +48,20 @@ def load_state(directory: Path, before: State | None) -> State:
     """Open what the manifest lists, keeping what is open already."""
     while True:
         manifest = manifests.read(directory)
-        if before is not None and before.manifest["version"] == manifest["version"]:
+        if before is not None and before.manifest == manifest:
             return before
-        known = {segment.vectors_name: segment for segment in before.segments} if before else {}
+        # By hash: another store may have taken the place of this one, with files of the same names.
+        known = {segment.hashes: segment for segment in before.segments} if before else {}
         width = int(manifest["space"]["width"])
         try:
             segments = tuple(
-                known.get(entry["vectors"]) or Segment(directory, entry, manifest["files"], width)
+                known.get(hashes_of(entry, manifest["files"]))
+                or Segment(directory, entry, manifest["files"], width, manifest["dtype"])
                 for entry in manifest["segments"]
             )
         except FileNotFoundError as error:
             # Between reading the manifest and opening its files a writer may have gone on to the next version.
-            if manifests.read(directory)["version"] == manifest["version"]:
+            if manifests.read(directory) == manifest:
                 raise ValueError(f"{error.filename or error.args[0]} is missing") from None
             continue
-        return State(manifest, segments, manifests.from_runs(manifest["removed"]))
+        return State(manifest, segments, manifests.from_runs(manifest["removed"]), {})

@@ -1,0 +1,144 @@
+"""The next version of a store, being written: files under new names, then, at once, the manifest that lists them."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from retrieval import manifest as manifests
+from retrieval.files import TEMPORARY, replacing, sha256_of, sync_directory
+from retrieval.manifest import FileEntry, SegmentEntry
+from retrieval.rowfile import Stored, stored, write_rows
+from retrieval.rows import Row
+from retrieval.segment import DTYPES, Ids, Segment, Vectors, contains, write_array
+from retrieval.state import State
+
+Batch = tuple[Ids, Vectors, list[Row]]
+
+
+class Draft:
+    """Collects one change. Nothing of it shows before `commit`; callers hold the writer's lock all the while."""
+
+    def __init__(self, directory: Path, state: State) -> None:
+        self.directory, self.state = directory, state
+        self.manifest = manifests.successor(state.manifest)
+        self._removed = state.removed
+
+    def remove(self, ids: Ids) -> None:
+        """Mark present ids, sorted, as removed."""
+        self._removed = np.union1d(self._removed, ids)
+
+    def append(self, batch: Batch, next_id: int) -> None:
+        """Add vectors and rows, in one new segment with those of the segments that are no larger."""
+        kept, total = list(self.state.segments), len(batch[0])
+        while kept and kept[-1].count <= total:
+            total += kept.pop().count
+        self.manifest["next_id"] = next_id
+        self._join(len(kept), batch)
+
+    def compact(self) -> None:
+        """Rewrite all segments as one, without what is removed."""
+        self._join(0, None)
+
+    def rename(self, recordings: Mapping[str, tuple[str, str]]) -> None:
+        """Give recordings another name and path, by writing the rows of their segments anew; ids and vectors stay."""
+
+        def renamed(segment: Segment) -> Iterator[Stored]:
+            for row in segment.rows.stored():
+                recording, path = recordings.get(row[1], row[1:3])
+                yield (row[0], recording, path, *row[3:])
+
+        for place, segment in enumerate(self.state.segments):
+            if any(segment.rows.holds(recording) for recording in recordings):
+                name = f"rows-{self.manifest['version']}-{place}.sqlite"
+                rows = renamed(segment)
+                self.write(name, lambda path, rows=rows: write_rows(path, rows))  # type: ignore[misc]
+                entry = self.manifest["segments"][place]
+                self.manifest["segments"][place] = SegmentEntry(
+                    vectors=entry["vectors"], ids=entry["ids"], rows=name, count=entry["count"]
+                )
+
+    def write(self, name: str, write: Callable[[Path], object]) -> None:
+        """Add a data file: `write` writes it to the path it is given."""
+        with replacing(self.directory / name, durable_name=False) as temporary:
+            write(temporary)
+            with open(temporary, "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                self.manifest["files"][name] = FileEntry(sha256=sha256_of(file.fileno()), bytes=size)
+
+    def commit(self) -> None:
+        """Make the change visible, entirely."""
+        self.manifest["removed"] = manifests.to_runs(self._removed)
+        sync_directory(self.directory)
+        manifests.write(self.directory, self.manifest)
+
+    def _join(self, keep: int, batch: Batch | None) -> None:
+        """Keep the first segments; make one of the others' live rows and the batch."""
+        joined, removed = self.state.segments[keep:], self._removed
+        alive = [~contains(removed, segment.ids) for segment in joined]
+        ids = [segment.ids[stays] for segment, stays in zip(joined, alive, strict=True)]
+        if batch:
+            ids.append(batch[0])
+        count = sum(map(len, ids))
+        self._removed = removed[~np.isin(removed, np.concatenate([s.ids for s in joined]))] if joined else removed
+        del self.manifest["segments"][keep:]
+        if not count:
+            return
+
+        def vectors() -> Iterator[Vectors]:
+            for segment in joined:
+                yield from (block for _, block in segment.blocks(removed))
+            if batch:
+                yield batch[1]
+
+        def rows() -> Iterator[Stored]:
+            for segment, stays in zip(joined, alive, strict=True):
+                yield from (row for row, stay in zip(segment.rows.stored(), stays.tolist(), strict=True) if stay)
+            if batch:
+                yield from map(stored, batch[2])
+
+        version, width = self.manifest["version"], int(self.manifest["space"]["width"])
+        entry = SegmentEntry(
+            vectors=f"vectors-{version}.npy", ids=f"ids-{version}.npy", rows=f"rows-{version}.sqlite", count=count
+        )
+        descr = DTYPES[self.manifest["dtype"]]
+        self.write(entry["vectors"], lambda path: write_array(path, vectors(), descr, (count, width)))
+        self.write(entry["ids"], lambda path: write_array(path, ids, "<i8", (count,)))
+        self.write(entry["rows"], lambda path: write_rows(path, rows()))
+        self.manifest["segments"].append(entry)
+
+
+def refuse_duplicates(batch: Sequence[Row], state: State, leaving: Ids) -> None:
+    """Raise ValueError, one line, if a new row shares its id, or recording, start, end and modality, with another.
+
+    leaving: sorted ids of present rows that go in the same change; their ids stay taken, their moments do not.
+    """
+    ids: dict[int, int] = {}
+    keys: dict[Any, int] = {}
+    new = np.array([row.id for row in batch], np.int64)
+    known = {int(i) for segment in state.segments for i in new[segment.positions(new) >= 0]}
+    gone = set(state.removed.tolist()) | set(leaving.tolist())
+    recordings = {row.recording for row in batch}
+    holding = {name: [segment for segment in state.segments if segment.rows.holds(name)] for name in recordings}
+    for number, row in enumerate(batch):
+        span = f"{row.modality} of {row.recording} from {row.start} to {row.end} s"
+        if row.id in known:
+            raise ValueError(f"row {number}: id {row.id} is in the store already")
+        if ids.setdefault(row.id, number) != number:
+            raise ValueError(f"row {number}: id {row.id} is also row {ids[row.id]}'s")
+        if keys.setdefault(row.key, number) != number:
+            raise ValueError(f"row {number}: {span} is also row {keys[row.key]}")
+        for segment in holding[row.recording]:
+            for present in segment.rows.ids_with(row.key):
+                if present not in gone:
+                    raise ValueError(f"row {number}: {span} is in the store already, as id {present}")
+
+
+def sweep(directory: Path, state: State) -> None:
+    """Delete what the manifest does not list: files of older versions and of writers that were killed."""
+    for path in directory.iterdir():
+        listed = path.name in state.manifest["files"]
+        if path.name.startswith(TEMPORARY) or (manifests.DATA_FILE.match(path.name) and not listed):
+            path.unlink(missing_ok=True)

@@ -1,42 +1,27 @@
 """Query vectors to hits: which seconds of which recording."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.calibration import Background, background
+from retrieval.candidates import Lane, Where, lanes_of, ranked, rescore
 from retrieval.index import Index, check_covers
-from retrieval.rows import Parameter, Row
-from retrieval.segment import Ids, Vectors, check_vectors
+from retrieval.moments import Hit, distinct, hit_of, merged
+from retrieval.query import Query
+from retrieval.rows import Row
+from retrieval.segment import Vectors, check_vectors
 from retrieval.space import Space
 from retrieval.store import Store
 
-# Matrix products in single precision differ in their last digits with the number and order of vectors. Candidates
-# this near (times both norms) to the last place are therefore fetched too, and scored again in double precision.
-NEAR = 1e-6
-MOMENT_WINDOWS = 10  # windows looked at for each moment wanted, when windows are merged
+__all__ = ["Hit", "format_time", "like", "search"]
 
-
-@dataclass(frozen=True)
-class Hit:
-    """A moment found: `start` to `end` seconds of a recording.
-
-    score: inner product with the query. peak: start, in seconds, of the window that scored it, where a player should
-    begin; equal to `start` unless windows were merged. id: of that window.
-    """
-
-    id: int
-    recording: str
-    path: str
-    start: float
-    end: float
-    peak: float
-    score: float
-    modality: str
-    narration: str
-    extra: Mapping[str, Any]
+MOMENT_WINDOWS = 10  # windows looked at first for each moment wanted, when windows are merged or left out
+MOST_WINDOWS = 300  # and at last, when those made too few moments
+TOGETHER = 200  # moments whose other modalities are looked up in one condition, which SQLite bounds
 
 
 def search(
@@ -45,39 +30,91 @@ def search(
     vectors: Any,
     *,
     k: int = 10,
-    modality: str | None = None,
-    where: str | tuple[str, Sequence[Parameter]] | None = None,
+    modality: str | Sequence[str] | None = None,
+    where: Where = None,
     exclude_recording: str | Sequence[str | None] | None = None,
+    exclude_ids: Sequence[int] = (),
     merge_seconds: float = 0.0,
+    distinct_cosine: float | None = None,
+    calibrated: bool = False,
+    each_modality: bool = False,
     space: Space | None = None,
 ) -> list[list[Hit]]:
-    """The k best moments for each query vector, best first; equal scores in the order of ids.
+    """The k best moments for each query, best first; equal scores in the order of ids.
 
-    vectors: [Q, width]. modality: find only vectors of this one. where: an SQL condition on the rows, or (condition,
-    parameters), applied before the search. exclude_recording: a recording not to be found, one for all queries or one
-    (or None) for each. merge_seconds: where above 0, windows of one recording and modality that overlap or are no
-    farther apart become one moment; only the best 10 k windows are looked at. space: of the queries, to be checked.
+    vectors: [Q, width], or a `Query` for each. modality: find only vectors of this one, or of these. where: an SQL
+    condition on the rows, or (condition, parameters), applied before the search. exclude_recording: a recording not to
+    be found, one for all queries or one (or None) for each. exclude_ids: rows not to be found. merge_seconds: where
+    above 0, windows of one recording and modality that overlap or are no farther apart become one moment around their
+    peak (see `retrieval.moments`); at most the best 300 k windows are looked at. distinct_cosine: leave out a hit
+    whose vector has at least this cosine with that of a better hit of its modality, and copies under another name; 1
+    leaves out copies alone. calibrated: order hits of different modalities by standard scores (see
+    `retrieval.calibration`). each_modality: fill `Hit.scores` for all modalities. space: of the queries, to be checked.
     Fewer than k hits come back when fewer exist. Raises ValueError, one line, for what cannot be searched.
     """
-    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
-        raise ValueError(f"k must be a whole number of at least 1, got {k!r}")
-    if not 0 <= merge_seconds < np.inf:
-        raise ValueError(f"merge_seconds must be a number of at least 0, got {merge_seconds!r}")
+    _check_options(k, merge_seconds, distinct_cosine)
     store = store.snapshot()
     if space is not None:
         store.space.check(space)
-    queries = check_vectors(vectors, store.space.width, "query")
     check_covers(store, index.covered)
-    windows = int(k) * (MOMENT_WINDOWS if merge_seconds else 1)
-    results: list[list[Hit]] = [[] for _ in queries]
-    for excluded, members in _by_exclusion(exclude_recording, len(queries)).items():
-        only = _allowed(store, modality, where, excluded)
-        found = _ranked(store, index, queries[members], windows, only)
-        rows = {row.id: row for row in store.rows(sorted({identity for ids, _ in found for identity in ids}))}
-        for member, (ids, scores) in zip(members, found, strict=True):
-            hits = [_hit(rows[identity], score) for identity, score in zip(ids, scores, strict=True)]
-            results[member] = _merge(hits, int(k), merge_seconds) if merge_seconds else hits
+    asked = _Asked(store, index, vectors)
+    thinned = merge_seconds > 0 or distinct_cosine is not None
+    results: list[list[Hit]] = [[] for _ in range(asked.count)]
+    for excluded, members in _by_exclusion(exclude_recording, asked.count).items():
+        lanes = lanes_of(store, modality, where, excluded, exclude_ids, calibrated)
+        reachable = sum(lane.reachable for lane in lanes)
+        pending, windows = members, int(k) * (MOMENT_WINDOWS if thinned else 1)
+        while pending:
+            found = _windows(store, index, asked, pending, lanes, windows, calibrated)
+            short = []
+            for member, hits in zip(pending, found, strict=True):
+                if merge_seconds:
+                    hits = merged(hits, merge_seconds, asked.unrelated(member), windows // MOMENT_WINDOWS)
+                if distinct_cosine is not None:
+                    hits = distinct(hits, store.vectors(hit.id for hit in hits), distinct_cosine, int(k))
+                results[member] = hits[:k]
+                if thinned and len(results[member]) < k and windows < min(reachable, MOST_WINDOWS * k):
+                    short.append(member)
+            pending, windows = short, windows * 3
+    if each_modality:
+        for member, hits in enumerate(results):
+            results[member] = _with_scores(store, index, asked, member, hits)
     return results
+
+
+def like(
+    store: Store,
+    index: Index,
+    identity: int,
+    *,
+    k: int = 10,
+    modality: str | Sequence[str] | None = None,
+    where: Where = None,
+    exclude_own_recording: bool = False,
+    merge_seconds: float = 0.0,
+    distinct_cosine: float | None = None,
+    each_modality: bool = False,
+) -> list[Hit]:
+    """More like this: the k moments nearest to the vector of a row of the store, that row itself left out.
+
+    modality: what to find; the row's own modality by default. exclude_own_recording: leave out all of its recording.
+    The other arguments are those of `search`. Raises ValueError for an unknown id.
+    """
+    store = store.snapshot()
+    row = store.rows([identity])[0]
+    return search(
+        store,
+        index,
+        store.vectors([identity]),
+        k=k,
+        modality=row.modality if modality is None else modality,
+        where=where,
+        exclude_recording=row.recording if exclude_own_recording else None,
+        exclude_ids=[identity],
+        merge_seconds=merge_seconds,
+        distinct_cosine=distinct_cosine,
+        each_modality=each_modality,
+    )[0]
 
 
 def format_time(seconds: float) -> str:
@@ -85,6 +122,51 @@ def format_time(seconds: float) -> str:
     tenths = round(abs(seconds) * 10)
     sign = "-" if seconds < 0 and tenths else ""
     return f"{sign}{tenths // 36000:02d}:{tenths // 600 % 60:02d}:{tenths // 10 % 60:02d}.{tenths % 10}"
+
+
+def _check_options(k: int, merge_seconds: float, distinct_cosine: float | None) -> None:
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+        raise ValueError(f"k must be a whole number of at least 1, got {k!r}")
+    if not 0 <= merge_seconds < np.inf:
+        raise ValueError(f"merge_seconds must be a number of at least 0, got {merge_seconds!r}")
+    if distinct_cosine is not None and not 0 < distinct_cosine <= 1:
+        raise ValueError(f"distinct_cosine must be above 0 and at most 1, got {distinct_cosine!r}")
+
+
+class _Asked:
+    """The queries of one search, as vectors for each modality."""
+
+    def __init__(self, store: Store, index: Index, given: Any) -> None:
+        self._store, self._index, self._width = store, index, store.space.width
+        self._queries: list[Query] | None = None
+        if isinstance(given, Sequence) and len(given) and all(isinstance(query, Query) for query in given):
+            self._queries = list(given)
+            self.count = len(given)
+        else:
+            self._array = check_vectors(given, self._width, "query")
+            self.count = len(self._array)
+
+    @property
+    def background(self) -> Background:
+        return background(self._store, self._index)
+
+    def vectors(self, members: Sequence[int], target: str) -> Vectors:
+        """[members, width], to search modality `target` with ("": all)."""
+        if self._queries is None:
+            return self._array[list(members)]
+        queries = [self._queries[member] for member in members]
+        return np.stack([q.vector(self._width, self.background if len(q.terms) > 1 else None, target) for q in queries])
+
+    def standard(self, member: int, target: str, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Scores of one query with modality `target` as standard scores."""
+        source = "" if self._queries is None else self._queries[member].modality
+        mean, spread = self.background.scale(self.vectors([member], target), source, target)
+        return (scores - mean) / spread
+
+    def unrelated(self, member: int) -> Mapping[str, float]:
+        """Modality -> mean score of one query with unrelated windows."""
+        names = self._store.space.modalities
+        return {n: float(self.background.scale(self.vectors([member], n), "", n).mean[0]) for n in names}
 
 
 def _by_exclusion(exclude: str | Sequence[str | None] | None, queries: int) -> dict[str | None, list[int]]:
@@ -99,100 +181,56 @@ def _by_exclusion(exclude: str | Sequence[str | None] | None, queries: int) -> d
     return groups
 
 
-def _allowed(
-    store: Store, modality: str | None, where: str | tuple[str, Sequence[Parameter]] | None, excluded: str | None
-) -> Ids | None:
-    """Ids that may be found; None for all."""
-    conditions: list[str] = []
-    parameters: list[Parameter] = []
-    if where is not None:
-        condition, given = (where, ()) if isinstance(where, str) else where
-        only = store.ids(condition, given)
-        if modality is None and excluded is None:
-            return only
-    else:
-        only = None
-    if modality is not None:
-        if modality not in store.space.modalities:
-            raise ValueError(f"modality {modality!r} is not one of the store's: {', '.join(store.space.modalities)}")
-        conditions.append("modality = ?")
-        parameters.append(modality)
-    if excluded is not None:
-        conditions.append("recording <> ?")
-        parameters.append(excluded)
-    if not conditions:
-        return None
-    ids = store.ids(" AND ".join(conditions), parameters)
-    return ids if only is None else np.intersect1d(ids, only)
+def _windows(
+    store: Store,
+    index: Index,
+    asked: _Asked,
+    members: Sequence[int],
+    lanes: Sequence[Lane],
+    count: int,
+    calibrated: bool,
+) -> list[list[Hit]]:
+    """The `count` best windows of each of these queries, over all lanes."""
+    best: list[list[tuple[float, int, float]]] = [[] for _ in members]  # (minus what orders, id, score)
+    for lane in lanes:
+        found = ranked(index, asked.vectors(members, lane.target), count, lane)
+        for place, (ids, scores) in enumerate(found):
+            order = asked.standard(members[place], lane.target, scores) if calibrated else scores
+            best[place] += zip((-order).tolist(), ids.tolist(), scores.tolist(), strict=True)
+    best = [sorted(entries)[:count] for entries in best]
+    rows = {row.id: row for row in store.rows(sorted({identity for entries in best for _, identity, _ in entries}))}
+    return [
+        [hit_of(rows[identity], score, -minus if calibrated else None) for minus, identity, score in entries]
+        for entries in best
+    ]
 
 
-def _ranked(
-    store: Store, index: Index, queries: Vectors, k: int, only: Ids | None
-) -> list[tuple[list[int], list[float]]]:
-    """The k best (ids, scores) of each query; ties in the order of ids, also those that run through the k-th place."""
-    reachable = len(store) if only is None else len(only)
-    results: list[tuple[list[int], list[float]]] = [([], []) for _ in queries]
-    pending = np.arange(len(queries) if reachable else 0)
-    fetch = k + 1
-    while len(pending):
-        fetch = min(fetch, reachable)
-        _, ids = index.nearest(queries[pending], fetch, only=only, without=store.removed if only is None else None)
-        unsettled = []
-        for number, candidates in zip(pending.tolist(), ids, strict=True):
-            candidates = candidates[candidates >= 0]
-            scores, tolerance = _rescore(index, queries[number], candidates)
-            if len(scores) > k and fetch < reachable and scores.min() >= np.partition(scores, -k)[-k] - tolerance:
-                unsettled.append(number)
-                continue
-            order = np.lexsort((candidates, -scores))[:k]
-            results[number] = (candidates[order].tolist(), scores[order].tolist())
-        pending = np.array(unsettled, np.int64)
-        fetch *= 2
-    return results
+def _with_scores(store: Store, index: Index, asked: _Asked, member: int, hits: Sequence[Hit]) -> list[Hit]:
+    """The hits with the best score of every modality that has a vector at the time of their best window."""
+    windows = {row.id: row for row in store.rows(hit.id for hit in hits)}
+    told = []
+    for first in range(0, len(hits), TOGETHER):
+        part = hits[first : first + TOGETHER]
+        spans = [windows[hit.id] for hit in part]
+        # A span of no length, such as a picture's, is at the time of another when it lies in it.
+        one = "(recording = ? AND ((start < ? AND end > ?) OR (start = ? AND end = ?)))"
+        parameters = [p for row in spans for p in (row.recording, row.end, row.start, row.start, row.end)]
+        near = store.rows(store.ids(" OR ".join([one] * len(part)), parameters)) if part else []
+        scores = dict(zip((row.id for row in near), _scores(index, asked, member, near), strict=True))
+        for hit, span in zip(part, spans, strict=True):
+            best: dict[str, float] = {}
+            for row in near:
+                overlaps = row.start < span.end and row.end > span.start
+                if row.recording == span.recording and (overlaps or (row.start, row.end) == (span.start, span.end)):
+                    best[row.modality] = max(best.get(row.modality, -np.inf), scores[row.id])
+            told.append(replace(hit, scores={**best, hit.modality: hit.score}))
+    return told
 
 
-def _rescore(index: Index, query: Vectors, ids: Ids) -> tuple[NDArray[np.float64], float]:
-    """Inner products [N] that depend on nothing but the two vectors, and how far FAISS's may be from them."""
-    vectors = index.vectors(ids).astype(np.float64)
-    wide = query.astype(np.float64)
-    largest = float(np.linalg.norm(vectors, axis=1).max(initial=0.0))
-    return (vectors * wide).sum(axis=1), NEAR * largest * float(np.linalg.norm(wide))
-
-
-def _hit(row: Row, score: float) -> Hit:
-    return Hit(
-        id=row.id,
-        recording=row.recording,
-        path=row.path,
-        start=row.start,
-        end=row.end,
-        peak=row.start,
-        score=score,
-        modality=row.modality,
-        narration=row.narration,
-        extra=row.extra,
-    )
-
-
-def _merge(hits: Sequence[Hit], k: int, merge_seconds: float) -> list[Hit]:
-    """Windows, best first, to at most k moments, best first: a window joins the moments it touches or begins one."""
-    moments: list[Hit] = []
-    for hit in hits:
-        touching = [
-            moment
-            for moment in moments
-            if (moment.recording, moment.modality) == (hit.recording, hit.modality)
-            and hit.start - moment.end <= merge_seconds
-            and moment.start - hit.end <= merge_seconds
-        ]
-        if not touching:
-            if len(moments) == k:
-                break
-            moments.append(hit)
-            continue
-        whole = [*touching, hit]
-        start, end = min(part.start for part in whole), max(part.end for part in whole)
-        best = moments.index(touching[0])
-        moments[best] = replace(touching[0], start=start, end=end)
-        moments = [moment for moment in moments if not any(moment is other for other in touching[1:])]
-    return moments
+def _scores(index: Index, asked: _Asked, member: int, rows: Sequence[Row]) -> list[float]:
+    scores = np.zeros(len(rows))
+    for name in {row.modality for row in rows}:
+        places = [place for place, row in enumerate(rows) if row.modality == name]
+        ids = np.array([rows[place].id for place in places], np.int64)
+        scores[places] = rescore(index, asked.vectors([member], name)[0], ids)[0]
+    return scores.tolist()

@@ -49,7 +49,8 @@ def test_build_search_verify_info(folder, capsys):
     assert main(["search", "s", "--vector", "v.npy", "--top", "2", "--json"]) == 0
     hits = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [hit["query"] for hit in hits] == [q for q in range(6) for _ in range(2)]
-    assert hits[8] | {"score": 0} == {
+    assert hits[8]["scores"] == {"video": hits[8]["score"]}
+    assert {name: hits[8][name] for name in hits[8] if name not in ("score", "scores")} == {
         "query": 4,
         "id": 4,
         "recording": "r1",
@@ -57,10 +58,12 @@ def test_build_search_verify_info(folder, capsys):
         "start": 83.4,
         "end": 85.0,
         "peak": 83.4,
-        "score": 0,
         "modality": "video",
         "narration": "the bell\x1b[31m\nrings",
         "extra": {"kind": "drum"},
+        "content": "",
+        "calibrated": None,
+        "box": None,
     }
     assert main(["search", "s", "--vector", "q.npy", "--modality", "text"]) == 0
     assert capsys.readouterr().out == ""

@@ -93,49 +93,6 @@ def test_empty_store_and_no_query(store):
     assert search(store, built, vectors_of(1), where="1 = 1", modality="text", merge_seconds=1.0) == [[]]
 
 
-def windows(store, spans, modality="video"):
-    """Add windows (recording, start, score) two seconds long, that score so for the query [1, 0, ...]."""
-    vectors = np.zeros((len(spans), WIDTH), np.float32)
-    vectors[:, 0] = [score for *_, score in spans]
-    vectors[:, 1] = 1.0
-    rows = [
-        {"recording": r, "path": r, "start": start, "end": start + 2.0, "modality": modality} for r, start, _ in spans
-    ]
-    store.add(vectors, rows)
-
-
-QUERY = np.eye(1, WIDTH)
-
-
-def moments(store, **options):
-    found = search(store, index.build(store), QUERY, **options)[0]
-    return [(hit.recording, hit.start, hit.end, hit.peak, round(hit.score, 4)) for hit in found]
-
-
-def test_neighbouring_windows_become_one_moment(store):
-    windows(
-        store,
-        [("a", 0, 0.5), ("a", 2, 0.9), ("a", 4, 0.7), ("a", 8, 0.6), ("b", 2, 0.8), ("b", 30, 0.3), ("b", 33, 0.2)],
-    )
-    assert moments(store, merge_seconds=0.5) == [
-        ("a", 0, 6, 2, 0.9),
-        ("b", 2, 4, 2, 0.8),
-        ("a", 8, 10, 8, 0.6),
-        ("b", 30, 32, 30, 0.3),
-        ("b", 33, 35, 33, 0.2),
-    ]
-    assert moments(store, merge_seconds=2.0)[0] == ("a", 0, 10, 2, 0.9)
-    # A third moment would be needed for b at 30 s, so what scores lower than that joins nothing.
-    assert moments(store, merge_seconds=0.5, k=2) == [("a", 2, 6, 2, 0.9), ("b", 2, 4, 2, 0.8)]
-    assert len(moments(store)) == 7
-
-
-def test_a_window_between_two_moments_joins_them(store):
-    windows(store, [("a", 0, 0.9), ("a", 4, 0.8), ("a", 2, 0.7)])
-    windows(store, [("a", 2, 0.95)], modality="audio")
-    assert moments(store, merge_seconds=0.1) == [("a", 2, 4, 2, 0.95), ("a", 0, 6, 0, 0.9)]
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -150,6 +107,8 @@ def test_a_window_between_two_moments_joins_them(store):
         ({"where": ("id = ?", [])}, "bindings"),
         ({"merge_seconds": -1.0}, "merge_seconds"),
         ({"merge_seconds": float("nan")}, "merge_seconds"),
+        ({"distinct_cosine": 1.5}, "distinct_cosine"),
+        ({"distinct_cosine": 0.0}, "distinct_cosine"),
         ({"space": Space("main", "another", SPACE.modalities, WIDTH)}, "checkpoint another.*embed again"),
     ],
 )

@@ -1,0 +1,109 @@
+"""Which rows may be found, and exactly the best of them for each query, ties included."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.index import Index
+from retrieval.rows import Parameter
+from retrieval.segment import Ids, Vectors
+from retrieval.store import Store
+
+# Matrix products in single precision differ in their last digits with the number and order of vectors. Candidates
+# this near (times both norms) to the last place are therefore fetched too, and scored again in double precision.
+NEAR = 1e-6
+
+Where = str | tuple[str, Sequence[Parameter]] | None
+Floats = NDArray[np.float64]
+
+
+class Lane(NamedTuple):
+    """What is ranked together: one modality, or with "" all that may be found."""
+
+    target: str
+    only: Ids | None  # ids that may be found; None for all but `without`
+    without: Ids | None
+    reachable: int
+
+
+def lanes_of(
+    store: Store,
+    modality: str | Sequence[str] | None,
+    where: Where,
+    excluded: str | None,
+    exclude_ids: Sequence[int],
+    apart: bool,
+) -> list[Lane]:
+    """One lane for all that may be found, or, `apart`, one for each modality. The arguments are those of `search`."""
+    known = store.space.modalities
+    wanted = known if modality is None else (modality,) if isinstance(modality, str) else tuple(modality)
+    for name in wanted:
+        if name not in known:
+            raise ValueError(f"modality {name!r} is not one of the store's: {', '.join(known)}")
+    together = [(name,) for name in wanted] if apart else [wanted]
+    return [_lane(store, names, known, where, excluded, exclude_ids) for names in together]
+
+
+def _lane(
+    store: Store,
+    names: Sequence[str],
+    known: Sequence[str],
+    where: Where,
+    excluded: str | None,
+    exclude_ids: Sequence[int],
+) -> Lane:
+    conditions: list[str] = []
+    parameters: list[Parameter] = []
+    if set(names) != set(known):
+        conditions.append(f"modality IN ({', '.join('?' * len(names))})")
+        parameters += names
+    if excluded is not None:
+        conditions.append("recording <> ?")
+        parameters.append(excluded)
+    target = names[0] if len(names) == 1 else ""
+    gone = np.array(sorted(set(exclude_ids)), np.int64)
+    if not conditions and where is None:
+        hidden = len(np.intersect1d(gone, store.ids())) if len(gone) else 0
+        return Lane(target, None, np.union1d(store.removed, gone), len(store) - hidden)
+    only = store.ids(" AND ".join(conditions), parameters) if conditions else None
+    if where is not None:
+        # On its own, so that what is wrong with it is told of it alone.
+        met = store.ids(*((where, ()) if isinstance(where, str) else where))
+        only = met if only is None else np.intersect1d(only, met)
+    assert only is not None
+    only = np.setdiff1d(only, gone)
+    return Lane(target, only, None, len(only))
+
+
+def ranked(index: Index, queries: Vectors, k: int, lane: Lane) -> list[tuple[Ids, Floats]]:
+    """The k best (ids, scores) of each query; ties in the order of ids, also those that run through the k-th place."""
+    results = [(np.empty(0, np.int64), np.empty(0))] * len(queries)
+    pending = np.arange(len(queries) if lane.reachable else 0)
+    fetch = k + 1
+    while len(pending):
+        fetch = min(fetch, lane.reachable)
+        _, ids = index.nearest(queries[pending], fetch, only=lane.only, without=lane.without)
+        unsettled = []
+        for number, candidates in zip(pending.tolist(), ids, strict=True):
+            candidates = candidates[candidates >= 0]
+            scores, tolerance = rescore(index, queries[number], candidates)
+            # An approximate index may hold nothing more for this query although more could be reached.
+            more = len(candidates) == fetch < lane.reachable
+            if more and scores.min() >= np.partition(scores, -k)[-k] - tolerance:
+                unsettled.append(number)
+                continue
+            order = np.lexsort((candidates, -scores))[:k]
+            results[number] = candidates[order], scores[order]
+        pending = np.array(unsettled, np.int64)
+        fetch *= 2
+    return results
+
+
+def rescore(index: Index, query: Vectors, ids: Ids) -> tuple[Floats, float]:
+    """Inner products [N] that depend on nothing but the two vectors, and how far FAISS's may be from them."""
+    vectors = index.vectors(ids).astype(np.float64)
+    wide = query.astype(np.float64)
+    largest = float(np.linalg.norm(vectors, axis=1).max(initial=0.0))
+    return (vectors * wide).sum(axis=1), NEAR * largest * float(np.linalg.norm(wide))

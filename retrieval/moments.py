@@ -1,0 +1,143 @@
+"""From windows to moments: neighbours joined around their peak, near-identical ones left out.
+
+Windows are taken best first, and each floods the ground around a peak: one that touches no moment is a new peak; one
+that touches a moment belongs to it if it scores at least half way from what unrelated windows score up to the peak,
+and else is its shoulder, which is no hit. So a moment ends where its score has fallen by half, also in a recording
+whose windows all touch, and two peaks with a valley between them stay two moments.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.rows import Row
+from retrieval.segment import Vectors
+
+HALF_WAY = 0.5
+
+Box = tuple[float, float, float, float]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A moment found: `start` to `end` seconds of a recording.
+
+    score: inner product with the query. peak: start, in seconds, of the window that scored it, where a player should
+    begin; equal to `start` unless windows were merged. id: of that window. scores: modality -> score of the best of
+    its vectors at the time of that window; its own modality alone unless `each_modality` was asked for. calibrated:
+    standard deviations above unrelated pairs, where asked for. box: where in the picture it is (left, top, right,
+    bottom as fractions of width and height), where the store has regions and they were asked for.
+    """
+
+    id: int
+    recording: str
+    path: str
+    start: float
+    end: float
+    peak: float
+    score: float
+    modality: str
+    narration: str
+    extra: Mapping[str, Any]
+    content: str = ""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    calibrated: float | None = None
+    box: Box | None = None
+
+
+def hit_of(row: Row, score: float, calibrated: float | None = None) -> Hit:
+    """The hit that one window is."""
+    return Hit(
+        id=row.id,
+        recording=row.recording,
+        path=row.path,
+        start=row.start,
+        end=row.end,
+        peak=row.start,
+        score=score,
+        modality=row.modality,
+        narration=row.narration,
+        extra=row.extra,
+        content=row.content,
+        scores={row.modality: score},
+        calibrated=calibrated,
+    )
+
+
+@dataclass
+class _Peak:
+    """A moment, the least score of its windows, and the ground it has flooded, shoulders included."""
+
+    moment: Hit
+    least: float
+    start: float
+    end: float
+
+    def touches(self, hit: Hit, seconds: float) -> bool:
+        return hit.start - self.end <= seconds and self.start - hit.end <= seconds
+
+    def flood(self, start: float, end: float) -> None:
+        self.start, self.end = min(self.start, start), max(self.end, end)
+
+
+def merged(windows: Sequence[Hit], seconds: float, unrelated: Mapping[str, float], most: int) -> list[Hit]:
+    """At most `most` moments of windows, both best first.
+
+    seconds: windows of one recording and modality that overlap or are no farther apart touch. unrelated: modality ->
+    the mean score of unrelated windows. What comes after the window that would begin one moment too many is not
+    looked at.
+    """
+    grounds: dict[tuple[str, str], list[_Peak]] = {}
+    count = 0
+    for hit in windows:
+        ground = grounds.setdefault((hit.recording, hit.modality), [])
+        touching = [peak for peak in ground if peak.touches(hit, seconds)]
+        if not touching:
+            if count == most:
+                break
+            count += 1
+            floor = min(unrelated.get(hit.modality, 0.0), hit.score)
+            ground.append(_Peak(hit, floor + HALF_WAY * (hit.score - floor), hit.start, hit.end))
+            continue
+        for peak in touching:
+            peak.flood(hit.start, hit.end)
+        joined = [peak for peak in touching if hit.score >= peak.least]
+        for peak in joined[1:]:
+            joined[0].flood(peak.start, peak.end)
+            ground.remove(peak)
+            count -= 1
+        if joined:
+            whole = [peak.moment for peak in joined] + [hit]
+            start, end = min(part.start for part in whole), max(part.end for part in whole)
+            joined[0].moment = replace(joined[0].moment, start=start, end=end)
+    found = {peak.moment.id: peak.moment for ground in grounds.values() for peak in ground}
+    return [found[hit.id] for hit in windows if hit.id in found]
+
+
+def distinct(hits: Sequence[Hit], vectors: Vectors, cosine: float, most: int) -> list[Hit]:
+    """The first `most` of the hits, best first, without those that a better one stands for already.
+
+    One stands for another of its modality when their vectors ([N, width], of the hits' best windows) have at least
+    this cosine, or when they are the same seconds of the same content under two names.
+    """
+    # In double precision the cosine of a vector with its copy may miss 1 by a few units in the last place.
+    bound = min(cosine, 1.0 - 1e-9)
+    units: dict[str, list[Floats]] = {}
+    seen: set[tuple[str, float, str]] = set()
+    kept: list[Hit] = []
+    for hit, vector in zip(hits, vectors.astype(np.float64), strict=True):
+        if len(kept) == most:
+            break
+        better = units.setdefault(hit.modality, [])
+        unit = vector / np.linalg.norm(vector)
+        name = (hit.content, hit.peak, hit.modality)
+        if (hit.content and name in seen) or (better and (np.stack(better) @ unit).max() >= bound):
+            continue
+        seen.add(name)
+        better.append(unit)
+        kept.append(hit)
+    return kept

@@ -1,152 +1,297 @@
-"""FAISS indexes of a store: built from its vectors, kept beside them, refused when they do not fit."""
+"""Indexes of a store: built from its vectors, kept beside them, extended when rows come, refused when they do not fit.
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+An index holds the rows with ids below its mark, in parts: those that were there when it was built, then those that each
+extension added. Added parts that are no larger than the rows after them are made anew together with these, as segments
+are, so few parts stay and adding rows costs what these rows cost. Removed rows stay in it and are hidden.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from retrieval.files import sha256_of
-from retrieval.segment import Ids, Vectors
-from retrieval.store import Store
+from retrieval.kinds import FLAT_PART, KINDS, Choice, check_kind, choose, emptied, flat, gpus, lists_for, trained
+from retrieval.kinds import import_faiss as import_faiss
+from retrieval.manifest import IndexEntry, PartEntry, RecallEntry
+from retrieval.nearest import Index as Index
+from retrieval.originals import Originals
+from retrieval.parts import Part, copy_to_gpus, fill, lists_on_disk, read_structure, with_lists
+from retrieval.segment import Ids
+from retrieval.store import Save, Store
+from retrieval.tuning import QUERIES, K, Queries, tune
 
-if TYPE_CHECKING:
-    from retrieval.manifest import IndexEntry
-
-Blocks = Iterator[tuple[Ids, Vectors]]
-
-
-def import_faiss() -> Any:
-    """The faiss module; ImportError, in one line, tells how to get it."""
-    try:
-        import faiss
-    except ImportError as error:
-        raise ImportError(
-            f"faiss cannot be imported ({error}): pip install avssl[cpu] or, for an NVIDIA GPU, avssl[gpu], not both"
-        ) from None
-    return faiss
+RECALL = 0.98
+SEED = 0
 
 
-class Index:
-    """A loaded index. `covered` names the vector files whose vectors it holds."""
-
-    def __init__(self, kind: str, faiss_index: Any, covered: tuple[str, ...]) -> None:
-        self.kind = kind
-        self.covered = covered
-        self.width = int(faiss_index.d)
-        self._index = faiss_index
-
-    def __len__(self) -> int:
-        return int(self._index.ntotal)
-
-    def nearest(
-        self, queries: Vectors, k: int, *, only: Ids | None = None, without: Ids | None = None
-    ) -> tuple[NDArray[np.float32], Ids]:
-        """The k largest inner products per query and their ids, both [Q, k]; id -1 where there are fewer.
-
-        only: the ids that may be found. without: ids that may not. At most one of the two.
-        """
-        faiss = import_faiss()
-        assert only is None or without is None
-        parameters = None
-        if only is not None:
-            selector = faiss.IDSelectorBatch(only)
-            parameters = faiss.SearchParameters(sel=selector)
-        elif without is not None and len(without):
-            inner = faiss.IDSelectorBatch(without)
-            selector = faiss.IDSelectorNot(inner)
-            parameters = faiss.SearchParameters(sel=selector)
-        scores, ids = self._index.search(queries, k, params=parameters)
-        return scores, ids
-
-    def vectors(self, ids: Ids) -> Vectors:
-        """The indexed vectors of these ids, [N, width]."""
-        found: Vectors = self._index.reconstruct_batch(ids)
-        return found
-
-
-def _exact(blocks: Blocks, width: int) -> Any:
-    faiss = import_faiss()
-    index = faiss.IndexIDMap2(faiss.IndexFlatIP(width))
-    for ids, vectors in blocks:
-        index.add_with_ids(vectors, ids)
-    return index
-
-
-# A further kind is one more function from the store's (ids, vectors) to a FAISS index with ids.
-KINDS: dict[str, Callable[[Blocks, int], Any]] = {"exact": _exact}
-
-
-def build(store: Store, kind: str = "exact") -> Index:
+def build(store: Store, kind: str | None = None, recall: float = RECALL, flat_below: int = FLAT_PART) -> Index:
     """Index all of a store's vectors by inner product and list the index in its manifest.
 
-    Raises ValueError for an unknown kind or a busy store, ImportError without faiss.
+    kind: one of `retrieval.kinds.KINDS`; without it, what `choose` says. recall: share of the true 10 nearest that an
+    approximate kind must find in each direction (modality to modality); what it does find is measured and kept.
+    flat_below: a modality with fewer vectors is looked at whole. Raises ValueError for an unknown kind, a recall that
+    is none, or a busy store, ImportError without faiss.
     """
-    if kind not in KINDS:
-        raise ValueError(f"unknown kind of index {kind!r}; there is {', '.join(KINDS)}")
-    faiss = import_faiss()
+    import_faiss()
+    if not 0 < recall <= 1:
+        raise ValueError(f"recall must be above 0 and at most 1, got {recall!r}")
     with store.locked():
-        built = KINDS[kind](store.blocks(), store.space.width)
-        try:
-            entry = store.put_index(kind, int(built.ntotal), lambda path: faiss.write_index(built, str(path)))
-        except RuntimeError as error:  # FAISS's word for a full disk
-            raise OSError(f"the index cannot be written: {error}") from None
-    return Index(kind, built, tuple(entry["segments"]))
+        kind = kind or suggested(store).kind
+        check_kind(kind)
+        originals, chosen = store.originals(), kind
+        held = {name: store.ids("modality = ?", [name]) for name in store.space.modalities}
+        asked = _queries(held, originals) if KINDS[kind].empty else []
+
+        def make(save: Save) -> IndexEntry:
+            entries: list[PartEntry] = []
+            directions: dict[str, float] = {}
+            for name, ids in held.items():
+                if not len(ids):
+                    continue
+                empty = _empty(chosen, originals, ids, asked, flat_below)
+                part, told = _saved(store, chosen, empty, originals, ids, name, 0, save)
+                if asked:
+                    part, reached = tune(part, chosen, originals, ids, asked, recall)
+                    directions |= reached
+                parts.append(part)
+                entries.append(told | {"probes": part.probes, "refine": part.refine})
+            found = RecallEntry(target=recall, at=K, queries=QUERIES, vectors=len(store), directions=directions)
+            return _entry(store, chosen, entries, found if asked else None)
+
+        parts: list[Part] = []
+        store.put_index(make, drop_outdated=True)
+        return _index(store, kind, parts)
 
 
-def load(store: Store, kind: str = "exact") -> Index:
-    """Load the index that `build` made.
+def extend(store: Store, index: Index | None = None, kind: str | None = None) -> Index:
+    """An index of a store's rows that holds those added since it was built too, at the cost of these.
 
-    Raises ValueError, one line, if there is none, if rows were added since, or if the file is not what was written:
+    index: the loaded one, which is not changed; without it, that of this kind (or the newest) is loaded. Where there
+    are as many new rows as indexed ones, or rows under ids below its mark, it is built anew. Raises ValueError as
+    `load` does.
+    """
+    import_faiss()
+    with store.locked():
+        entry = find_entry(store, index.kind if index is not None else kind)
+        steps = sorted({part["below"] for part in entry["parts"]})
+        kept = [mark for mark in steps if mark <= entry["below"]]
+        live = store.ids()
+        new = _from(live, kept[-1] if kept else 0)
+        while kept and len(new) and _count(entry, kept[-1]) <= len(new):
+            kept.pop()
+            new = _from(live, kept[-1] if kept else 0)
+        if not kept and len(live):
+            return build(store, entry["kind"], entry["recall"]["target"] if entry["recall"] else RECALL)
+        base = _parts(store, entry, index, kept)
+        next_id, parts = store.manifest["next_id"], list(base)
+        if not len(new) and entry["below"] == next_id:
+            return _index(store, entry["kind"], parts)
+
+        def make(save: Save) -> IndexEntry:
+            originals = store.originals()
+            entries = [part for part in entry["parts"] if part["below"] in kept]
+            for name in store.space.modalities:
+                ids = np.intersect1d(new, store.ids("modality = ?", [name]), assume_unique=True)
+                if len(ids):
+                    like = next((part for part in base if part.modality == name and part.first == 0), None)
+                    structure = (
+                        flat(store.space.width)
+                        if like is None or not like.lists
+                        else emptied(entry["kind"], like.structure)
+                    )
+                    part, told = _saved(store, entry["kind"], structure, originals, ids, name, kept[-1], save)
+                    if like is not None:
+                        part = replace(part, probes=like.probes, refine=like.refine)
+                    parts.append(part)
+                    entries.append(told | {"probes": part.probes, "refine": part.refine})
+            return _entry(store, entry["kind"], entries, entry["recall"])
+
+        store.put_index(make)
+        return _index(store, entry["kind"], parts)
+
+
+def update(store: Store, kind: str | None = None, recall: float = RECALL) -> tuple[Index, str]:
+    """Whatever the store's index needs: built if there is none of this kind, extended if rows came. Says what was done.
+
+    Raises ValueError as `build` does.
+    """
+    with store.locked():
+        choice = suggested(store) if kind is None else Choice(kind, f"{kind}: as asked")
+        check_kind(choice.kind)
+        entry = next((entry for entry in store.manifest["indexes"] if entry["kind"] == choice.kind), None)
+        same = entry is not None and (entry["recall"] is None or entry["recall"]["target"] == recall)
+        if same and entry is not None and entry["below"] == store.manifest["next_id"]:
+            return load(store, choice.kind), f"{choice.kind}: nothing to do"
+        if same:
+            return extend(store, kind=choice.kind), f"{choice.kind}: new rows added"
+        return build(store, choice.kind, recall), choice.why
+
+
+def load(store: Store, kind: str | None = None) -> Index:
+    """Load the index that `build` made, of this kind or the newest; on GPUs too where FAISS sees any.
+
+    Raises ValueError, one line, if there is none, if rows were added since, or if a file is not what was written:
     FAISS itself reads some damaged files without complaint.
     """
     while True:
-        entry = _entry(store, kind)
-        path = store.directory / entry["file"]
-        listed = store.manifest["files"][entry["file"]]
-        version = store.version
+        entry, version = find_entry(store, kind), store.version
+        if len(_from(store.ids(), entry["below"])):
+            raise _changed(store)
         try:
-            with open(path, "rb") as file:
-                if sha256_of(file.fileno()) != listed["sha256"]:
-                    raise ValueError(f"{path} is damaged: its content is not what was written; build the index again")
-                loaded = _read(path, file)
-        except FileNotFoundError:
+            return _index(store, entry["kind"], _parts(store, entry, None, None))
+        except FileNotFoundError as error:
             # Another process may have built anew and deleted this file.
             store.refresh()
             if store.version == version:
-                raise ValueError(f"{path} is missing; build the index again") from None
-            continue
-        if loaded.ntotal != entry["ntotal"] or loaded.d != store.space.width:
-            raise ValueError(
-                f"{path} holds {loaded.ntotal} vectors of width {loaded.d}, the manifest says {entry['ntotal']} "
-                f"of {store.space.width}; build the index again"
-            )
-        return Index(kind, loaded, tuple(entry["segments"]))
+                raise ValueError(f"{error.filename} is missing; build the index again") from None
 
 
-def _read(path: Path, file: Any) -> Any:
-    """From the file that was hashed, not from its name, which may meanwhile be another's."""
-    faiss = import_faiss()
-    reader = faiss.PyCallbackIOReader(file.read)
-    try:
-        return faiss.read_index(reader)
-    except RuntimeError:
-        raise ValueError(f"{path} is no FAISS index; build the index again") from None
+def suggested(store: Store) -> Choice:
+    """The kind of index for this store on this machine, and why."""
+    return choose(len(store), store.space.width, gpus())
 
 
-def _entry(store: Store, kind: str) -> "IndexEntry":
-    command = f"python -m retrieval build {store.directory}"
-    for entry in store.manifest["indexes"]:
-        if entry["kind"] == kind:
-            check_covers(store, tuple(entry["segments"]))
+def find_entry(store: Store, kind: str | None = None) -> IndexEntry:
+    """What the manifest says of the index of this kind, or of the newest. Raises ValueError if there is none."""
+    if kind is not None:
+        check_kind(kind)
+    for entry in reversed(store.manifest["indexes"]):
+        if kind in (None, entry["kind"]):
             return entry
-    raise ValueError(f"{store.directory} has no index of kind {kind}: {command}")
+    what = "index" if kind is None else f"index of kind {kind}"
+    raise ValueError(f"{store.directory} has no {what}: python -m retrieval build {store.directory}")
 
 
 def check_covers(store: Store, covered: tuple[str, ...]) -> None:
     """Raise ValueError unless an index of these vector files holds exactly what the store holds."""
     if list(covered) != [entry["vectors"] for entry in store.manifest["segments"]]:
+        raise _changed(store)
+
+
+def describe(entry: IndexEntry, width: int) -> list[str]:
+    """What a person wants to know of an index, a line for each thing."""
+    count = sum(part["ntotal"] for part in entry["parts"])
+    size = KINDS[entry["kind"]].code_bytes(width) + 8
+    lines = [f"{entry['kind']}, {count} vectors in {len(entry['parts'])} parts, {size} bytes of memory for each"]
+    for part in entry["parts"]:
+        if part["lists"]:
+            looked = f"{part['probes']} of {part['lists']} lists looked at, {part['refine']} k scored again"
+            lines.append(f"{part['modality']}, {part['ntotal']} vectors: {looked}")
+    recall = entry["recall"]
+    if recall is not None:
+        told = ", ".join(f"{name} {value:.3f}" for name, value in recall["directions"].items())
+        lines.append(f"recall@{recall['at']} of {recall['target']} asked, measured at {recall['vectors']}: {told}")
+    return lines
+
+
+def _index(store: Store, kind: str, parts: Sequence[Part]) -> Index:
+    """The parts as an index of what the store holds now. Raises ValueError if they cannot be that."""
+    live = store.ids()
+    total = sum(part.count for part in parts)
+    hidden = np.empty(0, np.int64)
+    if total != len(live):
+        hidden = np.setdiff1d(np.concatenate([part.ids() for part in parts]), live)
+    if total - len(hidden) != len(live):
         raise ValueError(
-            f"{store.directory} has changed since its index was built: python -m retrieval build {store.directory}"
+            f"the {kind} index of {store.directory} holds {total - len(hidden)} of {len(live)} rows: build it again"
         )
+    if gpus() and KINDS[kind].on_gpu:
+        parts = [replace(part, on_gpu=part.on_gpu or copy_to_gpus(part.structure)) for part in parts]
+    covered = tuple(entry["vectors"] for entry in store.manifest["segments"])
+    return Index(kind, parts, store.originals(), covered, hidden)
+
+
+def _parts(store: Store, entry: IndexEntry, index: Index | None, marks: Sequence[int] | None) -> list[Part]:
+    """The entry's parts, those up to these marks; what is loaded already is not read again."""
+    known = {} if index is None else {(part.modality, part.first, part.below): part for part in index.parts}
+    parts = []
+    for told in entry["parts"]:
+        if marks is None or told["below"] in marks:
+            part = known.get((told["modality"], told["first"], told["below"]))
+            parts.append(part if part is not None and part.count == told["ntotal"] else _read(store, told))
+    return parts
+
+
+def _read(store: Store, told: PartEntry) -> Part:
+    for name in filter(None, (told["file"], told["apart"])):
+        path = store.directory / name
+        with open(path, "rb") as file:
+            if sha256_of(file.fileno()) != store.manifest["files"][name]["sha256"]:
+                raise ValueError(f"{path} is damaged: its content is not what was written; build the index again")
+    path = store.directory / told["file"]
+    with open(path, "rb") as file:
+        structure = read_structure(path, file)
+    if told["apart"]:
+        structure = with_lists(structure, store.directory / told["apart"])
+    if structure.ntotal != told["ntotal"] or structure.d != store.space.width:
+        raise ValueError(
+            f"{path} holds {structure.ntotal} vectors of width {structure.d}, the manifest says {told['ntotal']} "
+            f"of {store.space.width}; build the index again"
+        )
+    return Part(told["modality"], told["first"], told["below"], structure, told["probes"], told["refine"])
+
+
+def _queries(held: dict[str, Ids], originals: Originals) -> list[Queries]:
+    """Some vectors of each modality, which the structures are then not trained on."""
+    found = []
+    for name, ids in held.items():
+        if len(ids):
+            chosen = np.sort(np.random.default_rng(SEED).choice(ids, min(QUERIES, max(1, len(ids) // 10)), False))
+            found.append(Queries(name, np.ascontiguousarray(originals.vectors(chosen)), chosen))
+    return found
+
+
+def _empty(kind: str, originals: Originals, ids: Ids, asked: Sequence[Queries], flat_below: int) -> Any:
+    """An empty structure for these ids: trained on a sample of them, or one that looks at all."""
+    lists = lists_for(len(ids))
+    if KINDS[kind].empty is None or len(ids) < flat_below or lists < 2:
+        return flat(originals.width)
+    apart = np.concatenate([queries.ids for queries in asked])
+    rest = np.setdiff1d(ids, apart)
+    most = lists * 64
+    sample = rest if len(rest) <= most else np.sort(np.random.default_rng(SEED).choice(rest, most, False))
+    return trained(kind, lists, np.ascontiguousarray(originals.vectors(sample)))
+
+
+def _saved(
+    store: Store, kind: str, empty: Any, originals: Originals, ids: Ids, modality: str, first: int, save: Save
+) -> tuple[Part, PartEntry]:
+    """A part of these vectors, and what the manifest says of its files."""
+    faiss, below, apart = import_faiss(), store.manifest["next_id"], ""
+    try:
+        if KINDS[kind].on_disk and first == 0 and hasattr(empty, "nlist"):
+            apart = save("lists", lambda path: lists_on_disk(empty, originals, ids, path))
+            file = save("faiss", lambda path: faiss.write_index(empty, str(path)))
+            part = Part(modality, first, below, with_lists(empty, store.directory / apart))
+        else:
+            fill(empty, originals, ids)
+            file = save("faiss", lambda path: faiss.write_index(empty, str(path)))
+            part = Part(modality, first, below, empty)
+    except RuntimeError as error:  # FAISS's word for a full disk
+        raise OSError(f"the index cannot be written: {error}") from None
+    told = PartEntry(
+        modality=modality, first=first, below=below, file=file, apart=apart, ntotal=part.count, lists=part.lists,
+        probes=0, refine=1,
+    )  # fmt: skip
+    return part, told
+
+
+def _entry(store: Store, kind: str, parts: list[PartEntry], recall: RecallEntry | None) -> IndexEntry:
+    segments = [segment["vectors"] for segment in store.manifest["segments"]]
+    return IndexEntry(kind=kind, parts=parts, below=store.manifest["next_id"], segments=segments, recall=recall)
+
+
+def _from(ids: Ids, mark: int) -> Ids:
+    return ids[np.searchsorted(ids, mark) :]
+
+
+def _count(entry: IndexEntry, mark: int) -> int:
+    return sum(part["ntotal"] for part in entry["parts"] if part["below"] == mark)
+
+
+def _changed(store: Store) -> ValueError:
+    return ValueError(
+        f"{store.directory} has changed since its index was built: python -m retrieval build {store.directory}"
+    )

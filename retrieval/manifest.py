@@ -14,7 +14,7 @@ from retrieval.space import Space
 
 NAME = "manifest.json"
 FORMAT = "retrieval store 2"
-DATA_FILE = re.compile(r"((vectors|ids)-\d+\.npy|rows-\d+(-\d+)?\.sqlite|index-\d+\.faiss)\Z")
+DATA_FILE = re.compile(r"((vectors|ids)-\d+\.npy|rows-\d+(-\d+)?\.sqlite|index-\d+-\d+\.(faiss|lists))\Z")
 
 
 class FileEntry(TypedDict):
@@ -33,13 +33,38 @@ class SegmentEntry(TypedDict):
     count: int
 
 
+class PartEntry(TypedDict):
+    """A piece of an index: rows of one modality with first <= id < below."""
+
+    modality: str
+    first: int
+    below: int
+    file: str
+    apart: str  # file of its inverted lists when they stay on disk, else ""
+    ntotal: int
+    lists: int  # how many inverted lists; 0 where every vector is looked at
+    probes: int  # how many of them are
+    refine: int  # times k candidates scored again
+
+
+class RecallEntry(TypedDict):
+    """What an approximate index finds, measured when it was built."""
+
+    target: float
+    at: int
+    queries: int  # of each modality
+    vectors: int  # in the store then
+    directions: dict[str, float]  # "text -> video": share of the true nearest that were found
+
+
 class IndexEntry(TypedDict):
-    """A FAISS index and what it was built from."""
+    """An index and what it was built from."""
 
     kind: str
-    file: str
-    ntotal: int
-    segments: list[str]  # names of the vector files it covers
+    parts: list[PartEntry]
+    below: int  # it holds every row with an id below this
+    segments: list[str]  # names of the vector files there were
+    recall: RecallEntry | None
 
 
 class Manifest(TypedDict):
@@ -82,7 +107,8 @@ def successor(manifest: Manifest) -> Manifest:
 
 def write(directory: Path, manifest: Manifest) -> None:
     """Replace the manifest at once; files it no longer needs may be deleted afterwards."""
-    used = [entry["file"] for entry in manifest["indexes"]]
+    parts = [part for entry in manifest["indexes"] for part in entry["parts"]]
+    used = [name for part in parts for name in (part["file"], part["apart"]) if name]
     used += [name for entry in manifest["segments"] for name in (entry["vectors"], entry["ids"], entry["rows"])]
     manifest["files"] = {name: manifest["files"][name] for name in used}
     with replacing(directory / NAME) as temporary:

@@ -6,6 +6,7 @@ and a reader goes on with the files it opened. New rows join the segments that a
 one row leave about log2(n) segments and every row is rewritten about log2(n) times.
 """
 
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,12 +20,14 @@ from retrieval import manifest as manifests
 from retrieval.files import writer_lock
 from retrieval.filters import check_where
 from retrieval.manifest import IndexEntry, Manifest
+from retrieval.originals import Originals
 from retrieval.rows import Held, Parameter, Row, parse_row
 from retrieval.segment import DTYPES, Ids, Segment, Vectors, check_vectors, contains
 from retrieval.space import Space
 from retrieval.state import State, damage, load_state
 from retrieval.writing import Draft, refuse_duplicates, sweep
 
+Save = Callable[[str, Callable[[Path], object]], str]  # (ending, how to write) -> name of the file in the store
 ANSWERS = 8  # filters whose answers are remembered
 
 
@@ -251,16 +254,31 @@ class Store:
                 draft.compact()
                 self._commit(draft)
 
-    def put_index(self, kind: str, ntotal: int, write: Callable[[Path], None]) -> IndexEntry:
-        """List an index of all present rows; `write` writes it to the path it is given. For use inside `locked`."""
+    def originals(self) -> Originals:
+        """The vectors as they are now, found by id; removed ones may be found too."""
+        state = self._state
+        return Originals(state.segments, self.space.width, self.dtype)
+
+    def put_index(self, make: Callable[[Save], IndexEntry], drop_outdated: bool = False) -> IndexEntry:
+        """List an index of all present rows instead of the one of its kind.
+
+        make: given `save(ending, write)`, which adds a file of the index and returns its name. drop_outdated: the other
+        kinds' indexes that do not hold all rows go too. For use inside `locked`.
+        """
         assert self._depth, "an index is put while the lock is held, from before its vectors were read"
         draft = Draft(self.directory, self._state)
-        later = draft.manifest
-        name = f"index-{later['version']}.faiss"
-        draft.write(name, write)
-        covered = [entry["vectors"] for entry in later["segments"]]
-        entry = IndexEntry(kind=kind, file=name, ntotal=ntotal, segments=covered)
-        later["indexes"] = [other for other in later["indexes"] if other["kind"] != kind] + [entry]
+        later, numbers = draft.manifest, itertools.count()
+
+        def save(ending: str, write: Callable[[Path], object]) -> str:
+            name = f"index-{later['version']}-{next(numbers)}.{ending}"
+            draft.write(name, write)
+            return name
+
+        entry = make(save)
+        others = [other for other in later["indexes"] if other["kind"] != entry["kind"]]
+        if drop_outdated:
+            others = [other for other in others if other["below"] == entry["below"]]
+        later["indexes"] = [*others, entry]
         self._commit(draft)
         return entry
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from retrieval import manifest as manifests
 from retrieval.files import TEMPORARY, replacing, sha256_of, sync_directory
-from retrieval.manifest import FileEntry, SegmentEntry
+from retrieval.manifest import FileEntry, IndexEntry, SegmentEntry
 from retrieval.rowfile import Stored, stored, write_rows
 from retrieval.rows import Row
 from retrieval.segment import DTYPES, Ids, Segment, Vectors, contains, write_array
@@ -36,6 +36,11 @@ class Draft:
         while kept and kept[-1].count <= total:
             total += kept.pop().count
         self.manifest["next_id"] = next_id
+        # Own ids may be low, even those of rows long gone: an index that holds such an id does not hold this row.
+        first = int(batch[0].min())
+        self.manifest["indexes"] = [
+            IndexEntry({**entry, "below": min(entry["below"], first)}) for entry in self.manifest["indexes"]
+        ]
         self._join(len(kept), batch)
 
     def compact(self) -> None:

@@ -1,0 +1,146 @@
+"""Kinds of FAISS index: which for how many vectors and why, and how an empty one is trained."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+EXACT_BELOW = 100_000
+MEMORY_BELOW = 10_000_000
+FLAT_PART = 1_000
+"""a modality with fewer vectors than this is looked at whole in every kind"""
+TRAINING_PER_LIST = 64
+SEED = 0
+
+
+def import_faiss() -> Any:
+    """The faiss module; ImportError, in one line, tells how to get it."""
+    try:
+        import faiss
+    except ImportError as error:
+        raise ImportError(
+            f"faiss cannot be imported ({error}): pip install avssl[cpu] or, for an NVIDIA GPU, avssl[gpu], not both"
+        ) from None
+    return faiss
+
+
+def gpus() -> int:
+    """How many GPUs the installed FAISS can use."""
+    faiss = import_faiss()
+    return int(faiss.get_num_gpus()) if hasattr(faiss, "StandardGpuResources") else 0
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A structure and what it costs.
+
+    code_bytes: width -> bytes of memory per vector beside its id. empty: (width, lists) -> an untrained FAISS index.
+    refine: how many times k are fetched and scored again with the stored vectors; the first that reaches the recall is
+    taken. on_gpu: whether FAISS knows it there.
+    """
+
+    code_bytes: Callable[[int], int]
+    empty: Callable[[int, int], Any] | None
+    refine: tuple[int, ...] = (1,)
+    on_disk: bool = False
+    on_gpu: bool = False
+
+
+def _scalar(width: int, lists: int) -> Any:
+    faiss = import_faiss()
+    quantizer = faiss.IndexFlatIP(width)
+    eight_bits = faiss.ScalarQuantizer.QT_8bit
+    return faiss.IndexIVFScalarQuantizer(quantizer, width, lists, eight_bits, faiss.METRIC_INNER_PRODUCT)
+
+
+def _product(width: int, lists: int) -> Any:
+    faiss = import_faiss()
+    quantizer = faiss.IndexFlatIP(width)
+    return faiss.IndexIVFPQFastScan(quantizer, width, lists, pieces(width), 4, faiss.METRIC_INNER_PRODUCT)
+
+
+def pieces(width: int) -> int:
+    """Into how many equal pieces a vector is cut for product quantization: the most of at least four numbers each."""
+    return max(count for count in range(1, max(2, width // 4 + 1)) if width % count == 0)
+
+
+KINDS: Mapping[str, Kind] = {
+    "exact": Kind(lambda width: 4 * width, None, on_gpu=True),
+    "ivf-sq8": Kind(lambda width: width, _scalar, refine=(2, 4, 8), on_gpu=True),
+    "ivf-pq4": Kind(lambda width: (pieces(width) + 1) // 2, _product, refine=(4, 8, 16, 32, 64)),
+    "ivf-disk": Kind(lambda width: 0, _scalar, refine=(2, 4, 8), on_disk=True),
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A kind, and one sentence that says why."""
+
+    kind: str
+    why: str
+
+
+def choose(count: int, width: int, gpu_count: int = 0) -> Choice:
+    """The kind for so many vectors of this width on a machine with so many GPUs that FAISS sees."""
+    if count < EXACT_BELOW:
+        return Choice("exact", f"exact: {count:,} vectors are fewer than {EXACT_BELOW:,}, so looking at all is quick")
+    if count <= MEMORY_BELOW and gpu_count:
+        return Choice("ivf-sq8", f"ivf-sq8: {count:,} vectors and a GPU, which searches lists of 8-bit numbers")
+    if count <= MEMORY_BELOW:
+        size = KINDS["ivf-pq4"].code_bytes(width) + 8
+        return Choice(
+            "ivf-pq4",
+            f"ivf-pq4: at {count:,} vectors looking at all is slow; {size} bytes of memory each, and the nearest are "
+            "scored again with the stored vectors",
+        )
+    return Choice(
+        "ivf-disk", f"ivf-disk: {count:,} vectors are more than {MEMORY_BELOW:,}, so their lists stay on disk"
+    )
+
+
+def check_kind(kind: str) -> None:
+    """Raise ValueError, one line, for a kind there is not."""
+    if kind not in KINDS:
+        raise ValueError(f"unknown kind of index {kind!r}; there is {', '.join(KINDS)}")
+
+
+def lists_for(count: int) -> int:
+    """How many inverted lists so many vectors get: 4 sqrt(n), with vectors enough to train each, also without a tenth
+    that is kept apart."""
+    return max(1, min(int(4 * math.sqrt(count)), count // 44))
+
+
+def flat(width: int) -> Any:
+    """An index that looks at every vector; it takes ids."""
+    faiss = import_faiss()
+    return faiss.IndexIDMap(faiss.IndexFlatIP(width))
+
+
+def trained(kind: str, lists: int, sample: NDArray[np.float32]) -> Any:
+    """An empty index of a kind with lists, trained on a sample [n, width]; the same sample gives the same index."""
+    make = KINDS[kind].empty
+    assert make is not None, kind
+    index = make(sample.shape[1], lists)
+    index.cp.seed = SEED
+    index.cp.max_points_per_centroid = TRAINING_PER_LIST
+    index.train(sample)
+    return index
+
+
+def emptied(kind: str, structure: Any) -> Any:
+    """A structure trained like this one, without its vectors; the given one is only read."""
+    faiss = import_faiss()
+    make = KINDS[kind].empty
+    assert make is not None, kind
+    copy = make(structure.d, structure.nlist)
+    copy.quantizer.add(structure.quantizer.reconstruct_n(0, structure.nlist))
+    if hasattr(structure, "sq"):
+        learned, place = structure.sq.trained, copy.sq.trained
+    else:
+        learned, place = structure.pq.centroids, copy.pq.centroids
+    faiss.copy_array_to_vector(faiss.vector_to_array(learned), place)
+    copy.is_trained = True
+    return copy

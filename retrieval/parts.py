@@ -1,0 +1,158 @@
+"""The pieces of an index: one FAISS structure for the vectors of one modality, in files of the store."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from retrieval.files import TEMPORARY
+from retrieval.kinds import import_faiss
+from retrieval.originals import Originals, Scores, top
+from retrieval.segment import Ids, Vectors
+
+GPU_MOST = 2048  # results per query that FAISS gives on a GPU
+SHARD = 1 << 20  # vectors that are in memory at once while lists on disk are made
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of one modality with `first` <= id < `below`; where there are lists, `probes` of them are looked at and
+    `refine` times k candidates are scored again. Never changed once it is made, so threads may share it.
+    """
+
+    modality: str
+    first: int
+    below: int
+    structure: Any
+    probes: int = 0
+    refine: int = 1
+    on_gpu: Any = None
+
+    @property
+    def count(self) -> int:
+        """Vectors in it, those that were removed since included."""
+        return int(self.structure.ntotal)
+
+    @property
+    def lists(self) -> int:
+        """How many inverted lists it has; 0 where every vector is looked at."""
+        return int(getattr(self.structure, "nlist", 0))
+
+    def ids(self) -> Ids:
+        """All ids in it, in no order."""
+        faiss = import_faiss()
+        if not self.lists:
+            held: Ids = faiss.vector_to_array(self.structure.id_map).astype(np.int64)
+            return held
+        inverted = self.structure.invlists
+        sizes = [(number, inverted.list_size(number)) for number in range(self.lists)]
+        found = [faiss.rev_swig_ptr(inverted.get_ids(number), size).copy() for number, size in sizes if size]
+        return np.concatenate(found) if found else np.empty(0, np.int64)
+
+    def search(self, queries: Vectors, k: int, probes: int, selector: Any = None) -> tuple[Scores, Ids]:
+        """FAISS's k nearest, [Q, k], in its own precision; id -1 where it found fewer."""
+        faiss = import_faiss()
+        structure = self.structure
+        if self.on_gpu is not None and selector is None and k <= GPU_MOST:
+            structure = self.on_gpu
+        if self.lists:
+            parameters = faiss.SearchParametersIVF(nprobe=min(max(probes, 1), self.lists), sel=selector)
+        else:
+            parameters = None if selector is None else faiss.SearchParameters(sel=selector)
+        scores, ids = structure.search(queries, k, params=parameters)
+        return scores, ids
+
+    def nearest(
+        self, originals: Originals, queries: Vectors, k: int, probes: int, refine: int, selector: Any = None
+    ) -> tuple[Scores, Ids]:
+        """The k nearest, best first, [Q, k], scored with the stored vectors; -inf and -1 where it found fewer."""
+        if not self.lists:
+            return self.search(queries, k, 0, selector)
+        _, ids = self.search(queries, min(k * refine, self.count), probes, selector)
+        return top(originals.products(queries, ids), ids, k)
+
+
+def fill(structure: Any, originals: Originals, ids: Ids) -> None:
+    """Add these vectors to a FAISS structure."""
+    for part, vectors in originals.blocks(ids):
+        structure.add_with_ids(vectors, part)
+
+
+def lists_on_disk(empty: Any, originals: Originals, ids: Ids, path: Path) -> None:
+    """Write the lists of these vectors to one file, with no more than SHARD of them in memory at once.
+
+    List after list: its codes, then its ids; at the end the sizes of all lists.
+    """
+    faiss = import_faiss()
+    shards: list[Path] = []
+    try:
+        for start in range(0, len(ids), SHARD):
+            fill(empty, originals, ids[start : start + SHARD])
+            shards.append(path.with_name(f"{TEMPORARY}shard-{len(shards)}.faiss"))
+            faiss.write_index(empty, str(shards[-1]))
+            empty.reset()
+        flags = faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY
+        opened = [faiss.read_index(str(shard), flags) for shard in shards]
+        total = np.zeros(empty.nlist, np.uint64)
+        with open(path, "wb") as file:
+            for number in range(empty.nlist):
+                held = [(shard.invlists, shard.invlists.list_size(number)) for shard in opened]
+                held = [(lists, size) for lists, size in held if size]
+                for lists, size in held:
+                    file.write(faiss.rev_swig_ptr(lists.get_codes(number), size * empty.code_size).data)
+                for lists, size in held:
+                    file.write(faiss.rev_swig_ptr(lists.get_ids(number), size).data)
+                total[number] = sum(size for _, size in held)
+            file.write(total.data)
+    finally:
+        for shard in shards:
+            shard.unlink(missing_ok=True)
+
+
+def with_lists(empty: Any, path: Path) -> Any:
+    """The structure with the lists in this file, which stay there. Raises ValueError for a file of another length."""
+    faiss = import_faiss()
+    sizes = np.fromfile(path, np.uint64, offset=max(0, path.stat().st_size - 8 * empty.nlist))
+    lists = faiss.OnDiskInvertedLists()
+    lists.read_only, lists.filename = True, str(path)
+    lists.nlist, lists.code_size = empty.nlist, empty.code_size
+    lists.totsize = int(sizes.sum()) * (empty.code_size + 8)
+    if len(sizes) != empty.nlist or path.stat().st_size != lists.totsize + 8 * empty.nlist:
+        raise ValueError(f"{path} does not hold {empty.nlist} lists; build the index again")
+    lists.lists.resize(empty.nlist)
+    lists.set_all_lists_sizes(faiss.swig_ptr(sizes))
+    lists.do_mmap()
+    empty.replace_invlists(lists, True)
+    lists.this.disown()  # the structure owns them now
+    empty.ntotal = int(sizes.sum())
+    return empty
+
+
+def read_structure(path: Path, file: Any) -> Any:
+    """A FAISS structure from an open file. Raises ValueError, one line, if FAISS cannot read it."""
+    faiss = import_faiss()
+    try:
+        return faiss.read_index(faiss.PyCallbackIOReader(file.read))
+    except RuntimeError:
+        raise ValueError(f"{path} is no FAISS index; build the index again") from None
+
+
+def copy_to_gpus(structure: Any) -> Any:
+    """The same on all GPUs, with ids. Raises RuntimeError, as FAISS does, where their memory is too small."""
+    faiss = import_faiss()
+    if getattr(structure, "nlist", 0):
+        return faiss.index_cpu_to_all_gpus(structure)
+    ids = faiss.vector_to_array(structure.id_map).astype(np.int64)
+    return _Numbered(faiss.index_cpu_to_all_gpus(faiss.downcast_index(structure.index)), ids)
+
+
+class _Numbered:
+    """Positions to ids, which an exact index on a GPU does not know."""
+
+    def __init__(self, structure: Any, ids: Ids) -> None:
+        self._structure, self._ids = structure, ids
+
+    def search(self, queries: Vectors, k: int, params: Any = None) -> tuple[Scores, Ids]:
+        scores, places = self._structure.search(queries, k, params=params)
+        return scores, np.where(places >= 0, self._ids[places], -1)

@@ -1,0 +1,105 @@
+"""How many lists to look at, so that a stated recall is met in every direction, measured on queries kept apart."""
+
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.kinds import KINDS
+from retrieval.originals import Originals, Scores, top
+from retrieval.parts import Part
+from retrieval.segment import Ids, Vectors
+
+Shares = NDArray[np.float64]  # of each query's true nearest, [Q]
+K = 10
+QUERIES = 256  # of each modality; the structures are not trained on them
+TIE = 1e-6  # single precision may order nearer scores either way
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Vectors of one modality [Q, width] and their ids, [Q]: none counts as found for itself."""
+
+    modality: str
+    vectors: Vectors
+    ids: Ids
+
+
+def truth(queries: Queries, originals: Originals, ids: Ids) -> Scores:
+    """Score of the last of the K true nearest of each query among these ids, [Q], or of the last there is."""
+    scores, found = originals.nearest(queries.vectors, K + 1, ids)
+    scores, found = _without_self(queries, scores, found)
+    real = (found >= 0).sum(axis=1)
+    worst: Scores = scores[np.arange(len(scores)), np.maximum(real, 1) - 1]
+    return worst
+
+
+def recalls(part: Part, originals: Originals, queries: Queries, worst: Scores, probes: int, refine: int) -> Shares:
+    """Share of each query's true K nearest that the part finds, [Q]. Any of equally near ones counts."""
+    scores, found = part.nearest(originals, queries.vectors, K + 1, probes, refine)
+    scores, found = _without_self(queries, scores, found)
+    known = part.count - bool(queries.modality == part.modality)
+    right = (found >= 0) & (scores >= worst[:, None] - TIE)
+    share: Shares = right.sum(axis=1) / max(1, min(K, known))
+    return np.minimum(share, 1.0)
+
+
+def _without_self(queries: Queries, scores: Scores, found: Ids) -> tuple[Scores, Ids]:
+    own = found == queries.ids[:, None]
+    return top(np.where(own, -np.inf, scores).astype(np.float32), np.where(own, -1, found), K)
+
+
+def tune(
+    part: Part, kind: str, originals: Originals, members: Ids, asked: list[Queries], target: float
+) -> tuple[Part, dict[str, float]]:
+    """The part with the fewest probes that meet the target in each direction, and the recall of each direction.
+
+    members: the ids in it. In every direction each half of the queries must meet the target, so that a lucky half does
+    not decide. Where even looking at all lists does not, that is what is used, and the figures say so.
+    """
+    true = {queries.modality: truth(queries, originals, members) for queries in asked}
+
+    def measured(probes: int, refine: int, step: int = 1) -> dict[str, Shares]:
+        found = {}
+        for queries in asked:
+            some = Queries(queries.modality, np.ascontiguousarray(queries.vectors[::step]), queries.ids[::step])
+            found[queries.modality] = recalls(part, originals, some, true[queries.modality][::step], probes, refine)
+        return found
+
+    if not part.lists:
+        return part, _means(part, measured(0, 1))
+    # With lists enough, what is missed is missed by the codes: that decides how many are scored again.
+    factors, ample = KINDS[kind].refine, max(16, part.lists // 8)
+    enough = _least(measured(ample, factors[-1], step=4)) - (1 - target) / 4
+    first = next(place for place, factor in enumerate(factors) if _least(measured(ample, factor, step=4)) >= enough)
+    ladder = list(_ladder(part.lists))
+    for refine in factors[first:]:
+        # More lists never find less, so the fewest that do is found by halving.
+        rung = bisect_left(ladder, target, key=lambda some: _least(measured(some, refine)), hi=len(ladder) - 1)
+        found = measured(ladder[rung], refine)
+        if _least(found) >= target:
+            break
+    return replace(part, probes=ladder[rung], refine=refine), _means(part, found)
+
+
+def _ladder(most: int) -> Iterator[int]:
+    """Growing by a quarter from 1 to the most."""
+    step = 1
+    while step < most:
+        yield step
+        step = max(step + 1, step * 5 // 4)
+    yield most
+
+
+def _least(found: Mapping[str, Shares]) -> float:
+    """Mean recall of the worst half of the worst direction."""
+    halves = [half for values in found.values() for half in (values[::2], values[1::2]) if len(half)]
+    return min((float(half.mean()) for half in halves), default=1.0)
+
+
+def _means(part: Part, found: Mapping[str, Shares]) -> dict[str, float]:
+    return {
+        f"{name} -> {part.modality}": round(float(values.mean()), 4) for name, values in found.items() if len(values)
+    }

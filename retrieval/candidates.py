@@ -56,17 +56,19 @@ def _lane(
 ) -> Lane:
     conditions: list[str] = []
     parameters: list[Parameter] = []
+    target = names[0] if len(names) == 1 else ""
+    gone = np.array(sorted(set(exclude_ids)), np.int64)
+    if where is None and excluded is None and (target or set(names) == set(known)):
+        # Without a filter, which would cost the index more.
+        held = store.ids("modality = ?", [target]) if target else store.ids()
+        without = np.union1d(store.removed, gone) if len(gone) else store.removed
+        return Lane(target, None, without, len(held) - len(np.intersect1d(gone, held)))
     if set(names) != set(known):
         conditions.append(f"modality IN ({', '.join('?' * len(names))})")
         parameters += names
     if excluded is not None:
         conditions.append("recording <> ?")
         parameters.append(excluded)
-    target = names[0] if len(names) == 1 else ""
-    gone = np.array(sorted(set(exclude_ids)), np.int64)
-    if not conditions and where is None:
-        hidden = len(np.intersect1d(gone, store.ids())) if len(gone) else 0
-        return Lane(target, None, np.union1d(store.removed, gone), len(store) - hidden)
     only = store.ids(" AND ".join(conditions), parameters) if conditions else None
     if where is not None:
         # On its own, so that what is wrong with it is told of it alone.
@@ -84,7 +86,8 @@ def ranked(index: Index, queries: Vectors, k: int, lane: Lane) -> list[tuple[Ids
     fetch = k + 1
     while len(pending):
         fetch = min(fetch, lane.reachable)
-        _, ids = index.nearest(queries[pending], fetch, only=lane.only, without=lane.without)
+        limits = {"only": lane.only, "without": lane.without}
+        _, ids = index.nearest(queries[pending], fetch, **limits, modality=lane.target or None)
         unsettled = []
         for number, candidates in zip(pending.tolist(), ids, strict=True):
             candidates = candidates[candidates >= 0]

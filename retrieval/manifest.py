@@ -14,7 +14,7 @@ from retrieval.space import Space
 
 NAME = "manifest.json"
 FORMAT = "retrieval store 2"
-DATA_FILE = re.compile(r"((vectors|ids)-\d+\.npy|rows-\d+(-\d+)?\.sqlite|index-\d+-\d+\.(faiss|lists))\Z")
+DATA_FILE = re.compile(r"((vectors|ids)-\d+\.npy|(rows-\d+(-\d+)?|regions-\d+)\.sqlite|index-\d+-\d+\.(faiss|lists))\Z")
 
 
 class FileEntry(TypedDict):
@@ -67,6 +67,13 @@ class IndexEntry(TypedDict):
     recall: RecallEntry | None
 
 
+class SideEntry(TypedDict):
+    """A file that says more of some rows than a store must hold, such as their regions."""
+
+    kind: str
+    file: str
+
+
 class Manifest(TypedDict):
     """The whole of `manifest.json` but its checksum."""
 
@@ -78,6 +85,7 @@ class Manifest(TypedDict):
     segments: list[SegmentEntry]
     removed: list[list[int]]  # first and last of each run of removed ids
     indexes: list[IndexEntry]
+    sides: list[SideEntry]
     files: dict[str, FileEntry]
 
 
@@ -92,6 +100,7 @@ def empty(space: Space, dtype: str = "float32") -> Manifest:
         segments=[],
         removed=[],
         indexes=[],
+        sides=[],
         files={},
     )
 
@@ -101,7 +110,7 @@ def successor(manifest: Manifest) -> Manifest:
     later = manifest.copy()
     later["version"] += 1
     later["segments"], later["indexes"] = list(manifest["segments"]), list(manifest["indexes"])
-    later["files"] = dict(manifest["files"])
+    later["sides"], later["files"] = list(manifest["sides"]), dict(manifest["files"])
     return later
 
 
@@ -109,6 +118,7 @@ def write(directory: Path, manifest: Manifest) -> None:
     """Replace the manifest at once; files it no longer needs may be deleted afterwards."""
     parts = [part for entry in manifest["indexes"] for part in entry["parts"]]
     used = [name for part in parts for name in (part["file"], part["apart"]) if name]
+    used += [entry["file"] for entry in manifest["sides"]]
     used += [name for entry in manifest["segments"] for name in (entry["vectors"], entry["ids"], entry["rows"])]
     manifest["files"] = {name: manifest["files"][name] for name in used}
     with replacing(directory / NAME) as temporary:

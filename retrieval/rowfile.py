@@ -87,6 +87,12 @@ class RowFile:
         """Ids of the rows of one recording."""
         return [row[0] for row in self._read("SELECT id FROM rows WHERE recording = ?", (recording,))]
 
+    def ids_at(self, recording: str, start: float, end: float) -> list[int]:
+        """Ids of the rows of a recording that share time with these seconds, or are exactly these."""
+        condition = "recording = ? AND ((start < ? AND end > ?) OR (start = ? AND end = ?))"
+        query = f"SELECT id FROM rows WHERE {condition}"
+        return [row[0] for row in self._read(query, (recording, end, start, start, end))]
+
     def ids_with(self, key: Key) -> list[int]:
         """Ids of the rows with this recording, start, end and modality: at most one is not removed."""
         condition = "recording = ? AND start = ? AND end = ? AND modality = ?"

@@ -17,11 +17,10 @@ from retrieval.segment import Vectors, check_vectors
 from retrieval.space import Space
 from retrieval.store import Store
 
-__all__ = ["Hit", "format_time", "like", "search"]
+__all__ = ["Hit", "beside", "format_time", "like", "search"]
 
 MOMENT_WINDOWS = 10  # windows looked at first for each moment wanted, when windows are merged or left out
 MOST_WINDOWS = 300  # and at last, when those made too few moments
-TOGETHER = 200  # moments whose other modalities are looked up in one condition, which SQLite bounds
 
 
 def search(
@@ -205,32 +204,20 @@ def _windows(
     ]
 
 
+def beside(store: Store, hit: Hit) -> list[Row]:
+    """The rows, of all modalities, at the time of a hit's best window, that window among them."""
+    window = store.rows([hit.id])[0]
+    return store.rows(store.ids_at(window.recording, window.start, window.end))
+
+
 def _with_scores(store: Store, index: Index, asked: _Asked, member: int, hits: Sequence[Hit]) -> list[Hit]:
     """The hits with the best score of every modality that has a vector at the time of their best window."""
-    windows = {row.id: row for row in store.rows(hit.id for hit in hits)}
     told = []
-    for first in range(0, len(hits), TOGETHER):
-        part = hits[first : first + TOGETHER]
-        spans = [windows[hit.id] for hit in part]
-        # A span of no length, such as a picture's, is at the time of another when it lies in it.
-        one = "(recording = ? AND ((start < ? AND end > ?) OR (start = ? AND end = ?)))"
-        parameters = [p for row in spans for p in (row.recording, row.end, row.start, row.start, row.end)]
-        near = store.rows(store.ids(" OR ".join([one] * len(part)), parameters)) if part else []
-        scores = dict(zip((row.id for row in near), _scores(index, asked, member, near), strict=True))
-        for hit, span in zip(part, spans, strict=True):
-            best: dict[str, float] = {}
-            for row in near:
-                overlaps = row.start < span.end and row.end > span.start
-                if row.recording == span.recording and (overlaps or (row.start, row.end) == (span.start, span.end)):
-                    best[row.modality] = max(best.get(row.modality, -np.inf), scores[row.id])
-            told.append(replace(hit, scores={**best, hit.modality: hit.score}))
+    for hit in hits:
+        best: dict[str, float] = {}
+        near = beside(store, hit)
+        for name in {row.modality for row in near}:
+            ids = np.array([row.id for row in near if row.modality == name], np.int64)
+            best[name] = float(rescore(index, asked.vectors([member], name)[0], ids)[0].max())
+        told.append(replace(hit, scores={**best, hit.modality: hit.score}))
     return told
-
-
-def _scores(index: Index, asked: _Asked, member: int, rows: Sequence[Row]) -> list[float]:
-    scores = np.zeros(len(rows))
-    for name in {row.modality for row in rows}:
-        places = [place for place, row in enumerate(rows) if row.modality == name]
-        ids = np.array([rows[place].id for place in places], np.int64)
-        scores[places] = rescore(index, asked.vectors([member], name)[0], ids)[0]
-    return scores.tolist()

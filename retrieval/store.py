@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from retrieval import manifest as manifests
 from retrieval.files import writer_lock
 from retrieval.filters import check_where
-from retrieval.manifest import IndexEntry, Manifest
+from retrieval.manifest import IndexEntry, Manifest, SideEntry
 from retrieval.originals import Originals
 from retrieval.rows import Held, Parameter, Row, parse_row
 from retrieval.segment import DTYPES, Ids, Segment, Vectors, check_vectors, contains
@@ -188,6 +188,12 @@ class Store:
         ids = np.unique(np.array(found, np.int64))
         return ids[~contains(state.removed, ids)]
 
+    def ids_at(self, recording: str, start: float, end: float) -> Ids:
+        """Sorted ids of the rows of a recording that share time with `start` to `end`, or are exactly these seconds."""
+        state = self._state
+        ids = np.unique(np.array([i for s in state.segments for i in s.rows.ids_at(recording, start, end)], np.int64))
+        return ids[~contains(state.removed, ids)]
+
     def verify(self) -> list[str]:
         """Read every file from disk again and say, one line each, which is missing, cut or changed; [] if none is."""
         return damage(self.directory)
@@ -281,6 +287,19 @@ class Store:
         later["indexes"] = [*others, entry]
         self._commit(draft)
         return entry
+
+    def sides(self, kind: str) -> list[str]:
+        """Names of the side files of this kind, in the order in which they came."""
+        return [entry["file"] for entry in self._state.manifest["sides"] if entry["kind"] == kind]
+
+    def put_side(self, kind: str, ending: str, write: Callable[[Path], object]) -> None:
+        """Add a side file, which `write` writes to the path it is given. For use inside `locked`."""
+        assert self._depth, "a side file is put while the lock is held, so that the rows it tells of are there"
+        draft = Draft(self.directory, self._state)
+        name = f"{kind}-{draft.manifest['version']}.{ending}"
+        draft.write(name, write)
+        draft.manifest["sides"].append(SideEntry(kind=kind, file=name))
+        self._commit(draft)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -122,13 +122,3 @@ def test_a_hit_tells_the_score_of_every_modality_at_its_time(store):
         assert found[identity] == pytest.approx(wanted), identity
     plain = search(store, built, query, k=9)[0]
     assert all(hit.scores == {hit.modality: hit.score} for hit in plain)
-
-
-def test_scores_of_very_many_hits(store, monkeypatch):
-    store.add(vectors_of(90), rows_of(90))
-    store.add(vectors_of(90, 1), rows_of(90, modality="audio"))
-    built = index.build(store)
-    whole = search(store, built, vectors_of(1, 2), k=180, each_modality=True)[0]
-    assert all(set(hit.scores) == {"video", "audio"} for hit in whole)
-    monkeypatch.setattr("retrieval.search.TOGETHER", 7)
-    assert search(store, built, vectors_of(1, 2), k=180, each_modality=True)[0] == whole

@@ -1,0 +1,152 @@
+"""Regions: maps from the index are the localizer's inner products, boxes say where, files obey the store's rules."""
+
+import itertools
+
+import numpy as np
+import pytest
+from made_up import WIDTH, rows_of, vectors_of
+
+from retrieval.boxes import box_of
+from retrieval.regions import RegionFile, Regions, add_regions, adopt_regions, write_regions
+from retrieval.state import damage
+from retrieval.store import Store
+
+
+def cells_of(count, seed=0, height=3, width=4, full=40, rank=6):
+    """Cells of a picture lie in few directions, as a network's do."""
+    random = np.random.default_rng(seed)
+    directions = np.random.default_rng(99).standard_normal((rank, full))
+    return (random.standard_normal((count, height, width, rank)) @ directions).astype(np.float32)
+
+
+@pytest.mark.parametrize("parts", [[7], [1, 3, 2, 1]])
+def test_maps_are_inner_products(store, parts):
+    ids = store.add(vectors_of(7), rows_of(7))
+    cells = cells_of(7)
+    cuts = np.cumsum([0, *parts])
+    add_regions(store, ((ids[a:b], cells[a:b]) for a, b in itertools.pairwise(cuts)), components=6)
+    query = np.random.default_rng(3).standard_normal(40)
+    exact = cells.astype(float) @ query
+    found = Regions(store).maps([int(ids[4]), int(ids[0]), 99], query)
+    assert set(found) == {ids[0], ids[4]}
+    for place in (0, 4):
+        assert found[int(ids[place])].shape == (3, 4)
+        # Six directions hold all of the cells; what is lost is the rounding to bytes.
+        assert abs(found[int(ids[place])] - exact[place]).max() < 0.02 * abs(exact).max()
+
+
+def test_few_components_keep_what_matters_most(tmp_path):
+    cells = cells_of(20, rank=40) * np.linspace(3, 0.01, 40, dtype=np.float32)
+    query = np.random.default_rng(3).standard_normal(40)
+    errors, sizes = [], []
+    for components in (4, 16, 40):
+        write_regions(tmp_path / f"{components}.sqlite", [(range(20), cells)], components)
+        found = RegionFile(tmp_path / f"{components}.sqlite").maps(range(20), query)
+        errors.append(max(abs(found[n] - cells[n].astype(float) @ query).max() for n in range(20)))
+        sizes.append((tmp_path / f"{components}.sqlite").stat().st_size)
+    assert errors[0] > errors[1] > errors[2]
+    assert sizes[0] < sizes[2]
+
+
+def test_a_store_lists_hashes_and_keeps_its_regions(store):
+    ids = store.add(vectors_of(4), rows_of(4))
+    assert not Regions(store)
+    add_regions(store, [(ids[:2], cells_of(2))])
+    add_regions(store, [(ids[2:], cells_of(2, 1))])
+    names = store.sides("regions")
+    assert len(names) == 2
+    query = np.ones(40)
+    before = Regions(store).maps(ids, query)
+    assert set(before) == set(ids.tolist())
+    store.remove(ids[:1])
+    store.add(vectors_of(1, 8), rows_of(1, first=9))
+    store.compact()
+    with Store.open(store.directory, verify=True) as reopened:
+        after = Regions(reopened).maps(ids, query)
+    assert all(np.array_equal(after[i], before[i]) for i in ids.tolist())
+    path = store.directory / names[0]
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert damage(store.directory) == [f"{path} is damaged: its content is not what was written"]
+    with pytest.raises(ValueError, match="is damaged"):
+        Regions(store)
+    path.unlink()
+    with pytest.raises(ValueError, match="is missing"):
+        Regions(store)
+
+
+def test_numbered_windows_become_rows_of_a_store(store, tmp_path):
+    ids = store.add(vectors_of(5), rows_of(5))
+    write_regions(tmp_path / "numbered.sqlite", [(range(3), cells_of(3))])
+    adopt_regions(store, tmp_path / "numbered.sqlite", ids[[4, 0, 2]].tolist())
+    query = np.ones(40)
+    numbered, found = RegionFile(tmp_path / "numbered.sqlite").maps(range(3), query), Regions(store).maps(ids, query)
+    assert {key: value.tolist() for key, value in found.items()} == {
+        int(ids[row]): numbered[n].tolist() for n, row in enumerate([4, 0, 2])
+    }
+    version = store.version
+    with pytest.raises(ValueError, match="more windows than the 2 rows"):
+        adopt_regions(store, tmp_path / "numbered.sqlite", ids[:2].tolist())
+    assert store.version == version
+    assert not list(store.directory.glob(".tmp-*"))
+
+
+@pytest.mark.parametrize(
+    ("blocks", "said"),
+    [
+        ([], "no windows"),
+        ([([0], np.ones((1, 2, 2)))], r"must be \[windows, height, width, components\]"),
+        ([([0], cells_of(1)), ([1], cells_of(1, width=5))], "of one shape"),
+        ([([0], np.full((1, 2, 2, 4), np.nan))], "finite"),
+        ([([0], cells_of(1)), ([0], cells_of(1))], "one id"),
+    ],
+)
+def test_what_is_no_region_is_told_and_changes_nothing(store, blocks, said):
+    store.add(vectors_of(2), rows_of(2))
+    before = store.version
+    with pytest.raises(ValueError, match=said) as error:
+        add_regions(store, blocks)
+    assert "\n" not in str(error.value)
+    assert store.version == before
+    assert not store.sides("regions")
+    assert not list(store.directory.glob(".tmp-*"))
+
+
+def test_a_query_of_another_width_and_a_file_of_another_kind(store, tmp_path):
+    ids = store.add(vectors_of(1), rows_of(1))
+    add_regions(store, [(ids, cells_of(1))])
+    with pytest.raises(ValueError, match="cells of width 40, the query has shape"):
+        Regions(store).maps(ids, np.ones(WIDTH))
+    (tmp_path / "no.sqlite").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="no file of regions"):
+        RegionFile(tmp_path / "no.sqlite")
+
+
+def test_a_silent_picture_has_a_flat_map(store):
+    ids = store.add(vectors_of(1), rows_of(1))
+    add_regions(store, [(ids, np.zeros((1, 2, 2, 5), np.float32))])
+    assert Regions(store).maps(ids, np.ones(5))[int(ids[0])].tolist() == [[0, 0], [0, 0]]
+
+
+def test_boxes_by_hand():
+    scores = np.zeros((4, 5))
+    scores[1, 1:3] = [0.9, 1.0]
+    scores[2, 2] = 0.6
+    scores[2, 1] = 0.4  # below half way
+    scores[3, 4] = 0.95  # as good, but not joined to the best
+    assert box_of(scores) == ((1 / 5, 1 / 4, 3 / 5, 3 / 4), 1.0)
+    assert box_of(scores, 0.97).box == (2 / 5, 1 / 4, 3 / 5, 2 / 4)
+    assert box_of(scores, 0.3).box == (1 / 5, 1 / 4, 3 / 5, 3 / 4)
+    assert box_of(scores, 5.0) == box_of(scores), "nothing is lit: the best stands out against its own picture"
+    assert box_of(np.full((2, 3), 0.5)) == ((0, 0, 1, 1), 0.5)
+    assert box_of(10 * scores - 3).box == box_of(scores).box
+    with pytest.raises(ValueError, match="finite"):
+        box_of(np.array([[np.nan, 1.0]]))
+
+
+def test_boxes_reach_the_edges():
+    scores = np.zeros((3, 3))
+    scores[0, 0] = 1.0
+    assert box_of(scores).box == (0, 0, 1 / 3, 1 / 3)
+    assert box_of(scores[::-1, ::-1]).box == (2 / 3, 2 / 3, 1, 1)

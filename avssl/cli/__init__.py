@@ -14,7 +14,7 @@ PANELS = {
     "Look around": ("methods", "config", "preview", "doctor"),
     "Get data": ("world", "manifest", "prepare"),
     "Learn": ("train", "export"),
-    "Find": ("embed", "index", "search"),
+    "Find": ("embed", "index", "search", "serve"),
     "Locate": ("localize",),
     "Judge": ("evaluate", "report"),
 }

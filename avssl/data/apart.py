@@ -89,6 +89,47 @@ def run(
             _end(hand)
 
 
+class Apart(Generic[T, R]):
+    """``function`` in a process that stays for the next task, and is begun anew after a task that ended it.
+
+    function: importable by name. For one thread at a time.
+    """
+
+    def __init__(self, function: Callable[[T], R]):
+        self._function = function
+        self._context = multiprocessing.get_context("spawn")
+        self._hand: _Hand[T] | None = _start(self._context, function)
+
+    def __call__(self, task: T, seconds: float) -> R:
+        """``function(task)``. Raises TimeoutError after ``seconds``, ValueError for what it raised or if it crashed."""
+        if self._hand is None or not self._hand.process.is_alive():
+            self.close()
+            self._hand = _start(self._context, self._function)
+        hand = self._hand
+        try:
+            hand.connection.send(task)
+            for limit in (START_SECONDS, seconds):  # until it has begun, and until it is done
+                if not hand.connection.poll(limit):
+                    self.close()
+                    raise TimeoutError(f"took longer than {limit:g} s")
+                kind, value = hand.connection.recv()
+                if kind == "failed":
+                    raise ValueError(value)
+        except (EOFError, OSError) as error:
+            if isinstance(error, TimeoutError):
+                raise
+            self._hand = None
+            raise ValueError(_end(hand)) from None
+        result: R = value
+        return result
+
+    def close(self) -> None:
+        """End the process."""
+        if self._hand is not None:
+            _end(self._hand)
+            self._hand = None
+
+
 def _start(context: Any, function: Callable[[T], Any]) -> _Hand[T]:
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, function), daemon=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,15 +78,30 @@ def query(embedder: Embedder, kind: str, given: str | Path) -> Vectors:
 
     Raises ValueError for a kind that the space does not have, an empty text, and a file without what is asked of it.
     """
-    known = embedder.modalities
     if kind == "text":
-        _refuse(embedder, kind, "text" in known)
+        _refuse(embedder, kind, "text" in embedder.modalities)
         if not str(given).strip():
             raise ValueError("the text to search for is empty")
         return embedder.text([str(given)])
-    path = Path(given)
-    modality = "video" if kind == "image" and "image" not in known else kind
-    _refuse(embedder, kind, modality in known)
+    modality = modality_of(embedder, kind)
+    return np.concatenate([embedder(modality, held) for held in read_query(embedder.window, kind, Path(given))])
+
+
+def modality_of(embedder: Embedder, kind: str) -> str:
+    """As what a file of this kind is embedded: a picture is a video of itself in a space without images.
+
+    Raises ValueError for a kind that the space does not have.
+    """
+    modality = "video" if kind == "image" and "image" not in embedder.modalities else kind
+    _refuse(embedder, kind, modality in embedder.modalities)
+    return modality
+
+
+def read_query(window: Window, kind: str, path: Path, most_seconds: float | None = None) -> Iterator[Tensor]:
+    """The windows of a file that is searched with, at most `AT_ONCE` at a time: as `Embedder` takes them.
+
+    Raises ValueError for a file without what is asked of it, or that says it is longer than ``most_seconds``.
+    """
     header = probe(path)
     if kind == "audio" and not header.sounds:
         raise ValueError(f"{path}: has no sound to search with")
@@ -94,17 +109,17 @@ def query(embedder: Embedder, kind: str, given: str | Path) -> Vectors:
         raise ValueError(f"{path}: has no picture to search with")
     still = kind == "image" or header.duration is None
     seconds = 0.0 if still else (header.duration or 0.0)
-    spans = windows(seconds, embedder.window.seconds, embedder.window.seconds / 2)
+    if most_seconds is not None and seconds > most_seconds:
+        raise ValueError(f"{path}: is {seconds:.0f} s long; at most {most_seconds:g} s are searched with")
+    spans = windows(seconds, window.seconds, window.seconds / 2)
     if len(spans) > QUERY_WINDOWS:
         spans = [spans[k] for k in np.linspace(0, len(spans) - 1, QUERY_WINDOWS).round().astype(int)]
-    parts = []
     for index in range(0, len(spans), AT_ONCE):
         starts = [start for start, _ in spans[index : index + AT_ONCE]]
-        clips = embedder.window.read(path, starts, video=kind != "audio", audio=kind == "audio", still=still)
+        clips = window.read(path, starts, video=kind != "audio", audio=kind == "audio", still=still)
         held = clips.audio if kind == "audio" else clips.video
         assert held is not None
-        parts.append(embedder(modality, held))
-    return np.concatenate(parts)
+        yield held
 
 
 def _refuse(embedder: Embedder, kind: str, known: bool) -> None:

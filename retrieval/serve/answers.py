@@ -1,0 +1,156 @@
+"""Questions to answers: moments as JSON, with what is said around them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from retrieval.moments import Hit, hit_of
+from retrieval.query import Query, Term
+from retrieval.rows import Parameter, Row
+from retrieval.search import search
+from retrieval.segment import Vectors
+from retrieval.serve.collection import View, spread
+from retrieval.serve.media import type_of
+from retrieval.serve.question import ANY, LOOKED_FOR, Filters, Question
+
+TOUCHING_SECONDS = 1e-3
+AROUND_SECONDS = 8.0
+"""what is said this long before and after a moment is told too, for the page to show it in its place"""
+MOST_PHRASES = 60
+
+
+class NoSuchRow(ValueError):
+    """An id that the store does not have, or has not any more."""
+
+
+def find(view: View, question: Question, words: Vectors | None, media: Vectors | None, kind: str) -> list[Any]:
+    """Moments for a question, best first, as JSON.
+
+    words: vector [1, width] of its text, None without one. media: [Q, width] of the windows of what was uploaded, of
+    this `kind`; each is searched for together with the text and the item. Raises NoSuchRow, ValueError.
+    """
+    fixed: list[Term] = [] if words is None else [Term(words[0], modality="text")]
+    among, excluded, itself = question.among or usual(view), None, []
+    if question.item is not None:
+        row = row_of(view, question.item)
+        fixed.append(Term(view.store.vectors([row.id])[0], modality=row.modality))
+        among, excluded, itself = question.among or row.modality, None if question.own else row.recording, [row.id]
+    if view.loaded is None:
+        return []
+    queries = [Query(fixed)] if media is None else [Query([*fixed, Term(one, modality=kind)]) for one in media]
+    results = search(
+        view.store,
+        view.loaded,
+        queries,
+        k=question.top,
+        modality=None if among == ANY else among,
+        where=question.filters.where(),
+        exclude_recording=excluded,
+        exclude_ids=itself,
+        merge_seconds=0.0 if question.windows else TOUCHING_SECONDS,
+        calibrated=among == ANY,
+    )
+    return told(view, _as_one(results, question), scored=True)
+
+
+def row_of(view: View, identity: int) -> Row:
+    """A row by its id. Raises NoSuchRow."""
+    try:
+        return view.store.rows([identity])[0]
+    except ValueError as error:
+        raise NoSuchRow(str(error)) from None
+
+
+def one(view: View, identity: int) -> dict[str, Any]:
+    """One row as a moment. Raises NoSuchRow."""
+    return told(view, [hit_of(row_of(view, identity), 0.0)], scored=False)[0]
+
+
+def browse(view: View, filters: Filters, among: str, offset: int, limit: int, even: bool) -> dict[str, Any]:
+    """Rows without a query: `limit` from `offset` in the order of ids, or `even`ly over all; and how many there are."""
+    conditions, parameters = _both(filters, among or usual(view))
+    ids = view.store.ids(conditions, parameters)
+    chosen = spread(ids, limit) if even else [int(identity) for identity in ids[offset : offset + limit]]
+    hits = [hit_of(row, 0.0) for row in view.store.rows(chosen)]
+    return {"total": len(ids), "moments": told(view, hits, scored=False)}
+
+
+def usual(view: View) -> str:
+    """The modality that is found when a question does not say."""
+    held = [name for name in (*LOOKED_FOR, *view.store.space.modalities) if name in view.store.space.modalities]
+    return next((name for name in held if len(view.store.ids("modality = ?", [name]))), ANY)
+
+
+def _both(filters: Filters, among: str) -> tuple[str | None, list[Parameter]]:
+    condition, parameters = filters.where() or ("", [])
+    if among != ANY:
+        condition = f"{condition} AND modality = ?" if condition else "modality = ?"
+        parameters = [*parameters, among]
+    return condition or None, parameters
+
+
+def _as_one(results: Sequence[Sequence[Hit]], question: Question) -> list[Hit]:
+    """What several windows of a query found as one list, best first; moments that overlap become one."""
+    moments: list[Hit] = []
+    for hit in sorted((hit for hits in results for hit in hits), key=lambda hit: (-_rank(hit), hit.id)):
+        for place, other in enumerate(moments):
+            alike = (hit.recording, hit.modality) == (other.recording, other.modality)
+            overlap = not question.windows and hit.start <= other.end and other.start <= hit.end
+            if hit.id == other.id or (alike and overlap):
+                moments[place] = replace(other, start=min(hit.start, other.start), end=max(hit.end, other.end))
+                break
+        else:
+            moments.append(hit)
+    return moments[: question.top]
+
+
+def _rank(hit: Hit) -> float:
+    """What moments are ordered by: where different modalities stand in one list, their scores made comparable."""
+    return hit.score if hit.calibrated is None else hit.calibrated
+
+
+def told(view: View, hits: Sequence[Hit], scored: bool) -> list[dict[str, Any]]:
+    """Moments as JSON. Paths stay here: a recording is known by its name, and played by the row's id."""
+    phrases = _phrases(view, hits)
+    found = []
+    for hit, said in zip(hits, phrases, strict=True):
+        moment = {
+            "id": hit.id,
+            "recording": hit.recording,
+            "name": Path(hit.path).name,
+            "start": hit.start,
+            "end": hit.end,
+            "peak": hit.peak,
+            "score": round(hit.score, 6) if scored else None,
+            "calibrated": None if hit.calibrated is None else round(hit.calibrated, 4),
+            "modality": hit.modality,
+            "narration": hit.narration,
+            "said": said,
+            "columns": dict(hit.extra),
+            "media": f"/media/{hit.id}",
+            "type": type_of(hit.path),
+        }
+        found.append(moment)
+    return found
+
+
+def _phrases(view: View, hits: Sequence[Hit]) -> list[list[dict[str, Any]]]:
+    """For each moment what is said in it and around it: phrases are rows of their own where the store has text."""
+    if "text" not in view.store.space.modalities or not hits:
+        return [[] for _ in hits]
+    spans = {(hit.recording, hit.start - AROUND_SECONDS, hit.end + AROUND_SECONDS) for hit in hits}
+    condition = " OR ".join("(recording = ? AND modality = 'text' AND end >= ? AND start <= ?)" for _ in spans)
+    rows = view.store.rows(view.store.ids(condition, [value for span in spans for value in span]))
+    found = []
+    for hit in hits:
+        near = [
+            row
+            for row in rows
+            if row.recording == hit.recording
+            and row.end >= hit.start - AROUND_SECONDS
+            and row.start <= hit.end + AROUND_SECONDS
+        ]
+        near = sorted(near, key=lambda row: (row.start, row.end, row.id))[:MOST_PHRASES]
+        found.append([{"start": row.start, "end": row.end, "text": row.narration} for row in near])
+    return found

@@ -1,0 +1,239 @@
+"""The HTTP API: questions in, moments out. Everything here is small and waits; the work is done in threads."""
+
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from retrieval.segment import Vectors
+from retrieval.serve import answers
+from retrieval.serve.answers import NoSuchRow
+from retrieval.serve.collection import Collection
+from retrieval.serve.encoder import KINDS, Encoder, as_lists
+from retrieval.serve.guards import SESSION, Guards, cookie_name, fingerprint
+from retrieval.serve.media import Recording, locate
+from retrieval.serve.openapi import describe
+from retrieval.serve.question import Question, parse, parse_filters
+from retrieval.serve.settings import Settings
+from retrieval.serve.uploads import Upload, as_json, upload
+
+HEAT_SECONDS = 20.0
+"""most of a moment that a heat map is made for, around its best second"""
+SEARCHES_AT_ONCE = 4
+PAGE_TYPES = {".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript"}
+T = TypeVar("T")
+
+
+class Service:
+    """Answers requests from a collection, and from an encoder where there is one. `folder` is for uploads."""
+
+    def __init__(self, collection: Collection, encoder: Encoder | None, settings: Settings, folder: Path):
+        self._collection, self._encoder, self._settings, self._folder = collection, encoder, settings, folder
+        if encoder is not None:
+            collection.now().store.space.check(encoder.space)
+        self._searches = anyio.CapacityLimiter(SEARCHES_AT_ONCE)
+        self._network = anyio.CapacityLimiter(1)
+        self._waiting = 0
+        page = resources.files("retrieval.serve") / "page"
+        # Read once: what a request names is looked for among these and nowhere else.
+        self._page = {file.name: file.read_bytes() for file in page.iterdir() if Path(file.name).suffix in PAGE_TYPES}
+
+    def app(self) -> ASGIApp:
+        """The ASGI application, behind its guards."""
+        routes = [
+            Route("/", self.index),
+            Route("/page/{name}", self.file),
+            Route("/openapi.json", self.openapi),
+            Route(SESSION, self.session, methods=["POST"]),
+            Route("/api/info", self.info),
+            Route("/api/items", self.items),
+            Route("/api/items/{id:int}", self.item),
+            Route("/api/items/{id:int}/heat", self.heat, methods=["POST"]),
+            Route("/api/search", self.search, methods=["POST"]),
+            Route("/api/search/upload", self.search_upload, methods=["POST"]),
+            Route("/media/{id:int}", self.media),
+        ]
+        told: Any = {HTTPException: _http_error, NoSuchRow: _error(404), ValueError: _error(400), Exception: _broken}
+        told[TimeoutError] = _error(422)
+        return Guards(Starlette(routes=routes, exception_handlers=told), self._settings)
+
+    async def index(self, request: Request) -> Response:
+        """The page."""
+        return self._page_file("index.html")
+
+    async def file(self, request: Request) -> Response:
+        """A file of the page."""
+        return self._page_file(request.path_params["name"])
+
+    async def openapi(self, request: Request) -> Response:
+        """What this is, for programs."""
+        return JSONResponse(describe(self._settings))
+
+    async def session(self, request: Request) -> Response:
+        """The token, which the guard has checked, becomes a cookie, for players cannot send headers."""
+        response = Response(status_code=204)
+        if token := self._settings.token:
+            response.set_cookie(cookie_name(token), fingerprint(token), httponly=True, samesite="strict", path="/")
+        return response
+
+    async def info(self, request: Request) -> Response:
+        """What the store holds and what can be asked."""
+        return JSONResponse(await self._in_thread(self._info))
+
+    async def items(self, request: Request) -> Response:
+        """Browse without a query."""
+        asked = dict(request.query_params)
+        limits = self._settings.limits
+        filters = parse_filters(as_json(asked.pop("filters", "{}")), limits)
+        among, even = asked.pop("among", ""), asked.pop("even", "false") == "true"
+        offset, limit = _whole(asked.pop("offset", "0"), 2**62), _whole(asked.pop("limit", "24"), limits.most_hits)
+        if asked:
+            raise ValueError("browse with among, filters, offset, limit and even")
+        view = self._collection.now()
+        parse({"among": among}, view.store.space.modalities, limits)
+        browsed = await self._in_thread(lambda: answers.browse(view, filters, among, offset, limit, even))
+        return JSONResponse(browsed)
+
+    async def item(self, request: Request) -> Response:
+        """One row as a moment."""
+        view, identity = self._collection.now(), _identity(request)
+        return JSONResponse(await self._in_thread(lambda: answers.one(view, identity)))
+
+    async def search(self, request: Request) -> Response:
+        """By text, by item, or by both together."""
+        view = self._collection.now()
+        question = parse(as_json(await request.body()), view.store.space.modalities, self._settings.limits)
+        if not question.text and question.item is None:
+            raise ValueError("search with text, with an item, or with both")
+        words = await self._words(question)
+        moments = await self._in_thread(lambda: answers.find(view, question, words, None, ""))
+        return JSONResponse({"moments": moments, "behind": view.behind})
+
+    async def search_upload(self, request: Request) -> Response:
+        """By a picture, a sound or a clip; with text or an item, by all of it together."""
+        async with upload(request, self._folder) as sent:
+            if sent.kind not in KINDS[1:]:
+                raise ValueError(f"kind must be one of {', '.join(KINDS[1:])}")
+            view = self._collection.now()
+            question = parse(sent.question, view.store.space.modalities, self._settings.limits)
+            words = await self._words(question)
+            vectors = await self._ask(sent.kind, lambda encoder: encoder.embed(sent.kind, sent.path), sent)
+        moments = await self._in_thread(lambda: answers.find(view, question, words, vectors, sent.kind))
+        return JSONResponse({"moments": moments, "behind": view.behind})
+
+    async def heat(self, request: Request) -> Response:
+        """Where words, an uploaded sound, or the recording's own sound is in a moment."""
+        if request.headers.get("content-type", "").lower().startswith("multipart/"):
+            async with upload(request, self._folder) as sent:
+                return await self._heat(_identity(request), sent.question, sent)
+        return await self._heat(_identity(request), as_json(await request.body() or b"{}"), None)
+
+    async def media(self, request: Request) -> Response:
+        """The recording of a row."""
+        view, identity = self._collection.now(), _identity(request)
+        row = await self._in_thread(lambda: answers.row_of(view, identity))
+        return Recording(row.path, self._settings.media, request.headers)
+
+    async def _heat(self, identity: int, asked: Any, sent: Upload | None) -> Response:
+        view = self._collection.now()
+        row = await self._in_thread(lambda: answers.row_of(view, identity))
+        if not isinstance(asked, dict) or set(asked) - {"text", "start", "end"}:
+            raise ValueError("a heat map is asked for with text, start and end, or less")
+        span = {"since": asked.get("start", row.start), "until": asked.get("end", row.end)}
+        filters = parse_filters(span, self._settings.limits)
+        text = parse({"text": asked.get("text", "")}, (), self._settings.limits).text
+        start, end = filters.since or 0.0, filters.until or 0.0
+        if not 0 <= start <= end:
+            raise ValueError("a moment starts at 0 or later and ends after it starts")
+        end = min(end, start + HEAT_SECONDS)
+        kind, given = ("text", text) if text else ("audio", sent.path if sent else None)
+        if self._encoder is None or kind not in self._encoder.localizes:
+            raise HTTPException(501, "the network behind this store does not say where something is")
+        path = locate(row.path, self._settings.media)
+        made = await self._ask(None, lambda encoder: encoder.localize(path, start, end, kind, given), sent)
+        return JSONResponse(as_lists(made))
+
+    async def _ask(self, kind: str | None, work: Callable[[Encoder], T], sent: Upload | None = None) -> T:
+        """Work of the network, one at a time; those that come when too many wait are told so."""
+        encoder = self._encoder
+        if encoder is None:
+            raise HTTPException(501, "this service knows no network: search by item, or start it with avssl serve")
+        if kind is not None and kind not in encoder.kinds:
+            raise HTTPException(501, f"the network behind this store cannot search with {kind}")
+        if self._waiting >= self._settings.limits.waiting:
+            raise HTTPException(503, "too many questions at once; try again", {"retry-after": "2"})
+        self._waiting += 1
+        try:
+            return await anyio.to_thread.run_sync(work, encoder, limiter=self._network)
+        except ValueError as error:
+            # The name under which the file was kept means nothing to whom it belongs.
+            raise ValueError(str(error).replace(str(sent.path), "the upload") if sent else str(error)) from None
+        finally:
+            self._waiting -= 1
+
+    async def _words(self, question: Question) -> Vectors | None:
+        return await self._ask("text", lambda encoder: encoder.embed("text", question.text)) if question.text else None
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await anyio.to_thread.run_sync(work, limiter=self._searches)
+
+    def _info(self) -> dict[str, Any]:
+        view, limits, encoder = self._collection.now(), self._settings.limits, self._encoder
+        return {
+            "name": self._collection.directory.resolve().name,
+            "moments": len(view.store),
+            "usual": answers.usual(view),
+            "kinds": list(encoder.kinds) if encoder else [],
+            "localizes": list(encoder.localizes) if encoder else [],
+            "behind": view.behind,
+            "limits": {
+                "upload_bytes": limits.upload_bytes,
+                "upload_seconds": limits.upload_seconds,
+                "text_characters": limits.text_characters,
+                "most_hits": limits.most_hits,
+            },
+            **self._collection.facets(view),
+        }
+
+    def _page_file(self, name: str) -> Response:
+        if name not in self._page:
+            raise HTTPException(404, "there is no such page")
+        headers = {"content-type": PAGE_TYPES[Path(name).suffix], "cache-control": "no-cache"}
+        return Response(self._page[name], headers=headers)
+
+
+def _identity(request: Request) -> int:
+    identity: int = request.path_params["id"]
+    if identity >= 2**63 - 1:
+        raise NoSuchRow("the store holds no such id")
+    return identity
+
+
+def _whole(text: str, most: int) -> int:
+    if not text.isdecimal() or not text.isascii() or len(text) > 19 or int(text) > most:
+        raise ValueError(f"offset and limit are whole numbers; at most {most} here")
+    return int(text)
+
+
+def _error(status: int) -> Callable[[Request, Exception], Response]:
+    def answer(request: Request, error: Exception) -> Response:
+        return JSONResponse({"error": " ".join(str(error).split())}, status)
+
+    return answer
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+
+def _broken(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": "something went wrong here; the terminal of the service tells what"}, 500)

@@ -1,0 +1,107 @@
+"""The store behind the service, as it is now: what others add or remove shows without a restart."""
+
+import os
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from retrieval import index as indexes
+from retrieval.index import Index, check_covers
+from retrieval.segment import Ids
+from retrieval.store import Store
+
+SAMPLE = 5000
+"""rows that are looked at to say which columns can be filtered by"""
+MOST_VALUES = 40
+"""a column with more different values than this is no choice to offer"""
+
+
+class View(NamedTuple):
+    """A store and an index that fits it, which stay as they are while a request is answered.
+
+    loaded is None where the store is empty. behind: in words, why newer rows are not seen yet; "" if there are none.
+    """
+
+    store: Store
+    loaded: Index | None
+    behind: str
+
+
+class Collection:
+    """Opens the store in a directory. Raises ValueError, one line, if there is none or it has no index."""
+
+    def __init__(self, directory: str | Path):
+        self.directory = Path(directory)
+        self._store = Store.open(directory)
+        self._lock = threading.Lock()
+        self._seen = self._stamp()
+        self._view = self._opened(None)
+        self._facets: tuple[int, dict[str, Any]] | None = None
+
+    def now(self) -> View:
+        """What can be searched; after another process wrote, what it wrote as soon as it is indexed."""
+        with self._lock:
+            stamp = self._stamp()
+            if stamp != self._seen:
+                # Where opening fails (a disk that is full or gone), the last good view goes on being served.
+                try:
+                    self._store.refresh()
+                    self._view = self._opened(self._view.loaded)
+                    self._seen = stamp
+                except (ValueError, OSError) as error:
+                    self._view = self._view._replace(behind=str(error))
+            return self._view
+
+    def facets(self, view: View) -> dict[str, Any]:
+        """How many rows each modality has, and columns with few values: name -> [[value, how often in the sample]]."""
+        with self._lock:
+            if self._facets is not None and self._facets[0] == view.store.version:
+                return self._facets[1]
+        counts = {name: len(view.store.ids("modality = ?", [name])) for name in view.store.space.modalities}
+        ids = view.store.ids()
+        rows = view.store.rows(spread(ids, SAMPLE))
+        values: dict[str, Counter[str | float]] = {}
+        for row in rows:
+            for name, value in row.extra.items():
+                if isinstance(value, str | int | float) and '"' not in name and "\\" not in name:
+                    values.setdefault(name, Counter())[value] += 1
+        columns = {
+            name: [[value, count] for value, count in sorted(found.items(), key=lambda pair: str(pair[0]))]
+            for name, found in sorted(values.items())
+            if 1 < len(found) <= MOST_VALUES
+        }
+        told = {"modalities": counts, "columns": columns}
+        with self._lock:
+            self._facets = (view.store.version, told)
+        return told
+
+    def close(self) -> None:
+        """Let go of all files."""
+        self._store.close()
+
+    def _opened(self, before: Index | None) -> View:
+        store = self._store.snapshot()
+        if not len(store):
+            return View(store, None, "")
+        if before is not None:
+            try:
+                check_covers(store, before.covered)
+            except ValueError:
+                pass
+            else:
+                return View(store, before, "")
+        return View(store, indexes.load(store), "")
+
+    def _stamp(self) -> tuple[int, int]:
+        found = os.stat(self.directory / "manifest.json")
+        return found.st_mtime_ns, found.st_ino
+
+
+def spread(ids: Ids, count: int) -> list[int]:
+    """At most `count` of the ids, evenly over all of them."""
+    if len(ids) <= count:
+        return [int(identity) for identity in ids]
+    return [int(identity) for identity in ids[np.linspace(0, len(ids) - 1, count).astype(np.int64)]]

@@ -7,11 +7,12 @@ JOBS ?= 2
 PY := $(VENV)/bin/python
 READY := $(VENV)/ready
 
-.PHONY: help env demo test lint bench
+.PHONY: help env demo test faults lint bench
 
 help:
 	@echo "make demo   a made-up world, training, three searches, overlays, a report: runs/demo"
 	@echo "make test   lint, types and tests"
+	@echo "make faults kill -9, full disks and damaged files against the store, by the hundred; SEED=n repeats a run"
 	@echo "make lint   ruff and mypy alone"
 	@echo "make bench  what is measured: scripts/bench_*.py, one after another"
 	@echo "make env    only the environment, in $(VENV)"
@@ -36,6 +37,9 @@ lint: $(READY)
 
 test: lint
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile
+
+faults: $(READY)
+	@FAULTS=1 OMP_NUM_THREADS=1 $(PY) -m pytest -s tests/retrieval/test_crash.py tests/retrieval/test_fuzz.py
 
 bench: $(READY)
 	@for script in scripts/bench_*.py; do echo "$$script"; $(PY) $$script || exit 1; done

@@ -129,7 +129,10 @@ def sync(
     with store.locked():
         todo = plan(store, goal)
         if not goal and len(store) and not allow_empty:
-            raise ValueError(f"nothing is wanted: that would delete all {len(store)} vectors of {store.directory}")
+            raise ValueError(
+                f"nothing is wanted: that would delete all {len(store)} vectors of {store.directory}; "
+                "allow_empty (--yes) if it is so meant"
+            )
         # What a wanted recording replaces stays until its replacement is there; what a rename overwrites goes with it.
         waiting = {recording.key for recording in todo.changed} - set(todo.renamed)
         overwritten = {recording.key for recording in todo.renamed.values()} - set(todo.renamed)

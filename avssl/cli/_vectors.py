@@ -1,5 +1,10 @@
-"""Vectors on disk: one .npy and one JSON-lines file of rows per modality, and what space they live in."""
+"""Vectors on disk: shards, each with a .npy and a JSON-lines file of rows per modality, and what space they live in.
 
+A shard is a folder that appears whole; its done.json says that it is, and holds the hashes of its files.
+"""
+
+import hashlib
+import io
 import json
 import os
 import shutil
@@ -13,10 +18,13 @@ import numpy as np
 
 from avssl.embedding import Embedded
 from avssl.embedding.network import Vectors
-from retrieval.files import sync_directory
+from retrieval.files import replacing, sha256_of, sync_directory
 from retrieval.space import Space
 
-SPACE, SOURCE = "space.json", "source.json"
+SPACE, SOURCE, PLAN, DONE = "space.json", "source.json", "plan.json", "done.json"
+SHARD = "shard-{:05d}"
+BLOCK_BYTES = 64 << 20
+"""vectors of several shards are given out together until they are that many"""
 
 
 @dataclass(frozen=True)
@@ -44,16 +52,21 @@ class Source:
             raise ValueError(f"{folder / SOURCE} is damaged: {error}") from None
 
 
+def check_ours(folder: Path, marks: tuple[str, ...]) -> None:
+    """Raise ValueError unless ``folder`` is new, empty, or holds all of ``marks``, by which ours are known."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file; name a folder")
+    if folder.is_dir() and any(folder.iterdir()) and not all((folder / mark).exists() for mark in marks):
+        raise ValueError(f"{folder} holds other files: name another folder")
+
+
 @contextmanager
 def replacing_folder(folder: Path, marks: tuple[str, ...]) -> Iterator[Path]:
     """Yield a new folder that takes the place of ``folder`` when the block is done, and of nothing if it raises.
 
     A folder that is there is only replaced when it is empty or holds all of ``marks``, by which ours are known.
     """
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is a file; name a folder")
-    if folder.is_dir() and any(folder.iterdir()) and not all((folder / mark).exists() for mark in marks):
-        raise ValueError(f"{folder} holds other files: name another folder")
+    check_ours(folder, marks)
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{word}") for word in ("partial", "old"))
     shutil.rmtree(partial, ignore_errors=True)
@@ -63,24 +76,73 @@ def replacing_folder(folder: Path, marks: tuple[str, ...]) -> Iterator[Path]:
         for file in partial.iterdir():
             with open(file, "rb") as written:
                 os.fsync(written.fileno())
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(partial, folder)
-        sync_directory(folder.parent)
-        shutil.rmtree(old, ignore_errors=True)
+        _swap(partial, folder, old)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def write(folder: Path, embedded: Embedded, space: Space, source: Source) -> None:
-    """Write vectors-MODALITY.npy, rows-MODALITY.jsonl, space.json and source.json; the folder appears whole."""
-    with replacing_folder(folder, (SPACE, SOURCE)) as partial:
-        for modality, vectors in embedded.vectors.items():
-            np.save(partial / f"vectors-{modality}.npy", vectors)
-            with open(partial / f"rows-{modality}.jsonl", "w", encoding="utf-8") as file:
-                file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in embedded.rows[modality])
-        (partial / SPACE).write_text(space.to_json() + "\n", encoding="utf-8")
-        source.write(partial)
+def write_shard(folder: Path, embedded: Embedded) -> None:
+    """Write vectors-MODALITY.npy, rows-MODALITY.jsonl and done.json; the folder appears whole, and only once."""
+    partial = folder.with_name(f".{folder.name}")
+    shutil.rmtree(partial, ignore_errors=True)  # of a rank that was killed
+    partial.mkdir()
+    held = {}
+    for modality, vectors in embedded.vectors.items():
+        rows = embedded.rows[modality]
+        np.save(partial / f"vectors-{modality}.npy", vectors)
+        with open(partial / f"rows-{modality}.jsonl", "w", encoding="utf-8") as file:
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        recordings = len({row["recording"] for row in rows})
+        held[modality] = {"vectors": len(vectors), "width": vectors.shape[1], "recordings": recordings}
+    hashes = {}
+    for path in sorted(partial.iterdir()):
+        with open(path, "rb") as written:
+            os.fsync(written.fileno())
+            hashes[path.name] = sha256_of(written.fileno())
+    done = {"files": hashes, "held": held, "skipped": dict(embedded.skipped)}
+    with replacing(partial / DONE) as temporary:
+        temporary.write_text(json.dumps(done, indent=1) + "\n", encoding="utf-8")
+    os.replace(partial, folder)
+    sync_directory(folder.parent)
+
+
+def seal(partial: Path, folder: Path, space: Space, source: Source) -> None:
+    """Add space.json and source.json to a folder of shards, and put it in the place of ``folder``."""
+    (partial / SPACE).write_text(space.to_json() + "\n", encoding="utf-8")
+    source.write(partial)
+    for name in (SPACE, SOURCE):
+        with open(partial / name, "rb") as written:
+            os.fsync(written.fileno())
+    sync_directory(partial)
+    _swap(partial, folder, folder.with_name(f".{folder.name}.{os.getpid()}.old"))
+
+
+def _swap(partial: Path, folder: Path, old: Path) -> None:
+    if folder.exists():
+        os.replace(folder, old)
+    os.replace(partial, folder)
+    sync_directory(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def shards(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The shards of a folder that are done, in order, with what their done.json says. Raises ValueError for damage."""
+    for path in sorted(folder.glob("shard-*")):
+        try:
+            done = json.loads((path / DONE).read_text(encoding="utf-8"))
+            intact = set(done) == {"files", "held", "skipped"}
+        except (OSError, ValueError, TypeError):
+            intact = False
+        if not intact:
+            raise ValueError(f"{path} is damaged: its {DONE} is not what was written; delete {folder} and embed again")
+        yield path, done
+
+
+def check_intact(folder: Path) -> None:
+    """Raise ValueError when a file of a folder of vectors is not as it was written."""
+    for path, done in shards(folder):
+        for name in done["files"]:
+            _intact(path / name, done)
 
 
 def read_space(folder: Path) -> Space:
@@ -94,16 +156,34 @@ def read_space(folder: Path) -> Space:
 
 
 def read(folder: Path) -> Iterator[tuple[Vectors, list[dict[str, Any]]]]:
-    """Vectors [N, D] and rows, a modality at a time. Raises ValueError for damaged files."""
-    for path in sorted(folder.glob("vectors-*.npy")):
-        rows = path.with_name(path.name.replace("vectors-", "rows-", 1)).with_suffix(".jsonl")
-        try:
-            vectors = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise ValueError(f"{path} is damaged: {error}") from None
-        with open(rows, encoding="utf-8") as file:
-            try:
-                held = [json.loads(line) for line in file]
-            except ValueError as error:
-                raise ValueError(f"{rows} is damaged: {error}") from None
-        yield vectors, held
+    """Vectors [N, D] and rows, one modality after the other, of some shards at a time.
+
+    Raises ValueError for files that are not as they were written.
+    """
+    found = list(shards(folder))
+    if not found:
+        raise ValueError(f"{folder} holds no shards: it was made by an earlier version, embed again")
+    for modality in sorted({modality for _, done in found for modality in done["held"]}):
+        vectors: list[Vectors] = []
+        rows: list[dict[str, Any]] = []
+        for path, done in found:
+            if modality not in done["held"]:
+                continue
+            vectors.append(np.load(io.BytesIO(_intact(path / f"vectors-{modality}.npy", done)), allow_pickle=False))
+            lines = _intact(path / f"rows-{modality}.jsonl", done).decode().split("\n")
+            rows += [json.loads(line) for line in lines if line]
+            if sum(part.nbytes for part in vectors) >= BLOCK_BYTES:
+                yield np.concatenate(vectors), rows
+                vectors, rows = [], []
+        if vectors:
+            yield np.concatenate(vectors), rows
+
+
+def _intact(path: Path, done: dict[str, Any]) -> bytes:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise ValueError(f"{path} is missing; delete {path.parent.parent} and embed again") from None
+    if hashlib.sha256(data).hexdigest() != done["files"].get(path.name):
+        raise ValueError(f"{path} is damaged: its content is not what was written; delete it all and embed again")
+    return data

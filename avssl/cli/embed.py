@@ -1,13 +1,18 @@
 """avssl embed: every moment of every recording as a vector."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from avssl.data.manifest import Manifest
+    from avssl.embedding import Embedder
 
 
 def embed(
@@ -24,47 +29,69 @@ def embed(
     split: Annotated[str | None, typer.Option(help="train, val or test alone.")] = None,
     space: Annotated[str, typer.Option(help="For methods with several spaces.")] = "",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    shard: Annotated[int, typer.Option(help="Most recordings that are lost when this is killed.")] = 64,
+    new_for: Annotated[Path | None, typer.Option(help="Only what this index lacks, by content.")] = None,
 ) -> None:
-    """Turn every moment of every recording into a vector: the first step of search."""
+    """Turn every moment of every recording into a vector: the first step of search.
+
+    What was killed goes on when it is started again. On several processors: torchrun --nproc-per-node 2 -m avssl embed
+    ..., on several machines with a folder that all of them see.
+    """
     from avssl.cli import _network
     from avssl.cli import _vectors as files
+    from avssl.cli._shards import Job, embed_shards, place
     from avssl.data.manifest import Manifest
-    from avssl.embedding import Embedder, embed_recordings
-    from retrieval.space import Space
+    from avssl.embedding import Embedder
+    from avssl.train.distributed import device_of
 
+    rank, world, local = place()
     recordings = Manifest.load(manifest)
-    loaded = _network.load(run, changes or [], device)
+    if split is not None:
+        recordings = replace(recordings, recordings=recordings.split(split))
+    loaded = _network.load(run, changes or [], "cpu")
+    loaded.method.to(device_of(device, local))
     embedder = Embedder(loaded.method, loaded.inputs, window, space)
-    with Progress(
-        TextColumn("recordings"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=Console(stderr=True)
-    ) as bar:
-        task = bar.add_task("", total=None)
-        done = embed_recordings(
-            embedder, recordings, hop_seconds=hop, modalities=only or None, split=split,
-            progress=lambda count, total: bar.update(task, completed=count, total=total),
-        )  # fmt: skip
-    widths = {vectors.shape[1] for vectors in done.vectors.values()}
-    if len(widths) > 1:
-        raise ValueError(f"at a window of {embedder.window.seconds:g} s the modalities do not share a width: {widths}")
+    if new_for is not None:
+        recordings = _lacking(recordings, new_for, embedder, loaded.digest)
+        if not recordings.recordings:
+            typer.echo(f"{new_for} holds all recordings of {manifest}: nothing to embed")
+            return
     seconds = embedder.window.seconds
-    files.write(
-        output,
-        done,
-        Space(embedder.space_name, loaded.digest, embedder.modalities, widths.pop()),
-        files.Source(
-            run if _network.is_towers(run) else str(Path(run).resolve()),
-            seconds,
-            seconds / 2 if hop is None else hop,
-            tuple(changes or ()),
-        ),
+    source = files.Source(
+        run if _network.is_towers(run) else str(Path(run).resolve()),
+        seconds,
+        seconds / 2 if hop is None else hop,
+        tuple(changes or ()),
     )
-
+    job = Job(embedder, recordings, loaded.digest, source, only or None, shard)
+    with Progress(
+        TextColumn("recordings"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        console=Console(stderr=True), disable=rank > 0,
+    ) as bar:  # fmt: skip
+        task = bar.add_task("", total=None)
+        done = embed_shards(
+            job, output, rank, world, lambda count, total: bar.update(task, completed=count, total=total)
+        )
+    if done is None:
+        return
     console = Console()
     table = Table("modality", "vectors", "width", "recordings", box=None, pad_edge=False)
-    for modality, vectors in done.vectors.items():
-        count = len({row["recording"] for row in done.rows[modality]})
-        table.add_row(modality, str(len(vectors)), str(vectors.shape[1]), str(count))
+    for modality, count in done.vectors.items():
+        table.add_row(modality, str(count), str(done.width), str(done.recordings[modality]))
     console.print(table)
     for reason, count in sorted(done.skipped.items()):
         console.print(f"{count} {reason}, skipped there", highlight=False)
+    if done.kept:
+        console.print(f"{done.kept} shards were done before and are kept", highlight=False)
     console.print(escape(f"\n{output} is written; next: avssl index {output} -o index"), highlight=False)
+
+
+def _lacking(recordings: "Manifest", index: Path, embedder: "Embedder", digest: str) -> "Manifest":
+    """The recordings whose content an index does not hold yet."""
+    from retrieval.space import Space
+    from retrieval.store import Store
+
+    with Store.open(index) as store:
+        store.space.check(Space(embedder.space_name, digest, embedder.modalities, store.space.width))
+        known = {content for held in store.recordings().values() for content in held.contents}
+    return replace(recordings, recordings=tuple(one for one in recordings.recordings if one.sha256 not in known))

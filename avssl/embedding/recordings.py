@@ -55,6 +55,7 @@ def embed_recordings(
     modalities: Sequence[str] | None = None,
     split: str | None = None,
     progress: Callable[[int, int], None] | None = None,
+    may_be_empty: bool = False,
 ) -> Embedded:
     """Every window of every recording, in one pass over each file; each narration phrase is a row of its own.
 
@@ -65,15 +66,11 @@ def embed_recordings(
         modalities: some of the space's; None takes all that the space has.
         split: of the manifest; None takes all recordings.
         progress: called with (recordings done, of how many).
+        may_be_empty: it is no error when nothing at all could be embedded.
 
     Raises ValueError for a modality that the space does not have, and when nothing at all could be embedded.
     """
-    wanted = embedder.modalities if modalities is None else tuple(modalities)
-    for modality in wanted:
-        if modality not in embedder.modalities:
-            raise ValueError(
-                f"{embedder.method.cfg.name} cannot embed {modality}; it embeds {', '.join(embedder.modalities)}"
-            )
+    wanted = wanted_of(embedder, modalities)
     recordings = manifest.recordings if split is None else manifest.split(split)
     hop = embedder.window.seconds / 2 if hop_seconds is None else hop_seconds
     skipped: Counter[str] = Counter()
@@ -98,10 +95,21 @@ def embed_recordings(
     for modality in wanted:
         flush(modality, 1)
     kept = {modality: np.concatenate(parts) for modality, parts in blocks.items() if parts}
-    if not kept:
+    if not kept and not may_be_empty:
         told = ", ".join(f"{count} {reason}" for reason, count in skipped.items()) or "there are none"
         raise ValueError(f"nothing to embed in {len(recordings)} recordings: {told}")
     return Embedded(embedder.space, kept, {modality: rows[modality] for modality in kept}, skipped)
+
+
+def wanted_of(embedder: Embedder, modalities: Sequence[str] | None) -> tuple[str, ...]:
+    """These modalities, or all that the space has. Raises ValueError for one that it does not have."""
+    wanted = embedder.modalities if modalities is None else tuple(modalities)
+    for modality in wanted:
+        if modality not in embedder.modalities:
+            raise ValueError(
+                f"{embedder.method.cfg.name} cannot embed {modality}; it embeds {', '.join(embedder.modalities)}"
+            )
+    return wanted
 
 
 def _pieces(

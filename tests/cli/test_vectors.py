@@ -22,10 +22,21 @@ def made() -> Embedded:
     return Embedded(Space(("video", "text"), 4), vectors, rows)
 
 
-def test_vectors_come_back(made, tmp_path):
+def write(folder, *shards):
+    """A folder of these shards."""
+    partial = folder.with_name(".partial")
+    partial.mkdir()
+    for number, made in enumerate(shards):
+        _vectors.write_shard(partial / _vectors.SHARD.format(number), made)
+    _vectors.seal(partial, folder, SPACE, SOURCE)
+
+
+@pytest.mark.parametrize("block", [1, 1 << 20])
+def test_vectors_come_back(made, tmp_path, monkeypatch, block):
+    monkeypatch.setattr(_vectors, "BLOCK_BYTES", block)
     out = tmp_path / "vectors"
     for _ in range(2):  # the second time replaces the first
-        _vectors.write(out, made, SPACE, SOURCE)
+        write(out, made)
     assert _vectors.read_space(out) == SPACE
     assert _vectors.Source.read(out) == SOURCE
     read = {rows[0]["modality"]: (np.array(vectors), rows) for vectors, rows in _vectors.read(out)}
@@ -36,20 +47,28 @@ def test_vectors_come_back(made, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["vectors"]
 
 
-def test_nothing_else_is_replaced(made, tmp_path):
+def test_shards_are_given_out_together(made, tmp_path):
+    silent = Embedded(made.space, {"video": made.vectors["video"]}, {"video": made.rows["video"]})
+    nothing = Embedded(made.space, {}, {})
+    write(tmp_path / "vectors", made, nothing, silent)
+    blocks = [(rows[0]["modality"], len(vectors), len(rows)) for vectors, rows in _vectors.read(tmp_path / "vectors")]
+    assert blocks == [("text", 1, 1), ("video", 6, 6)]
+
+
+def test_nothing_else_is_replaced(tmp_path):
     mine = tmp_path / "mine"
     mine.mkdir()
+    _vectors.check_ours(mine, (_vectors.SPACE,))
     (mine / "thesis.txt").write_text("years")
     with pytest.raises(ValueError, match="holds other files"):
-        _vectors.write(mine, made, SPACE, SOURCE)
-    assert (mine / "thesis.txt").read_text() == "years"
+        _vectors.check_ours(mine, (_vectors.SPACE,))
     with pytest.raises(ValueError, match="is a file"):
-        _vectors.write(mine / "thesis.txt", made, SPACE, SOURCE)
+        _vectors.check_ours(mine / "thesis.txt", (_vectors.SPACE,))
 
 
 def test_a_failure_leaves_what_was_there(made, tmp_path):
     out = tmp_path / "vectors"
-    _vectors.write(out, made, SPACE, SOURCE)
+    write(out, made)
 
     def fail():
         with _vectors.replacing_folder(out, (_vectors.SPACE, _vectors.SOURCE)) as partial:
@@ -66,10 +85,20 @@ def test_damage_is_named(made, tmp_path):
     out = tmp_path / "vectors"
     with pytest.raises(ValueError, match="holds no vectors; make them"):
         _vectors.read_space(out)
-    _vectors.write(out, made, SPACE, SOURCE)
-    (out / "vectors-video.npy").write_bytes(b"no numbers")
-    with pytest.raises(ValueError, match=r"vectors-video\.npy is damaged"):
-        list(_vectors.read(out))
+    write(out, made)
+    shard = out / "shard-00000"
+    for name in ("vectors-video.npy", "rows-text.jsonl", "done.json"):
+        data = bytearray((shard / name).read_bytes())
+        data[len(data) // 2 if name != "done.json" else 0] ^= 1
+        (shard / name).write_bytes(data)
+        with pytest.raises(ValueError, match=name.replace(".", r"\.") + ".*embed again"):
+            list(_vectors.read(out))
+        data[len(data) // 2 if name != "done.json" else 0] ^= 1
+        (shard / name).write_bytes(data)
+    assert len(list(_vectors.read(out))) == 2
+    (shard / "rows-text.jsonl").unlink()
+    with pytest.raises(ValueError, match=r"rows-text\.jsonl is missing"):
+        _vectors.check_intact(out)
     (out / "source.json").write_text("{}")
     with pytest.raises(ValueError, match=r"source\.json is damaged"):
         _vectors.Source.read(out)

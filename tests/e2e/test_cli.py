@@ -80,12 +80,53 @@ LINE = re.compile(r"^(.+) @ (\d\d:\d\d:\d\d\.\d)  (-?\d\.\d{3})  ?(.*)$")
 
 def test_embedding_and_index(home):
     assert sorted(path.name for path in home.vectors.iterdir()) == [
-        "rows-audio.jsonl", "rows-text.jsonl", "rows-video.jsonl", "source.json", "space.json", "vectors-audio.npy",
+        "plan.json", "shard-00000", "source.json", "space.json",
+    ]  # fmt: skip
+    assert sorted(path.name for path in (home.vectors / "shard-00000").iterdir()) == [
+        "done.json", "rows-audio.jsonl", "rows-text.jsonl", "rows-video.jsonl", "vectors-audio.npy",
         "vectors-text.npy", "vectors-video.npy",
     ]  # fmt: skip
     space = json.loads((home.vectors / "space.json").read_text())
     assert space["modalities"] == ["video", "audio", "text"]
     assert json.loads((home.index / "source.json").read_text())["run"] == str(home.run.resolve())
+
+
+def test_two_processes_embed_what_one_does(home, avssl, tmp_path):
+    """Under torchrun, to the bit."""
+    alone, both = tmp_path / "alone", tmp_path / "both"
+    assert avssl("embed", home.run, home.manifest, "-o", alone, "--shard", 5)[0] == 0
+    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "avssl", "embed"]
+    done = subprocess.run(
+        [sys.executable, *words, home.run, home.manifest, "-o", both, "--shard", "5"], capture_output=True, text=True,
+        timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("is written") == 1, "one rank tells"
+    files = sorted(path.relative_to(alone) for path in alone.rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(both) for path in both.rglob("*") if path.is_file())
+    assert len([path for path in files if path.name == "done.json"]) == 5
+    for path in files:
+        assert (alone / path).read_bytes() == (both / path).read_bytes(), path
+
+
+def test_only_what_an_index_lacks(home, avssl, tmp_path):
+    code, out, _ = avssl("embed", home.run, home.manifest, "-o", tmp_path / "none", "--new-for", home.index)
+    assert code == 0
+    assert "nothing to embed" in out
+    assert not (tmp_path / "none").exists()
+    for words in (
+        ["embed", home.run, home.manifest, "--split", "test", "-o", tmp_path / "test"],
+        ["index", tmp_path / "test", "-o", tmp_path / "index"],
+        ["embed", home.run, home.manifest, "--new-for", tmp_path / "index", "-o", tmp_path / "rest"],
+        ["index", tmp_path / "test", tmp_path / "rest", "-o", tmp_path / "both"],
+    ):
+        code, out, err = avssl(*words)
+        assert code == 0, err
+    from retrieval.store import Store
+
+    with Store.open(tmp_path / "both") as both, Store.open(home.index) as whole:
+        assert both.recordings() == whole.recordings()
+        assert len(both) == len(whole)
 
 
 @pytest.mark.parametrize("kind", ["text", "audio", "video", "image"])
@@ -125,7 +166,7 @@ def test_search_tells_json_csv_and_clips(home, avssl, tmp_path):
 
 
 def test_the_query_finds_its_own_words(home, avssl):
-    row = json.loads((home.vectors / "rows-text.jsonl").read_text().splitlines()[0])
+    row = json.loads((home.vectors / "shard-00000" / "rows-text.jsonl").read_text().splitlines()[0])
     code, out, _ = avssl("search", home.index, "--text", row["narration"], "--in", "text", "--top", 1, "--windows")
     assert code == 0
     assert LINE.match(out.strip())[4] == row["narration"]

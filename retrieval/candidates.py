@@ -75,8 +75,9 @@ def _lane(
         met = store.ids(*((where, ()) if isinstance(where, str) else where))
         only = met if only is None else np.intersect1d(only, met)
     assert only is not None
-    only = np.setdiff1d(only, gone)
-    return Lane(target, only, None, len(only))
+    if len(gone):
+        only = np.setdiff1d(only, gone)
+    return Lane(target, only, None, len(only))  # the store's own array where it can be: an index knows it again
 
 
 def ranked(index: Index, queries: Vectors, k: int, lane: Lane) -> list[tuple[Ids, Floats]]:

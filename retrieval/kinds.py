@@ -126,6 +126,8 @@ def trained(kind: str, lists: int, sample: NDArray[np.float32]) -> Any:
     index = make(sample.shape[1], lists)
     index.cp.seed = SEED
     index.cp.max_points_per_centroid = TRAINING_PER_LIST
+    if hasattr(index, "pq"):
+        index.pq.cp.min_points_per_centroid = 1  # a small sample is no news to who asked for it
     index.train(sample)
     return index
 

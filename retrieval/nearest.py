@@ -72,7 +72,8 @@ class Index:
         if only is not None and len(queries) >= BATCH and not any(part.lists for part in parts):
             return self.originals.nearest(queries, k, only)
 
-        wider = count / reachable  # so that as many vectors that may be found are looked at as without a filter
+        # So that as many vectors that may be found are looked at as without a filter.
+        wider = count / (reachable if only is not None else max(1, count - len(hide)))
         if only is not None:
             scores, ids = self._search(parts, queries, k, wider, self._selector(only, True))
         else:

@@ -148,7 +148,8 @@ class RunConfig(Frozen):
     steps: int = Field(1000, ge=1)
     """length of the training, in optimizer steps"""
     stop: Literal["steps", "plateau"] = "steps"
-    """plateau: end when the held-out score has not improved for patience evaluations"""
+    """plateau: end when the held-out score (finding across modalities, else the pretext loss) has not improved for
+    patience evaluations"""
     patience: int = Field(3, ge=1)
     evaluate_every: int = Field(0, ge=0)
     """steps between held-out scores; 0 only at the end"""

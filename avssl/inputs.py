@@ -60,6 +60,10 @@ class Vocabulary:
         ids: list[int] = self._tokenizer.encode(text).ids
         return ids
 
+    def knows(self, text: str) -> bool:
+        """Whether any word of it, or a piece of one, is known."""
+        return bool(set(self(text)) - {self._tokenizer.token_to_id("[UNK]")})
+
     def __reduce__(self) -> tuple[type[Vocabulary], tuple[str]]:
         return Vocabulary, (self.json,)
 
@@ -90,6 +94,15 @@ class Inputs:
         if cfg.audio == "wave":
             return wave.float()
         return ops.log_mel(wave, cfg.hz, cfg.mels, cfg.hop_seconds, cfg.window_seconds)
+
+    def same_seconds(self, why: str) -> None:
+        """Raise ValueError unless pictures and sound of a window are equally long, within a picture."""
+        cfg = self.cfg
+        if abs(cfg.seconds - cfg.audio_seconds) * cfg.fps > 0.5:
+            raise ValueError(
+                f"inputs.frames={cfg.frames} at inputs.fps={cfg.fps:g} are {cfg.seconds:g} s, but "
+                f"inputs.audio_seconds={cfg.audio_seconds:g}: {why}; make them equal"
+            )
 
     @property
     def silence(self) -> float:

@@ -154,16 +154,23 @@ def noise(generator: Generator, samples: int, quietest: float = -50.0, loudest: 
 
 
 class ClipAndSound:
-    """One window: pictures moved, mirrored and re-toned; sound made louder or softer; a noise; its sentences."""
+    """One window: pictures moved, mirrored and re-toned; sound made louder or softer; a noise; its sentences.
 
-    def __init__(self, inputs: Inputs):
+    ``hidden`` is the greatest share of time and of bands that is hidden from the sound.
+    """
+
+    def __init__(self, inputs: Inputs, hidden: float = 0.0):
         self.inputs = inputs
+        self.hidden = hidden
 
     def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
         """video uint8 [T, 3, H, W], audio and noise [M, F]; tokens [K, L] when the run has narration."""
         video = contrast(flip(shift(sample.video[0], generator), generator), generator)
         wave = gain(sample.audio[0], generator)
-        result = {"video": video, "audio": self.inputs.audio(wave)}
+        sound = self.inputs.audio(wave)
+        if self.hidden:
+            sound = hide(sound, generator, self.hidden, self.hidden)
+        result = {"video": video, "audio": sound}
         result["noise"] = self.inputs.audio(noise(generator, wave.shape[-1]))
         if self.inputs.vocabulary is not None and sample.has("text"):
             result["tokens"] = self.inputs.tokens(sample.text)

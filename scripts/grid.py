@@ -142,9 +142,7 @@ def judge(out: Path, path: Path, split: str, trained: bool) -> dict[str, Any]:
     recordings = list(held.split(split))
     whole = Embedder(loaded.method, loaded.inputs, WHOLE_SECONDS)
     vectors = windows(whole, held, recordings, [0.0] * len(recordings))
-    texts = whole.text([recording.narration[0].text for recording in recordings])
-    width = vectors["video"].shape[1]
-    vectors["text"] = np.pad(texts[:, : loaded.cfg.method.width], ((0, 0), (0, width - loaded.cfg.method.width)))  # type: ignore[attr-defined]
+    vectors["text"] = whole.text([recording.narration[0].text for recording in recordings])
     result: dict[str, Any] = {
         "retrieval": {f"{a}_to_{b}": found(vectors[a], vectors[b]) for a in vectors for b in vectors if a != b}
     }

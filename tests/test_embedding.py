@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from contract import tiny
 from torch import Tensor, nn
 
 from avssl.config import InputsConfig, MethodConfig
@@ -184,3 +185,30 @@ def test_queries(held, inputs, tmp_path):
         query(embedder, "audio", held.recordings[2].path)
     with pytest.raises(ValueError, match="empty"):
         query(embedder, "text", "  ")
+
+
+@pytest.mark.parametrize("times", [0.5, 1.0, 2.0])
+def test_texts_fit_windows_of_any_length(times):
+    run = tiny.run("trimodal")
+    seconds = times * run.inputs.cfg.seconds
+    method = run.method()
+    embedder = Embedder(method, run.inputs, window_seconds=seconds)
+    cfg = run.inputs.cfg
+    video = embedder("video", torch.zeros(1, embedder.window.frames, 3, cfg.height, cfg.width, dtype=torch.uint8))
+    audio = embedder("audio", torch.zeros(1, round(embedder.window.audio_seconds * cfg.hz)))
+    text = embedder.text(["a bell rings"])
+    assert video.shape == audio.shape == text.shape == (1, embedder.width)
+    own = Embedder(method, run.inputs).text(["a bell rings"])
+    meaning = run.cfg.method.width
+    assert np.array_equal(text[:, :meaning], own[:, :meaning])
+    assert not text[:, meaning:].any()
+
+
+def test_pictures_and_sound_of_a_window_must_be_equally_long_where_moments_are_compared():
+    with pytest.raises(ValueError, match=r"inputs.audio_seconds=5: trimodal compares them moment by moment"):
+        tiny.run("trimodal", "inputs.audio_seconds=5").method()
+
+
+def test_words_never_read_are_refused(inputs):
+    with pytest.raises(ValueError, match="read no word of '語'"):
+        query(Embedder(Plain(inputs), inputs), "text", "語")

@@ -105,6 +105,9 @@ def test_a_network_that_listens(listening):
     assert table["ciou"]["oracle"] == table["two_things"]["oracle"] == table["iiou"]["oracle"] == 1.0
     assert table["swap_gap"]["center"] == 0.0
     assert "oracle" not in table["silence_area"]
+    assert table["swap_gap"]["whole"] == 0.0
+    assert table["two_things"]["whole"] == 0.5
+    assert table["ciou"]["whole"] == 0.0
 
 
 def test_a_network_that_does_not_listen(listening):

@@ -40,7 +40,10 @@ def show(console: Console, result: dict[str, Any]) -> None:
     judged = f"{result['recordings']} recordings of the {result['split']} split"
     left = f", {result['left_out']} left out" if result["left_out"] else ""
     console.print(f"{result['run']} at step {result['step']}: {judged}{left}", highlight=False, markup=False)
-    console.print(f"right is: the recording itself; for ndcg10 and among one modality, the same {result['label']}\n")
+    alike = f"for ndcg10 and among one modality, the same {result['label']}"
+    if not result["label"]:
+        alike = "there are no labels (avssl manifest --labels), so nothing is judged among one modality"
+    console.print(f"right is: the recording itself; {alike}\n")
     rows = ("r1", "r5", "r10", "medr", "ndcg10")
     table = Table("finding", "", *rows, box=None, pad_edge=False)
     for direction, figures in result["retrieval"].items():
@@ -52,7 +55,7 @@ def show(console: Console, result: dict[str, Any]) -> None:
     if not result["retrieval"]:
         console.print("no two modalities to judge, and no label within one")
     if "localization" in result:
-        columns = ("trained", "untrained", "center", "oracle")
+        columns = ("trained", "untrained", "center", "whole", "oracle")
         table = Table("locating", *columns, box=None, pad_edge=False)
         for name, figures in result["localization"].items():
             table.add_row(name, *(f"{figures[who]:.3f}" if who in figures else "" for who in columns))

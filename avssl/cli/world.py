@@ -20,7 +20,7 @@ def world(
     workers: Annotated[int | None, typer.Option(help="Processes; one per core unless given.")] = None,
 ) -> None:
     """Make a world of sounding, moving things whose truth is known: videos, narration, boxes, sounding times."""
-    from avssl.data.world import cases_per_split, make_world
+    from avssl.data.world import cases_per_split, lacking_cases, make_world
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
@@ -46,4 +46,8 @@ def world(
     for split, cases in cases_per_split(records).items():
         told = ", ".join(f"{case} {count}" for case, count in sorted(cases.items()))
         table.add_row(split, str(cases.total()), f"{cases.total() * seconds:.0f}", told)
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    lacking = [f"{split} no {case}" for split, case in lacking_cases(records)]
+    if lacking:
+        console.print(f"too few clips for every case, so nothing to judge it on: {'; '.join(lacking)}; raise --clips")

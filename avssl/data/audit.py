@@ -107,7 +107,9 @@ def look_over(
     rows = read_labels(labels) if labels is not None else {}
     found = walk(folder, VIDEO | AUDIO | (IMAGE if include_images else frozenset()))
     if not found.media:
-        raise ValueError(f"{folder}: no video, sound or picture in this folder (looked at the names of its files)")
+        links = sum(reason.startswith("a link") for _, reason in found.left_out)
+        passed = f"; {links} links in it are not followed: copy the files, or name their folder" if links else ""
+        raise ValueError(f"{folder}: no video, sound or picture in this folder (by the names of its files){passed}")
     results: dict[int, Seen | apart.Failed] = {}
     for index, result in apart.run(look, [str(folder / name) for name in found.media], patience, workers):
         results[index] = result

@@ -9,6 +9,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+# What x264 decides with its processor's vector code depends on where its buffers happen to lie in memory.
+REPEATABLE = {"x264-params": "cpu-independent=1"}
 SOUND_CHUNK = 4096  # samples pushed at once; only bounds how far sound runs ahead of the picture
 
 
@@ -89,6 +91,7 @@ def _encode(
 
     # One thread: the bytes then do not depend on the machine, and many clips are encoded side by side.
     options = {"crf": str(crf), "g": str(gop), "preset": preset, "threads": "1"}
+    options |= REPEATABLE if video_codec == "h264" else {}
     video = container.add_stream(video_codec, rate=rate, options=options)
     assert isinstance(video, av.VideoStream)
     video.width, video.height, video.pix_fmt = width + width % 2, height + height % 2, "yuv420p"

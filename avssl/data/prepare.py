@@ -23,6 +23,7 @@ from av.error import FFmpegError
 from av.video.frame import VideoFrame
 
 from avssl.data import apart, audit, media
+from avssl.data.encode import REPEATABLE
 from avssl.data.filters import MonoFilter, PictureFilter, resample
 from avssl.data.manifest import Manifest, Recording
 from avssl.data.open import Unreadable, aspect, open_media, packets, picture_streams, sound_streams, tick, time_zero
@@ -210,7 +211,7 @@ class Copier:
         height, width = (max(16, 2 * round(side * scale / 2)) for side in (picture.height, picture.width))
         # One thread: proxies then do not depend on the machine, and many are made side by side.
         options = {"crf": str(self.order.crf), "preset": "veryfast", "threads": "1"}
-        options |= {"g": str(self.order.gop), "keyint_min": str(self.order.gop)}
+        options |= {"g": str(self.order.gop), "keyint_min": str(self.order.gop), **REPEATABLE}
         stream = self.container.add_stream("h264", rate=Fraction(picture.fps).limit_denominator(1001), options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.time_base = stream.time_base = Fraction(1, CLOCK)

@@ -34,8 +34,9 @@ from avssl.data.open import (
 
 SILENCE_DB = -120.0
 LONG_SECONDS = 60.0  # above this only key frames are decoded
-STILL_DIFFERENCE = 2.0  # of 255: two pictures a second apart that differ less are the same
 TINY = (32, 32)
+STILL_CELLS = 0.99  # of a tiny picture's cells: where so many differ by less, two pictures a second apart are the same
+STILL_DIFFERENCE = 6.0  # of 255; a mean over all cells would not see one small thing move
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,8 @@ class _Look:
         picture = self._tiny(frame)
         if self._before is not None:
             self.pairs += 1
-            difference = np.abs(picture.astype(np.int16) - self._before.astype(np.int16)).mean()
-            self.still += int(difference < STILL_DIFFERENCE)
+            difference = np.abs(picture.astype(np.int16) - self._before.astype(np.int16))
+            self.still += int(np.quantile(difference, STILL_CELLS) < STILL_DIFFERENCE)
         self._before, self._next = picture, seconds + 1.0 - self.interval / 2
 
 

@@ -28,7 +28,7 @@ class Embedder:
     Args:
         method: the network; put into eval mode.
         inputs: its inputs.
-        window_seconds: None is the run's own window.
+        window_seconds: None is the run's own window. ``width`` is that of vectors at this window.
         space: name of one of the method's spaces; "" takes the first.
 
     Raises:
@@ -47,6 +47,7 @@ class Embedder:
         self.space_name, self.space = name, method.spaces[name]
         first = next(method.parameters(), None)
         self.device = torch.device("cpu") if first is None else first.device
+        self.width = self.space.width if self.window.seconds == inputs.cfg.seconds else self._width()
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -61,7 +62,20 @@ class Embedder:
         if modality == "audio":
             x = self.inputs.audio(x)
         vectors = self.method.embed(modality, x.to(self.device), self.space_name).float().cpu().numpy()
+        if modality in self.space.timeless:
+            more = max(0, self.width - vectors.shape[1])
+            vectors = np.pad(vectors, ((0, 0), (0, more)))[:, : self.width]
         return np.ascontiguousarray(vectors)
+
+    def _width(self) -> int:
+        """Of vectors at this window, by trying one."""
+        cfg, timed = self.inputs.cfg, [name for name in self.modalities if name not in self.space.timeless]
+        if not self.space.timeless or not timed:
+            return self.space.width
+        if timed[0] == "audio":
+            return int(self("audio", torch.zeros(1, round(self.window.audio_seconds * cfg.hz))).shape[1])
+        blank = torch.zeros(1, self.window.frames, 3, cfg.height, cfg.width, dtype=torch.uint8)
+        return int(self(timed[0], blank).shape[1])
 
     def text(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors [N, D] of texts."""
@@ -82,6 +96,9 @@ def query(embedder: Embedder, kind: str, given: str | Path) -> Vectors:
         _refuse(embedder, kind, "text" in embedder.modalities)
         if not str(given).strip():
             raise ValueError("the text to search for is empty")
+        words = embedder.inputs.vocabulary
+        if words is not None and not words.knows(str(given)):
+            raise ValueError(f"this run has read no word of {str(given)!r}: it cannot tell what that means")
         return embedder.text([str(given)])
     modality = modality_of(embedder, kind)
     return np.concatenate([embedder(modality, held) for held in read_query(embedder.window, kind, Path(given))])

@@ -52,7 +52,7 @@ def evaluate(
     Returns:
         ``retrieval.<from>_to_<to>.{r1,r5,r10,medr,ndcg10}`` each {trained, untrained, chance};
         ``localization.{ciou,auc,iiou,two_things,swap_gap,silence_area,lit_sounding,...}`` each {trained, untrained,
-        center, oracle} where they apply; and what was judged. The threshold is kept in the run's folder, where
+        center, whole, oracle} where they apply; and what was judged. The threshold is kept in the run's folder, where
         overlays find it. Raises ValueError when there is nothing to judge.
     """
     if threads:

@@ -120,18 +120,19 @@ def lit(clips: Sequence[Judged], lit_from: float) -> dict[str, float]:
     return result
 
 
-def center(clips: Sequence[Judged]) -> dict[str, float]:
-    """The figures of a disc in the middle, which neither sees nor hears."""
-    disc = score.centre_disc(SIZE)[None]
-    deaf = [replace(clip, own=disc, swapped=disc, solo=dict.fromkeys(clip.solo, disc)) for clip in clips]
-    gap = {name: value for name, value in lit(deaf, float(disc.min())).items() if name == "swap_gap"}
+def blind(clips: Sequence[Judged], fixed: Floats) -> dict[str, float]:
+    """The figures of one map [H, W] for all clips, a predictor that neither sees nor hears."""
+    maps = fixed[None]
+    deaf = [replace(clip, own=maps, swapped=maps, solo=dict.fromkeys(clip.solo, maps)) for clip in clips]
+    gap = {name: value for name, value in lit(deaf, float(maps.min())).items() if name == "swap_gap"}
     return {**places(deaf), **gap}
 
 
 def oracle(clips: Sequence[Judged]) -> dict[str, float]:
     """The figures of a predictor that knows the answer: the most that the rule allows."""
     return places([
-        replace(clip, own=score.oracle(clip.truth, "adaptive")[None],
+        # where nothing silent is in front comes first: there, pointing tells the two things apart
+        replace(clip, own=score.oracle(clip.truth * (1 - 0.5 * clip.silent), "adaptive")[None],
                 solo={k: score.oracle(clip.things[k].mask, "adaptive")[None] for k in clip.solo})
         for clip in clips
     ])  # fmt: skip
@@ -140,11 +141,15 @@ def oracle(clips: Sequence[Judged]) -> dict[str, float]:
 def table(
     trained: Sequence[Judged], untrained: Sequence[Judged], chosen: Mapping[str, float]
 ) -> dict[str, dict[str, float]]:
-    """Figure -> {trained, untrained, center, oracle} where they apply. ``chosen``: trained and untrained threshold."""
+    """Figure -> {trained, untrained, center, whole, oracle} where they apply: a disc in the middle, the whole picture.
+
+    ``chosen``: the trained and the untrained network's threshold.
+    """
     columns = {
         "trained": {**places(trained), **lit(trained, chosen["trained"])},
         "untrained": {**places(untrained), **lit(untrained, chosen["untrained"])},
-        "center": center(trained),
+        "center": blind(trained, score.centre_disc(SIZE)),
+        "whole": blind(trained, score.whole_image(SIZE)),
         "oracle": oracle(trained),
     }
     names = list(columns["trained"])

@@ -32,10 +32,15 @@ class Step(NamedTuple):
 
 
 class Space(NamedTuple):
-    """A space of unit vectors: which modalities live in it, and its width for the run's own window."""
+    """A space of unit vectors: which modalities live in it, and its width for the run's own window.
+
+    ``timeless`` are those without a course in time where others have one, which makes vectors as wide as windows are
+    long: theirs are zero there, so that zeros fit them to windows of any length.
+    """
 
     modalities: tuple[str, ...]
     width: int
+    timeless: tuple[str, ...] = ()
 
 
 class Method(nn.Module, ABC, Generic[C]):
@@ -113,6 +118,23 @@ class Localizes(Protocol):
 
     def localize(self, video: Tensor, query: Tensor, modality: str) -> Tensor:
         """video uint8 [B, T, 3, H, W] and a query (audio log-mel [B, M, F] or tokens [B, L]) -> scores [B, T, h, w]."""
+        ...
+
+
+@runtime_checkable
+class HasPlaces(Protocol):
+    """A localizer whose scores are inner products: an index can keep the places, and a query find them there later.
+
+    For a window and a query as long: ``einsum("bhwd,bd->bhw", places(video), sought(query, modality))`` is
+    ``localize(video, query, modality).mean(1)``, the map by which a window is judged.
+    """
+
+    def places(self, video: Tensor) -> Tensor:
+        """video uint8 [B, T, 3, H, W] -> what each place shows over the whole window, [B, h, w, D]."""
+        ...
+
+    def sought(self, query: Tensor, modality: str) -> Tensor:
+        """A query (audio log-mel [B, M, F] or tokens [B, L]) -> what places are compared with, [B, D]."""
         ...
 
 

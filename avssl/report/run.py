@@ -144,7 +144,7 @@ def _finding(results: Mapping[str, Any]) -> Markup:
 
 
 def _locating(results: Mapping[str, Any]) -> Markup:
-    columns = ("trained", "untrained", "center", "oracle")
+    columns = ("trained", "untrained", "center", "whole", "oracle")
     rows = []
     for name, figures in results.items():
         title, meaning = LOCATING.get(name, (name, ""))

@@ -22,6 +22,7 @@ from avssl.train.build import Loaded
 from avssl.train.checkpoint import load_run, replace_text, sha256, sync
 from avssl.train.distributed import plain
 
+FORMAT = "avssl-export-1"
 TOLERANCE = 1e-3
 """largest difference between onnxruntime and torch, as a share of the output's largest value"""
 
@@ -33,7 +34,7 @@ def export(run: Path | str, out: Path | str, onnx: bool = False) -> Path:
     Raises ValueError if there is nothing to export, ``out`` holds other things, or onnx is not installed or not equal.
     """
     loaded, out = load_run(run), Path(out)
-    if out.exists() and any(out.iterdir()) and not (out / "config.json").is_file():
+    if out.exists() and any(out.iterdir()) and not _ours(out / "config.json"):
         raise ValueError(f"{out} holds other files; choose another -o")
     aside = out.with_name(f".{out.name}.{os.getpid()}")
     aside.mkdir(parents=True)
@@ -41,7 +42,7 @@ def export(run: Path | str, out: Path | str, onnx: bool = False) -> Path:
         save_file(plain(loaded.method.state_dict()), aside / "model.safetensors")
         sync(aside / "model.safetensors")
         about = {
-            "format": "avssl-export-1", "config": build.dump(loaded.cfg), "length": loaded.method.length,
+            "format": FORMAT, "config": build.dump(loaded.cfg), "length": loaded.method.length,
             "step": loaded.step, "digest": loaded.digest, "weights": sha256(aside / "model.safetensors"),
             "manifest": str(loaded.manifest or ""), "manifest_digest": loaded.manifest_digest,
         }  # fmt: skip
@@ -58,6 +59,14 @@ def export(run: Path | str, out: Path | str, onnx: bool = False) -> Path:
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return out
+
+
+def _ours(about: Path) -> bool:
+    """Whether it says that we wrote it: other libraries' folders have a config.json too."""
+    try:
+        return build.read_json(about).get("format") == FORMAT
+    except ValueError:
+        return False
 
 
 class Pretrained:
@@ -78,26 +87,36 @@ class Pretrained:
 
     @torch.no_grad()
     def embed_audio(self, wave: Tensor, space: str = "main") -> Tensor:
-        """Sound float32 [B, S] in -1..1 at ``inputs.cfg.hz`` -> unit vectors [B, D]."""
-        if wave.ndim != 2 or not wave.is_floating_point():
-            raise ValueError(f"embed_audio takes float sound [B, S], got {wave.dtype} {list(wave.shape)}")
+        """Sound float32 [B, S] in -1..1 at ``inputs.cfg.hz``, ``inputs.cfg.audio_seconds`` long -> unit vectors [B, D].
+
+        Raises ValueError for other shapes, and for sound that is not finite.
+        """
+        cfg = self.cfg.inputs
+        samples = round(cfg.audio_seconds * cfg.hz)
+        if wave.ndim != 2 or not wave.is_floating_point() or not len(wave) or wave.shape[1] != samples:
+            raise ValueError(
+                f"embed_audio takes float sound [B, {samples}], {cfg.audio_seconds:g} s at {cfg.hz} Hz, "
+                f"got {wave.dtype} {list(wave.shape)}"
+            )
+        if not wave.isfinite().all():
+            raise ValueError("embed_audio: the sound is not finite")
         return self.method.embed("audio", self.inputs.audio(wave), space)
 
     @torch.no_grad()
     def embed_video(self, frames: Tensor, space: str = "main") -> Tensor:
-        """Pictures uint8 [B, T, 3, H, W] at ``inputs.cfg.fps`` -> unit vectors [B, D]."""
-        return self.method.embed("video", self._pixels(frames, 5), space)
+        """``inputs.cfg.frames`` pictures uint8 [B, T, 3, H, W] at ``inputs.cfg.fps`` -> unit vectors [B, D]."""
+        return self.method.embed("video", self._pixels(frames, (self.cfg.inputs.frames,)), space)
 
     @torch.no_grad()
     def embed_image(self, pictures: Tensor, space: str = "main") -> Tensor:
         """Pictures uint8 [B, 3, H, W] -> unit vectors [B, D]."""
-        return self.method.embed("image", self._pixels(pictures, 4), space)
+        return self.method.embed("image", self._pixels(pictures, ()), space)
 
-    def _pixels(self, x: Tensor, dimensions: int) -> Tensor:
-        size = (3, self.cfg.inputs.height, self.cfg.inputs.width)
-        if x.dtype != torch.uint8 or x.ndim != dimensions or tuple(x.shape[-3:]) != size:
-            shape = "[B, T, 3, H, W]" if dimensions == 5 else "[B, 3, H, W]"
-            raise ValueError(f"pictures are uint8 {shape} of {size[1]} x {size[2]}, got {x.dtype} {list(x.shape)}")
+    def _pixels(self, x: Tensor, frames: tuple[int, ...]) -> Tensor:
+        size = (*frames, 3, self.cfg.inputs.height, self.cfg.inputs.width)
+        if x.dtype != torch.uint8 or not len(x) or tuple(x.shape[1:]) != size:
+            shape = ", ".join(map(str, size))
+            raise ValueError(f"pictures are uint8 [B, {shape}], got {x.dtype} {list(x.shape)}")
         return x
 
 

@@ -32,7 +32,7 @@ Say = Callable[[str], None]
 
 FREE = frozenset(
     {"steps", "log_every", "keep", "checkpoint_every", "device", "data.manifest", "data.labels"}
-    | {"data.workers", "data.cache_gb", "data.timeout_seconds"}
+    | {"data.workers", "data.cache_gb", "data.timeout_seconds", "stop", "patience"}
 )
 """what may change when a run goes on: none of it changes the weights at a step, but for ``steps``, whose schedule is
 then the new one; recordings are compared by their digest"""
@@ -88,8 +88,10 @@ def start(cfg: RunConfig, out: Path | str, *, evaluate: Evaluate | None = None, 
         found = checkpoint.latest(out / "checkpoints", say)
         if found is not None:
             _same(out, "config", found.state["config"], build.dump(cfg))
-            if found.state["finished"] == "plateau" or found.state["step"] >= cfg.steps:
-                say(f"{out} is trained: step {found.state['step']} of {cfg.steps}; for more, raise steps")
+            ended = found.state["finished"] == "plateau" and cfg.stop == "plateau"
+            if ended or found.state["step"] >= cfg.steps:
+                more = "its held-out score improved no more; to go on: stop=steps" if ended else "for more, raise steps"
+                say(f"{out} is trained: step {found.state['step']} of {cfg.steps}; {more}")
                 return Run(out, found.state["step"], "already", 0, time.monotonic() - began)
         recordings = _recordings(cfg, out, found, ranks, say)
         if found is not None:

@@ -95,6 +95,13 @@ def test_a_second_run_does_nothing_and_a_change_does_it_again(source: Manifest, 
     assert probe(tmp_path / "mute.mp4").pictures[0].height == 24
 
 
+def test_two_folders_hold_the_same_bytes(source: Manifest, tmp_path: Path) -> None:
+    made = [prepare(source, tmp_path / name, workers=1) for name in ("a", "b")]
+    assert made[0].digest() == made[1].digest()
+    for one in (tmp_path / "a").rglob("*.mp4"):
+        assert one.read_bytes() == (tmp_path / "b" / one.relative_to(tmp_path / "a")).read_bytes()
+
+
 def test_variable_rate_late_sound_and_gaps_keep_their_times(tmp_path: Path) -> None:
     """Frames at odd times; sound begins at 0.5 s and has a hole of 0.4 s."""
     path = tmp_path / "in" / "odd.mkv"

@@ -39,7 +39,7 @@ def test_round_trip(trained: Path, tmp_path: Path) -> None:
     assert load_run(out, trained=False).digest == load_run(trained, trained=False).digest
     export(trained, out)
     assert len(list(tmp_path.iterdir())) == 2
-    with pytest.raises(ValueError, match=r"uint8 \[B, 3, H, W\] of 16 x 16, got torch.float32"):
+    with pytest.raises(ValueError, match=r"uint8 \[B, 3, 16, 16\], got torch.float32"):
         other.embed_image(x.float())
     with pytest.raises(ValueError, match="list of texts"):
         other.embed_text("bell")  # type: ignore[arg-type]
@@ -60,6 +60,10 @@ def test_damage_and_strangers(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/notes.txt").write_text("keep")
     with pytest.raises(ValueError, match="holds other files"):
+        export(trained, tmp_path / "mine")
+    assert (tmp_path / "mine/notes.txt").read_text() == "keep"
+    (tmp_path / "mine/config.json").write_text('{"model_type": "clip"}')  # another library's folder
+    with pytest.raises(ValueError, match="other files"):
         export(trained, tmp_path / "mine")
     assert (tmp_path / "mine/notes.txt").read_text() == "keep"
 
@@ -123,5 +127,10 @@ def test_missing_onnx_names_the_extra(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_pretrained_checks_sound(trained: Path) -> None:
-    with pytest.raises(ValueError, match=r"float sound \[B, S\], got torch.float32 \[8\]"):
-        Pretrained(load_run(trained)).embed_audio(torch.zeros(8))
+    one = Pretrained(load_run(trained))
+    samples = round(one.cfg.inputs.audio_seconds * one.cfg.inputs.hz)
+    for wrong in (torch.zeros(8), torch.zeros(2, samples - 1), torch.zeros(0, samples)):
+        with pytest.raises(ValueError, match=rf"float sound \[B, {samples}\], .* got torch.float32"):
+            one.embed_audio(wrong)
+    with pytest.raises(ValueError, match="not finite"):
+        one.embed_audio(torch.full((1, samples), float("nan")))

@@ -47,8 +47,8 @@ def held(count: int) -> Loader:
 def test_recall_counts_what_is_found_again() -> None:
     found = _recall(Known(), held(12), ("image", "audio"), "main")  # type: ignore[arg-type]
     assert found["image_to_audio_r1"] == found["audio_to_image_r1"] == pytest.approx(10 / 12)
-    # the two that miss are tied with ten others behind the wrong one: nine places for eleven
-    assert found["score"] == pytest.approx((10 + 2 * 9 / 11) / 12)
+    # the two that miss are tied with ten others behind the wrong one: places 2 to 12, each as likely
+    assert found["score"] == pytest.approx((10 + 2 * sum(1 / rank for rank in range(2, 13)) / 11) / 12)
 
 
 def test_items_without_words_are_no_text_queries() -> None:

@@ -195,6 +195,8 @@ def test_plateau_ends_and_is_remembered(tmp_path: Path, monkeypatch: pytest.Monk
         assert torch.equal(value, weights(tmp_path / "y", 6)[key])
     lines = [json.loads(line) for line in (tmp_path / "x/log.jsonl").read_text().splitlines()]
     assert [line["held_out/score"] for line in lines if "held_out/score" in line] == [0.5, 0.4, 0.45]
+    more = train(tmp_path / "x", "stop=steps", "patience=2", "evaluate_every=2", "steps=8", evaluate=evaluate)
+    assert (more.how, more.step) == ("finished", 8)
     with pytest.raises(ValueError, match="stop=plateau needs evaluate_every"):
         train(tmp_path / "z", "stop=plateau")
     with pytest.raises(ValueError, match="needs a held-out score"):

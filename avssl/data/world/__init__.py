@@ -2,6 +2,6 @@
 
 from avssl.data.world.scene import LEVELS
 from avssl.data.world.sounds import KINDS
-from avssl.data.world.write import cases_per_split, make_world
+from avssl.data.world.write import cases_per_split, lacking_cases, make_world
 
-__all__ = ["KINDS", "LEVELS", "cases_per_split", "make_world"]
+__all__ = ["KINDS", "LEVELS", "cases_per_split", "lacking_cases", "make_world"]

@@ -16,10 +16,10 @@ import numpy as np
 from avssl.data.encode import write_clip
 from avssl.data.world.narration import as_vtt, narrate
 from avssl.data.world.render import frames_of, sound_of
-from avssl.data.world.scene import LEVELS, SPLITS, plan, truth
+from avssl.data.world.scene import HELD_OUT, LEVELS, SPLITS, plan, truth
 from avssl.data.world.sounds import HZ, KINDS
 
-VERSION = 1  # raise it when the same parameters no longer give the same world
+VERSION = 2  # raise it when the same parameters no longer give the same world
 
 
 def make_world(
@@ -112,6 +112,12 @@ def cases_per_split(records: list[dict[str, Any]]) -> dict[str, Counter[str]]:
     return {split: Counter(r["case"] for r in records if r["split"] == split) for split in SPLITS}
 
 
+def lacking_cases(records: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """(split, case) that validation and test should hold and, in a world this small, do not."""
+    held, known = cases_per_split(records), set(HELD_OUT)
+    return [(split, case) for split in ("val", "test") for case in sorted(known - set(held[split]))]
+
+
 def _claim(out: Path, settings: dict[str, Any]) -> None:
     """Make the folder ours, or refuse it."""
     stated = out / "world.json"
@@ -127,6 +133,8 @@ def _claim(out: Path, settings: dict[str, Any]) -> None:
         raise ValueError(f"{out} holds other files and no world.json: choose an empty or new folder")
     for folder in ("solo", *(f"videos/{split}" for split in SPLITS)):
         (out / folder).mkdir(parents=True, exist_ok=True)
+    for scrap in out.rglob(".*.partial*"):  # of a world that was being made when it was killed
+        scrap.unlink(missing_ok=True)
     if not stated.exists():
         _put(stated, (json.dumps(settings, indent=2) + "\n").encode())
 

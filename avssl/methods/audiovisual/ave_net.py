@@ -115,6 +115,19 @@ class AVENet(Method[Config]):
         """Cosine of the sound with every place of every picture, [B, T, h, w]."""
         if modality not in self.localizes:
             raise ValueError(f"{self.cfg.name} localizes audio, not {modality}")
+        return torch.einsum("bthwd,bd->bthw", self.each_place(video), self.embed("audio", query))
+
+    def each_place(self, video: Tensor) -> Tensor:
+        """video uint8 [B, T, 3, H, W] -> unit vectors [B, T, h, w, D]."""
         maps = self.encoders["image"](video.flatten(0, 1)).maps[-1]  # [B*T, C, h, w]
         places = ops.unit(self.heads["image"](maps.permute(0, 2, 3, 1)))  # [B*T, h, w, D]
-        return torch.einsum("bthwd,bd->bthw", places.unflatten(0, video.shape[:2]), self.embed("audio", query))
+        found: Tensor = places.unflatten(0, video.shape[:2])
+        return found
+
+    def places(self, video: Tensor) -> Tensor:
+        """Each place's mean over the pictures, [B, h, w, D]."""
+        return self.each_place(video).mean(1)
+
+    def sought(self, query: Tensor, modality: str) -> Tensor:
+        """A sound's vector, [B, D]."""
+        return self.embed(modality, query)

@@ -20,7 +20,7 @@ from avssl.config import MethodConfig
 from avssl.inputs import Inputs
 from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
 from avssl.nn.contrast import Temperature, info_nce, retrieval_accuracy
-from avssl.nn.dense import Calibration, per_frame, place_then_time, similarity_volume, unheard
+from avssl.nn.dense import Calibration, frame_shares, per_frame, place_then_time, similarity_volume, unheard
 from avssl.nn.gather import gather
 from avssl.sample import Needs
 
@@ -100,6 +100,18 @@ class DenseAV(Method[Config]):
         if space == "main" and modality == "audio":
             return ops.unit(self.heard(x, max(1, round(self.inputs.audio_seconds(x) * 12.5))).mean(1))
         raise self.no_space(modality, space)
+
+    def places(self, video: Tensor) -> Tensor:
+        """Each place's vectors one behind the other, as often as their step has frames, [B, h, w, T' D]."""
+        seen = self.seen(video)
+        return (seen * frame_shares(seen, video.shape[1])).permute(0, 3, 4, 1, 2).flatten(3)
+
+    def sought(self, query: Tensor, modality: str) -> Tensor:
+        """A sound's moments one behind the other, [B, T' D]."""
+        if modality != "audio":
+            raise ValueError(f"{self.cfg.name} localizes audio, not {modality}")
+        frames = round(self.inputs.audio_seconds(query) * self.inputs.cfg.fps)
+        return self.heard(query, max(1, -(-frames // getattr(self.encoders["video"], "time_stride", 1)))).flatten(1)
 
     def localize(self, video: Tensor, query: Tensor, modality: str) -> Tensor:
         """Cosine of the sound and every place, [B, T, h, w]."""

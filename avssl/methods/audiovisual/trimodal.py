@@ -42,6 +42,8 @@ class Config(MethodConfig):
     """share of the moments in the stored vector; the rest is meaning"""
     narrations: int = Field(3, ge=1)
     """K, phrases in a clip's bag"""
+    hidden: float = Field(0.0, ge=0, lt=1)
+    """greatest share of time and of bands hidden from the sound (SpecAugment): for few recordings"""
     temperature: float = Field(0.1, gt=0)
     """where the learned temperatures start"""
     sharpness: float = Field(10.0, gt=0)
@@ -69,6 +71,7 @@ class Trimodal(Method[Config]):
 
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
         super().__init__(cfg, inputs, encoders, length)
+        inputs.same_seconds("trimodal compares them moment by moment")
         width = {name: towers.width(encoder) for name, encoder in encoders.items()}
         self.look = Look(width["video"], cfg.width, cfg.moment_width, cfg.remove_mean)
         self.listen = Listen(width["audio"], cfg.width, cfg.moment_width, cfg.remove_mean)
@@ -80,7 +83,7 @@ class Trimodal(Method[Config]):
         spoken = ("text",) if "text" in encoders else ()
         self.time_stride: int = getattr(encoders["video"], "time_stride", 1)
         steps = -(-inputs.cfg.frames // self.time_stride)
-        self.spaces = {"main": Space(("video", "audio", *spoken), cfg.width + steps * cfg.moment_width)}
+        self.spaces = {"main": Space(("video", "audio", *spoken), cfg.width + steps * cfg.moment_width, spoken)}
 
     @classmethod
     def needs(cls, cfg: Config, inputs: Inputs) -> Needs:
@@ -90,7 +93,7 @@ class Trimodal(Method[Config]):
     @classmethod
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
         """Gives ``video``, ``audio``, ``noise`` and ``tokens``."""
-        return views.ClipAndSound(inputs)
+        return views.ClipAndSound(inputs, cfg.hidden)
 
     def seen(self, video: Tensor) -> Seen:
         """video uint8 [B, T, 3, H, W]."""
@@ -157,10 +160,33 @@ class Trimodal(Method[Config]):
         if modality == "video":
             found = self.seen(x)
         else:
-            frames = round(self.inputs.audio_seconds(x) * self.inputs.cfg.fps)
-            found = self.heard(x, max(1, -(-frames // self.time_stride)))
+            found = self.heard(x, self.steps(x))
         weight = self.cfg.moment_weight
         return ops.unit(torch.cat([found.meaning * (1 - weight) ** 0.5, found.moments.flatten(1) * weight**0.5], 1))
+
+    def places(self, video: Tensor) -> Tensor:
+        """Each place's meaning (if there is text) beside its course over the window, [B, h, w, D + T' E]."""
+        maps = self.encoders["video"](video).maps[-1]
+        meaning, course = self.look.whole_window(maps, video.shape[1], self.cfg.course)
+        return torch.cat([meaning, course], -1) if "text" in self.encoders else course
+
+    def sought(self, query: Tensor, modality: str) -> Tensor:
+        """A text's meaning, or a sound's course, and zeros for the other, [B, D + T' E]."""
+        if modality not in self.localizes or modality not in self.encoders:
+            raise self.no_place(modality)
+        meaning = self.cfg.width if "text" in self.encoders else 0
+        if modality == "text":
+            return F.pad(self.said(query), (0, self.spaces["main"].width - self.cfg.width))
+        return F.pad(self.heard(query, self.steps(query)).moments.flatten(1), (meaning, 0))
+
+    def steps(self, audio: Tensor) -> int:
+        """Of the video encoder over a window as long as this sound [B, M, F]."""
+        frames = round(self.inputs.audio_seconds(audio) * self.inputs.cfg.fps)
+        return max(1, -(-frames // self.time_stride))
+
+    def no_place(self, modality: str) -> ValueError:
+        """The error for a query that cannot be localized."""
+        return ValueError(f"{self.cfg.name} localizes audio{' and text' * ('text' in self.encoders)}, not {modality}")
 
     def localize(self, video: Tensor, query: Tensor, modality: str) -> Tensor:
         """Agreement of each place with the sound at each moment, or with the text; [B, T, h, w], about -1..1."""
@@ -174,7 +200,5 @@ class Trimodal(Method[Config]):
             meaning = self.look.each_place(self.encoders["video"](video).maps[-1])
             scores = torch.einsum("bthwd,bd->bthw", meaning, self.said(query))
         else:
-            raise ValueError(
-                f"{self.cfg.name} localizes audio{' and text' * ('text' in self.encoders)}, not {modality}"
-            )
+            raise self.no_place(modality)
         return per_frame(scores, video.shape[1])

@@ -69,6 +69,14 @@ def per_frame(scores: Tensor, frames: int) -> Tensor:
     return scores.index_select(1, index)
 
 
+def frame_shares(each: Tensor, frames: int) -> Tensor:
+    """The share of ``frames`` that shows each of an encoder's steps, of ``each`` [B, T', ...]; [1, T', 1, ...]."""
+    steps = each.shape[1]
+    shown = torch.arange(frames, device=each.device) * steps // frames
+    shares = torch.bincount(shown, minlength=steps).to(each.dtype) / frames
+    return shares.view(1, steps, *[1] * (each.ndim - 2))
+
+
 def unheard(noise: Tensor, silence: float) -> Tensor:
     """Sounds that no clip makes: every eighth noise of the whole batch, and silence; [B / R, ...] -> [X, ...].
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avssl import ops
-from avssl.nn.dense import window_unit
+from avssl.nn.dense import frame_shares, window_unit
 
 
 class Seen(NamedTuple):
@@ -58,6 +58,17 @@ class Look(nn.Module):
         """Unit vectors of meaning [B, T, h, w, D], as if each place at each moment were the whole clip."""
         places = maps.permute(0, 2, 3, 4, 1).float()
         return ops.unit(self.meaning(torch.cat([places, places], -1)))
+
+    def whole_window(self, maps: Tensor, frames: int, single: float) -> tuple[Tensor, Tensor]:
+        """Each place over a window of so many frames: its mean meaning [B, h, w, D] and its course [B, h, w, T E].
+
+        The course's inner product with a sound's is the mean over frames of the scores that :class:`Look`'s places
+        have, of which the single moment has the share ``single`` and the agreement over the window the rest.
+        """
+        course, meaning = self(maps).places, self.each_place(maps)
+        shares = frame_shares(course, frames)
+        course = course * (1 - single + single * course.shape[1] * shares)
+        return (meaning * shares).sum(1), course.permute(0, 3, 4, 1, 2).flatten(3)
 
 
 class Listen(nn.Module):

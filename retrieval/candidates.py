@@ -62,7 +62,7 @@ def _lane(
         # Without a filter, which would cost the index more.
         held = store.ids("modality = ?", [target]) if target else store.ids()
         without = np.union1d(store.removed, gone) if len(gone) else store.removed
-        return Lane(target, None, without, len(held) - len(np.intersect1d(gone, held)))
+        return Lane(target, None, without, len(held) - (len(np.intersect1d(gone, held)) if len(gone) else 0))
     if set(names) != set(known):
         conditions.append(f"modality IN ({', '.join('?' * len(names))})")
         parameters += names

@@ -14,7 +14,7 @@ PANELS = {
     "Look around": ("methods", "config", "preview", "doctor"),
     "Get data": ("world", "manifest", "prepare"),
     "Learn": ("train", "export"),
-    "Find": ("embed", "index", "search", "serve"),
+    "Find": ("embed", "index", "regions", "search", "serve"),
     "Locate": ("localize",),
     "Judge": ("evaluate", "report"),
 }
@@ -83,6 +83,7 @@ def run(words: Sequence[str] | None = None) -> int:
     try:
         code = typer.main.get_command(app).main(words, prog_name="avssl", standalone_mode=False)
     except KeyboardInterrupt:
+        typer.echo("stopped; what was finished is kept, run it again to go on", err=True)
         return 130
     except typer.Abort:
         return 1

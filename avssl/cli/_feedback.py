@@ -45,7 +45,8 @@ class Feedback:
     """Called by the trainer with the method and the step; reads the run's manifest when it is first asked.
 
     Methods with a space of several modalities: recall at 1 and 10 between them over at most 256 held-out items, one
-    per recording first; ``score`` is their mean reciprocal rank, which does not end at 1 as soon as recall at 10 does.
+    per recording first; ``score`` is the mean reciprocal rank, which does not end at 1 as soon as recall at 10 does, and
+    ``chance`` what an order at random would score.
     Others: the loss on held-out batches; ``score`` is its negative.
     """
 
@@ -125,6 +126,7 @@ def _recall(
     vectors, spoken = {key: torch.cat(value).numpy() for key, value in found.items()}, torch.cat(said).numpy()
     figures: dict[str, float] = {}
     reciprocal: list[float] = []
+    by_chance: list[float] = []
     for one in modalities:
         for other in modalities:
             if one != other:
@@ -134,9 +136,12 @@ def _recall(
                 scores = vectors[one][keep] @ vectors[other][keep].T
                 own = list(range(len(scores)))
                 reciprocal.append(mrr(scores, own))
+                by_chance.append(sum(1 / rank for rank in range(1, len(own) + 1)) / len(own))
                 for k in (1, 10):
                     figures[f"{one}_to_{other}_r{k}"] = recall_at(scores, own, min(k, len(scores)))
-    return {"score": sum(reciprocal) / max(1, len(reciprocal)), **figures}
+    directions = max(1, len(reciprocal))
+    counts = {"items": float(len(spoken)), **({"with_text": float(spoken.sum())} if "text" in modalities else {})}
+    return {"score": sum(reciprocal) / directions, "chance": sum(by_chance) / directions, **counts, **figures}
 
 
 def _spread(loader: "Loader") -> list[int]:

@@ -103,7 +103,8 @@ def look_over(
 ) -> Manifest:
     """The manifest of a folder; see :func:`avssl.data.manifest.make`."""
     if not folder.is_dir():
-        raise ValueError(f"{folder}: no such folder; give the folder that holds the recordings")
+        what = "a file, not a folder" if folder.is_file() else "no such folder"
+        raise ValueError(f"{folder}: {what}; give the folder that holds the recordings")
     rows = read_labels(labels) if labels is not None else {}
     found = walk(folder, VIDEO | AUDIO | (IMAGE if include_images else frozenset()))
     if not found.media:
@@ -118,7 +119,7 @@ def look_over(
     recordings: list[Recording] = []
     left_out = list(found.left_out)
     keys = _keys(found.media)
-    by_content: dict[str, str] = {}
+    by_content: dict[str, int] = {}  # content -> place in recordings
     spoken: set[str] = set()
     for index, name in enumerate(found.media):
         seen = results[index]
@@ -127,11 +128,16 @@ def look_over(
         if isinstance(seen, apart.Failed):
             left_out.append((name, seen.reason.removeprefix(f"{folder / name}: ")))
         elif seen.sha256 in by_content:
-            left_out.append((name, f"the same content as {by_content[seen.sha256]}"))
+            place = by_content[seen.sha256]
+            kept, taken = recordings[place], ""
+            if beside and not kept.narration:
+                recordings[place] = describe(kept.path, kept.key, seen, beside)
+                taken = f", which takes its narration from {beside.name}"
+            left_out.append((name, f"the same content as {kept.key}{taken}"))
         elif reason := useless(seen):
             left_out.append((name, reason))
         else:
-            by_content[seen.sha256] = keys[name]
+            by_content[seen.sha256] = len(recordings)
             recordings.append(describe(name, keys[name], seen, beside))
     left_out += [(name, "narration of no recording") for name in sorted(found.narration - spoken)]
     if not recordings:
@@ -164,7 +170,8 @@ def walk(folder: Path, suffixes: Iterable[str]) -> Found:
                 if suffix not in IMAGE:
                     found.left_out.append((path, "by its name no video, sound or picture"))
             elif not Path(os.path.realpath(os.path.join(here, name))).is_relative_to(root):
-                found.left_out.append((path, "a link that leads out of the folder"))
+                broken = not os.path.exists(os.path.join(here, name))
+                found.left_out.append((path, f"a link that leads {'nowhere' if broken else 'out of the folder'}"))
             else:
                 found.media.append(path)
     found.media.sort()

@@ -18,6 +18,8 @@ from avssl.methods.base import Method
 
 Vectors = NDArray[np.float32]
 
+INAUDIBLE = 1e-4
+"""greatest sample of what is silence to a listener (-80 dB)"""
 QUERY_WINDOWS = 64
 """most windows of a file that is searched with"""
 
@@ -131,12 +133,16 @@ def read_query(window: Window, kind: str, path: Path, most_seconds: float | None
     spans = windows(seconds, window.seconds, window.seconds / 2)
     if len(spans) > QUERY_WINDOWS:
         spans = [spans[k] for k in np.linspace(0, len(spans) - 1, QUERY_WINDOWS).round().astype(int)]
+    loudest = 0.0
     for index in range(0, len(spans), AT_ONCE):
         starts = [start for start, _ in spans[index : index + AT_ONCE]]
         clips = window.read(path, starts, video=kind != "audio", audio=kind == "audio", still=still)
         held = clips.audio if kind == "audio" else clips.video
         assert held is not None
+        loudest = max(loudest, float(held.abs().max()) if kind == "audio" else 1.0)
         yield held
+    if loudest < INAUDIBLE:
+        raise ValueError(f"{path}: its sound is silence, so there is nothing to search with")
 
 
 def _refuse(embedder: Embedder, kind: str, known: bool) -> None:

@@ -123,8 +123,8 @@ def _pieces(
         else:
             skipped["without narration"] += 1
     heard, seen = "audio" in wanted, [modality for modality in wanted if modality in ("video", "image")]
-    if recording.is_picture:
-        seen = [modality for modality in seen if modality == "image"]
+    if recording.is_picture:  # it stands for a video of itself where the space has no pictures, as in a query
+        seen = [modality for modality in seen if modality == "image"] or seen
     audio_seconds, video_seconds = _seconds(recording.audio, recording), _seconds(recording.video, recording)
     if heard and audio_seconds is None:
         skipped["without sound"] += 1

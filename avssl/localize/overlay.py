@@ -204,6 +204,14 @@ def _outline(picture: Picture, boxes: ArrayLike | Any) -> None:
         picture[top:bottom, max(left, right - thick) : right] = BOX
 
 
+def legible(text: str) -> str:
+    """The text with a dot for every letter that the figures' font lacks, as it would draw a box for it and warn."""
+    from matplotlib.font_manager import findfont, get_font
+
+    font = get_font(findfont("DejaVu Sans"))
+    return "".join(letter if font.get_char_index(ord(letter)) else "·" for letter in text)
+
+
 def strip_png(
     path: str | Path,
     frames: ArrayLike | Any,
@@ -247,7 +255,7 @@ def strip_png(
     bar.set_label("score (below the bar: dark)", fontsize=8)
     bar.ax.tick_params(labelsize=8)
     if title:
-        figure.suptitle(title, fontsize=10)
+        figure.suptitle(legible(title), fontsize=10)
 
     path = Path(path)
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial.png")

@@ -10,6 +10,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from avssl.inputs import Inputs
+from avssl.localize.overlay import legible
 from retrieval.files import replacing
 
 MOST, FRAMES = 12, 8
@@ -104,7 +105,7 @@ def draw(
     tallest = max(max(_height(row[key]) for key in columns) for row in rows)
     figure = Figure(figsize=(max(6.0, min(26.0, 1.1 + sum(shares))), 0.9 + len(rows) * (tallest + 0.75)), dpi=100)
     FigureCanvasAgg(figure)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+    figure.suptitle(legible(title), x=0.01, ha="left", fontsize=12, fontweight="bold")
     grid = figure.add_gridspec(len(rows), len(columns), width_ratios=shares)
     for line, (row, name) in enumerate(zip(rows, names, strict=True)):
         for column, key in enumerate(columns):
@@ -112,7 +113,13 @@ def draw(
             _draw(axes, row[key], inputs)
             if column == 0:
                 axes.annotate(
-                    name, (0, 1), (0, 16), xycoords="axes fraction", textcoords="offset points", fontsize=8, color="0.4"
+                    legible(name),
+                    (0, 1),
+                    (0, 16),
+                    xycoords="axes fraction",
+                    textcoords="offset points",
+                    fontsize=8,
+                    color="0.4",
                 )
     figure.set_layout_engine("constrained")
     with replacing(path) as partial:

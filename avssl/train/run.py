@@ -225,6 +225,11 @@ def manifest_of(folder: Path, labels: str, say: Say) -> manifest.Manifest:
             say(f"looked into {done} of {total} files")
 
     made = manifest.make(folder, labels=Path(labels) if labels else None, progress=tell)
+    odd = sum(bool(recording.problems) for recording in made.recordings)
+    say(
+        f"{len(made.recordings)} recordings, {odd} of them odd, {len(made.left_out)} files left out; "
+        f"to read which and why: avssl manifest {folder} -o FILE"
+    )
     for warning in made.warnings:
         say(f"warning: {warning}")
     return made
@@ -249,7 +254,10 @@ def _loader(
     folder = cache.folder(items, needs, cfg.data.cache_gb)
     many = cfg.optim.accumulate
     how = "decoded once" if folder else "decoded every time"
-    say(f"{len(items)} items of {len(items.recordings)} recordings, {how}")
+    passed = "".join(f", {count} more {reason}" for reason, count in items.report.items())
+    say(f"{len(items)} items of {len(items.recordings)} recordings to train on, {how}{passed}")
+    if cfg.data.batch > len(items):
+        say(f"warning: data.batch={cfg.data.batch}, but there are {len(items)} items: a batch holds some several times")
     return Loader(
         Source(items, needs, folder), kind.transform(cfg.method, inputs),
         batch=cfg.data.batch // many, seed=cfg.seed, workers=cfg.data.workers, length=len(items), rank=ranks.rank,

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -80,6 +81,17 @@ def test_what_is_kept_and_flagged(made: Manifest) -> None:
     assert good.seconds == pytest.approx(1.5, abs=0.05)
     assert (good.video or {})["width"], (good.audio or {})["hz"] == (64, 16000)
     assert good.loudness_db == pytest.approx(20 * np.log10(0.3 / 2**0.5), abs=1)
+
+
+def test_a_copy_that_is_left_out_gives_its_narration(folder: Path, tmp_path: Path) -> None:
+    for name in ("a copy", "z"):
+        shutil.copy(folder / "a/good.mp4", tmp_path / f"{name}.mp4")
+    (tmp_path / "z.srt").write_text("1\n00:00:00,100 --> 00:00:00,900\nthe drum\n")
+    held = make(tmp_path, workers=1)
+    assert [(recording.key, recording.narration) for recording in held.recordings] == [
+        ("a copy", (Phrase(0.1, 0.9, "the drum"),))
+    ]
+    assert held.left_out == (("z.mp4", "the same content as a copy, which takes its narration from z.srt"),)
 
 
 def test_what_is_left_out_and_why(made: Manifest) -> None:

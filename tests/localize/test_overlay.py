@@ -138,3 +138,11 @@ def test_sheet_of_stills(tmp_path):
     assert sheet.shape[1] > sheet.shape[0] > 300
     with pytest.raises(ValueError, match="as many of each"):
         overlay.strip_png(tmp_path / "t.png", frames, np.zeros((2, 3, 3)), [0.0, 0.5, 1.0], 0.5, 1.0)
+
+
+def test_letters_that_the_font_lacks_become_dots(recwarn, tmp_path):
+    assert overlay.legible("a bell, größer") == "a bell, größer"
+    assert overlay.legible("鐘 🔔") == "· ·"
+    frames = np.zeros((2, 8, 8, 3), np.uint8)
+    overlay.strip_png(tmp_path / "s.png", frames, np.zeros((2, 4, 4)), [0.0, 1.0], 0.5, 1.0, title="鐘")
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]

@@ -48,6 +48,8 @@ def test_recall_counts_what_is_found_again() -> None:
     found = _recall(Known(), held(12), ("image", "audio"), "main")  # type: ignore[arg-type]
     assert found["image_to_audio_r1"] == found["audio_to_image_r1"] == pytest.approx(10 / 12)
     # the two that miss are tied with ten others behind the wrong one: places 2 to 12, each as likely
+    assert found["items"] == 12
+    assert found["chance"] == pytest.approx(sum(1 / rank for rank in range(1, 13)) / 12)
     assert found["score"] == pytest.approx((10 + 2 * sum(1 / rank for rank in range(2, 13)) / 11) / 12)
 
 

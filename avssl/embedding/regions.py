@@ -1,0 +1,90 @@
+"""What each place of a picture shows, and what is sought there: vectors for an index that finds the box too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from avssl.data.media import Unreadable
+from avssl.embedding.network import Embedder, read_query
+from avssl.embedding.window import AT_ONCE
+from avssl.methods.base import HasPlaces, localizes
+
+Cells = NDArray[np.float32]
+
+
+class Span(NamedTuple):
+    """A window of a recording that has a row in an index; ``still`` for a picture."""
+
+    id: int
+    path: Path
+    start: float
+    still: bool = False
+
+
+def places_of(embedder: Embedder) -> HasPlaces:
+    """The embedder's method, as one that has places. Raises ValueError when it has none."""
+    if not isinstance(embedder.method, HasPlaces):
+        raise ValueError(f"{embedder.method.cfg.name} keeps no places: an index of its vectors cannot tell the box")
+    return embedder.method
+
+
+@torch.inference_mode()
+def embed_regions(
+    embedder: Embedder, spans: Sequence[Span], progress: Callable[[int, int], None] | None = None
+) -> Iterator[tuple[list[int], Cells]]:
+    """Ids and places [N, h, w, D] of some windows at a time, in the order of their files.
+
+    Args:
+        embedder: of the same window as the index.
+        spans: the windows. Those of files that cannot be read are passed over.
+        progress: called with (windows done, of how many).
+
+    Raises ValueError for a method without places.
+    """
+    method, done = places_of(embedder), 0
+    for (path, still), held in groupby(sorted(spans, key=_place), key=lambda span: (span.path, span.still)):
+        windows = list(held)
+        for index in range(0, len(windows), AT_ONCE):
+            part = windows[index : index + AT_ONCE]
+            done += len(part)
+            try:
+                clips = embedder.window.read(path, [span.start for span in part], video=True, audio=False, still=still)
+            except (Unreadable, FileNotFoundError):
+                continue
+            assert clips.video is not None
+            cells = method.places(clips.video.to(embedder.device)).float().cpu().numpy()
+            yield [span.id for span in part], np.ascontiguousarray(cells)
+            if progress is not None:
+                progress(done, len(spans))
+
+
+@torch.inference_mode()
+def sought(embedder: Embedder, kind: str, given: str | Path) -> Cells | None:
+    """What to compare places with, [D]; the mean over the windows of a sound. None for what is not localized.
+
+    Args:
+        embedder: of the same window as the index.
+        kind: text, audio, image or video.
+        given: the words, or the file.
+    """
+    method = embedder.method
+    if not isinstance(method, HasPlaces) or not localizes(method, kind):
+        return None
+    if kind == "text":
+        parts = [method.sought(embedder.inputs.tokens([str(given)]).to(embedder.device), kind)]
+    else:
+        held = (embedder.inputs.audio(wave) for wave in read_query(embedder.window, kind, Path(given)))
+        parts = [method.sought(sound.to(embedder.device), kind) for sound in held]
+    mean: Cells = torch.cat(parts).mean(0).float().cpu().numpy()
+    return mean
+
+
+def _place(span: Span) -> tuple[str, bool, float]:
+    return str(span.path), span.still, span.start

@@ -1,10 +1,10 @@
-"""python -m retrieval build|add|remove|sync|compact|search|verify|info|export|serve: a store at the terminal."""
+"""python -m retrieval build|add|remove|sync|compact|search|verify|info|export|mirror|serve: a store at the terminal."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
-from retrieval.commands import change, look
+from retrieval.commands import change, copy, look
 from retrieval.commands.given import printable
 
 __all__ = ["main", "printable"]
@@ -30,6 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     change.register(commands)
     look.register(commands)
+    copy.register(commands)
     commands.add_parser("serve", help="search over HTTP, and a page for people", add_help=False)
     return parser
 

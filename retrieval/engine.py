@@ -68,7 +68,7 @@ class Engine(Protocol):
 
 
 class Directory:
-    """A store in a directory as an engine: its index is built when it is first searched after a change."""
+    """A store in a directory as an engine: its index is built or extended when it is first searched after a change."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -111,7 +111,7 @@ class Directory:
         """See `retrieval.search.search`."""
         held = [entry["vectors"] for entry in self.store.manifest["segments"]]
         if self._index is None or list(self._index.covered) != held:
-            self._index = indexes.build(self.store)
+            self._index = indexes.update(self.store)[0]
         return search(
             self.store,
             self._index,

@@ -9,6 +9,7 @@ number, so nothing that a user typed becomes part of an expression.
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,17 @@ class MilvusStore:
             client.close()
             raise
         return cls(client, collection, space)
+
+    @classmethod
+    def open_or_create(
+        cls, uri: str | Path, space: Space, collection: str = "moments", token: str = "", timeout_seconds: float = 30.0
+    ) -> "MilvusStore":
+        """Open a collection, or make it in this space; see both."""
+        _check_name(collection)
+        with closing(Client(uri, token, timeout_seconds)) as client:
+            there = client.call("has_collection", collection)
+        rest = (collection, token, timeout_seconds)
+        return cls.open(uri, *rest) if there else cls.create(uri, space, *rest)
 
     def __enter__(self) -> "MilvusStore":
         return self

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from made_up import SPACE, WIDTH, rows_of, vectors_of
 
+from retrieval.__main__ import main
 from retrieval.engine import Directory, mirror
 from retrieval.space import Space
 from retrieval.store import Store
@@ -204,3 +205,27 @@ def test_a_file_outlives_its_process(tmp_path):
     with MilvusStore.open(path) as again:
         assert again.space == SPACE
         assert [hit.id for hit in again.search(vectors_of(5)[4:], k=1)[0]] == ids[4:].tolist()
+
+
+def test_at_the_terminal(store, tmp_path, capsys):
+    store.add(vectors_of(6), rows_of(6))
+    path, query = str(tmp_path / "moments.db"), str(tmp_path / "q.npy")
+    np.save(query, vectors_of(6)[4])
+    assert main(["mirror", str(store.directory), path]) == 0
+    assert "6 added, 0 removed, 0 were there" in capsys.readouterr().out
+    store.remove([5])
+    assert main(["mirror", str(store.directory), path]) == 0
+    assert "0 added, 1 removed, 5 were there" in capsys.readouterr().out
+    assert main(["search-milvus", path, "--vector", query, "--top", "1"]) == 0
+    assert capsys.readouterr().out == "videos/r1.mp4 @ 00:00:00.0  1.000  moment 4\n"
+    gone = f"http://127.0.0.1:{free_port()}"
+    for words, told in (
+        (["mirror", str(store.directory), gone], "does not answer"),
+        (["search-milvus", gone, "--vector", query], "does not answer"),
+        (["search-milvus", path, "--vector", query, "--where", "start > 1"], "needs the store in its directory"),
+    ):
+        assert main(words) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert told in err
+        assert err.count("\n") == 1

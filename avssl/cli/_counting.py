@@ -1,27 +1,49 @@
-"""The progress bar of commands that go through many files: how many, how fast, how long still."""
+"""The progress of commands that go through many files: how many, how fast, how long still."""
 
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+LINE_SECONDS = 10.0
+"""between lines, where there is no terminal to draw a bar on"""
+
 
 @contextmanager
 def counting(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Shows a bar on stderr; gives the function that is told (done, in all)."""
-    columns = (
-        TextColumn(what),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=None, rate="")
+    """Shows a bar on stderr, or a line now and then; gives the function that is told (done, in all).
+
+    Nothing is shown before it is told the first time: a refusal is then one line without an empty bar.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines(what)
+        return
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as bar:
 
         def tell(done: int, total: int) -> None:
+            if not bar.tasks:
+                bar.add_task(what, total=total, rate="")
             speed = bar.tasks[0].speed
-            bar.update(task, completed=done, total=total, rate=f"{speed:.1f}/s" if speed else "")
+            bar.update(bar.task_ids[0], completed=done, total=total, rate=f"{speed:.1f}/s" if speed else "")
 
         yield tell
+
+
+def _lines(what: str) -> Callable[[int, int], None]:
+    began = told = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if now - told < LINE_SECONDS:
+            return
+        told, rate = now, done / (now - began)
+        left = f", {(total - done) / rate:.0f} s left" if rate else ""
+        print(f"{what}: {done} of {total}, {rate:.1f}/s{left}", file=sys.stderr, flush=True)
+
+    return tell

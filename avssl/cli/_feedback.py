@@ -45,9 +45,8 @@ class Feedback:
     """Called by the trainer with the method and the step; reads the run's manifest when it is first asked.
 
     Methods with a space of several modalities: recall at 1 and 10 between them over at most 256 held-out items, one
-    per recording first; ``score`` is the mean reciprocal rank, which does not end at 1 as soon as recall at 10 does, and
-    ``chance`` what an order at random would score.
-    Others: the loss on held-out batches; ``score`` is its negative.
+    per recording first; ``score`` is the mean reciprocal rank, which does not end at 1 as soon as recall at 10 does,
+    and ``chance`` what an order at random would score. Others: the loss on held-out batches; ``score`` is its negative.
     """
 
     def __init__(self, cfg: RunConfig, out: Path):

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+from avssl.cli._counting import counting
 
 if TYPE_CHECKING:
     from avssl.data.manifest import Manifest
@@ -51,11 +52,11 @@ def embed(
     loaded = _network.load(run, changes or [], "cpu")
     loaded.method.to(device_of(device, local))
     embedder = Embedder(loaded.method, loaded.inputs, window, space)
+    width = 0
     if new_for is not None:
-        recordings = _lacking(recordings, new_for, embedder, loaded.digest)
-        if not recordings.recordings:
+        recordings, width = _lacking(recordings, new_for, embedder, loaded.digest)
+        if not recordings.recordings and not rank:
             typer.echo(f"{new_for} holds all recordings of {manifest}: nothing to embed")
-            return
     seconds = embedder.window.seconds
     source = files.Source(
         run if _network.is_towers(run) else str(Path(run).resolve()),
@@ -63,15 +64,9 @@ def embed(
         seconds / 2 if hop is None else hop,
         tuple(changes or ()),
     )
-    job = Job(embedder, recordings, loaded.digest, source, only or None, shard)
-    with Progress(
-        TextColumn("recordings"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=Console(stderr=True), disable=rank > 0,
-    ) as bar:  # fmt: skip
-        task = bar.add_task("", total=None)
-        done = embed_shards(
-            job, output, rank, world, lambda count, total: bar.update(task, completed=count, total=total)
-        )
+    job = Job(embedder, recordings, loaded.digest, source, only or None, shard, width)
+    with counting("recordings") as tell:
+        done = embed_shards(job, output, rank, world, tell if rank == 0 else lambda count, total: None)
     if done is None:
         return
     console = Console()
@@ -86,12 +81,14 @@ def embed(
     console.print(escape(f"\n{output} is written; next: avssl index {output} -o index"), highlight=False)
 
 
-def _lacking(recordings: "Manifest", index: Path, embedder: "Embedder", digest: str) -> "Manifest":
-    """The recordings whose content an index does not hold yet."""
+def _lacking(recordings: "Manifest", index: Path, embedder: "Embedder", digest: str) -> "tuple[Manifest, int]":
+    """The recordings whose content an index does not hold yet, and the width of its vectors."""
     from retrieval.space import Space
     from retrieval.store import Store
 
     with Store.open(index) as store:
         store.space.check(Space(embedder.space_name, digest, embedder.modalities, store.space.width))
         known = {content for held in store.recordings().values() for content in held.contents}
-    return replace(recordings, recordings=tuple(one for one in recordings.recordings if one.sha256 not in known))
+        width = store.space.width
+    new = tuple(one for one in recordings.recordings if one.sha256 not in known)
+    return replace(recordings, recordings=new), width

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+
+from avssl.cli._counting import counting
 
 
 def world(
@@ -22,25 +23,11 @@ def world(
     """Make a world of sounding, moving things whose truth is known: videos, narration, boxes, sounding times."""
     from avssl.data.world import cases_per_split, lacking_cases, make_world
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
-
-        def tell(done: int, total: int) -> None:
-            if not bar.tasks:  # not before the first clip: a refusal then is one line and no empty bar
-                bar.add_task("clips", total=total)
-            bar.update(bar.task_ids[0], completed=done)
-
+    with counting("clips") as tell:
         records = make_world(
-            output,
-            clips=clips,
-            level=level,
-            seed=seed,
-            side=side,
-            fps=fps,
-            seconds=seconds,
-            workers=workers,
+            output, clips=clips, level=level, seed=seed, side=side, fps=fps, seconds=seconds, workers=workers,
             progress=tell,
-        )
+        )  # fmt: skip
 
     table = Table("split", "clips", "seconds", "cases", title=f"{output} ({level})")
     for split, cases in cases_per_split(records).items():

@@ -1,0 +1,23 @@
+"""Progress is told where nobody draws bars, and nothing before there is something to tell."""
+
+import pytest
+
+from avssl.cli import _counting
+
+
+def test_without_a_terminal_lines_come_now_and_then(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    clock = iter([0.0, 4.0, 10.0, 12.0, 25.0])
+    monkeypatch.setattr(_counting.time, "monotonic", lambda: next(clock))
+    with _counting.counting("clips") as tell:
+        for done in (1, 5, 6, 10):
+            tell(done, 20)
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err == "clips: 5 of 20, 0.5/s, 30 s left\nclips: 10 of 20, 0.4/s, 25 s left\n"
+
+
+def test_nothing_is_shown_before_it_is_told(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal
+    with pytest.raises(ValueError, match="no such folder"), _counting.counting("files"):
+        raise ValueError("no such folder")
+    assert "files" not in capsys.readouterr().err

@@ -17,7 +17,7 @@ from retrieval.kinds import import_faiss as import_faiss
 from retrieval.manifest import IndexEntry, PartEntry, RecallEntry
 from retrieval.nearest import Index as Index
 from retrieval.originals import Originals
-from retrieval.parts import Part, copy_to_gpus, fill, lists_on_disk, read_structure, with_lists
+from retrieval.parts import Part, copy_to_gpus, fill, lists_on_disk, read_structure, with_lists, write_structure
 from retrieval.segment import Ids
 from retrieval.store import Save, Store
 from retrieval.tuning import QUERIES, K, Queries, tune
@@ -259,18 +259,15 @@ def _saved(
     store: Store, kind: str, empty: Any, originals: Originals, ids: Ids, modality: str, first: int, save: Save
 ) -> tuple[Part, PartEntry]:
     """A part of these vectors, and what the manifest says of its files."""
-    faiss, below, apart = import_faiss(), store.manifest["next_id"], ""
-    try:
-        if KINDS[kind].on_disk and first == 0 and hasattr(empty, "nlist"):
-            apart = save("lists", lambda path: lists_on_disk(empty, originals, ids, path))
-            file = save("faiss", lambda path: faiss.write_index(empty, str(path)))
-            part = Part(modality, first, below, with_lists(empty, store.directory / apart))
-        else:
-            fill(empty, originals, ids)
-            file = save("faiss", lambda path: faiss.write_index(empty, str(path)))
-            part = Part(modality, first, below, empty)
-    except RuntimeError as error:  # FAISS's word for a full disk
-        raise OSError(f"the index cannot be written: {error}") from None
+    below, apart = store.manifest["next_id"], ""
+    if KINDS[kind].on_disk and first == 0 and hasattr(empty, "nlist"):
+        apart = save("lists", lambda path: lists_on_disk(empty, originals, ids, path))
+        file = save("faiss", lambda path: write_structure(empty, path))
+        part = Part(modality, first, below, with_lists(empty, store.directory / apart))
+    else:
+        fill(empty, originals, ids)
+        file = save("faiss", lambda path: write_structure(empty, path))
+        part = Part(modality, first, below, empty)
     told = PartEntry(
         modality=modality, first=first, below=below, file=file, apart=apart, ntotal=part.count, lists=part.lists,
         probes=0, refine=1,

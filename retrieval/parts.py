@@ -90,7 +90,7 @@ def lists_on_disk(empty: Any, originals: Originals, ids: Ids, path: Path) -> Non
         for start in range(0, len(ids), SHARD):
             fill(empty, originals, ids[start : start + SHARD])
             shards.append(path.with_name(f"{TEMPORARY}shard-{len(shards)}.faiss"))
-            faiss.write_index(empty, str(shards[-1]))
+            write_structure(empty, shards[-1])
             empty.reset()
         flags = faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY
         opened = [faiss.read_index(str(shard), flags) for shard in shards]
@@ -136,6 +136,13 @@ def read_structure(path: Path, file: Any) -> Any:
         return faiss.read_index(faiss.PyCallbackIOReader(file.read))
     except RuntimeError:
         raise ValueError(f"{path} is no FAISS index; build the index again") from None
+
+
+def write_structure(structure: Any, path: Path) -> None:
+    """Write a FAISS structure. Raises OSError for a full disk, which FAISS itself notices too late and only prints."""
+    faiss = import_faiss()
+    with open(path, "wb") as file:
+        faiss.write_index(structure, faiss.PyCallbackIOWriter(file.write))
 
 
 def copy_to_gpus(structure: Any) -> Any:

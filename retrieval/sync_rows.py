@@ -20,8 +20,8 @@ def sync_rows(
     """Make the store hold the recordings of these rows and no others.
 
     wanted: where the rows are only those of new recordings: all recordings that the store shall hold. Vectors of
-    another content than is wanted are not taken. Rows that say something else than the store's make a changed
-    recording. Raises ValueError, one line, as `sync` does.
+    another content than is wanted are not taken. Rows that say something else than the store's (other words, other
+    labels) make a changed recording. Raises ValueError, one line, as `sync` does.
     """
     places: dict[str, list[tuple[int, int]]] = defaultdict(list)
     rows: dict[str, list[Row]] = defaultdict(list)
@@ -35,14 +35,21 @@ def sync_rows(
             places[row.recording].append((number, place))
             rows[row.recording].append(row)
     told = {key: _told(held) for key, held in rows.items()}
-    goal = list(told.values()) if wanted is None else list(wanted)
+
+    def at_hand(recording: Wanted) -> bool:
+        return recording.key in told and told[recording.key].content == recording.content
+
+    goal = list(told.values())
+    if wanted is not None:
+        goal = [replace(one, rows=told[one.key].rows) if at_hand(one) else one for one in wanted]
 
     def embed(recordings: Sequence[Wanted]) -> Iterator[Made]:
         for recording in recordings:
-            if recording.key in told and told[recording.key].content == recording.content:
+            if at_hand(recording):
                 vectors = [blocks[number][0][place] for number, place in places[recording.key]]
-                given = [_given(replace(row, path=recording.path)) for row in rows[recording.key]]
-                yield Made(recording.key, np.stack(vectors), given)
+                yield Made(
+                    recording.key, np.stack(vectors), [_data(row, recording.path) for row in rows[recording.key]]
+                )
 
     return sync(store, goal, embed, allow_empty=allow_empty)
 
@@ -56,5 +63,5 @@ def _told(rows: Sequence[Row]) -> Wanted:
     return Wanted(first.recording, first.path, first.content, rows_digest(map(vars, rows)))
 
 
-def _given(row: Row) -> dict[str, Any]:
-    return {name: value for name, value in vars(row).items() if name != "id"}
+def _data(row: Row, path: str) -> dict[str, Any]:
+    return {name: value for name, value in vars(row).items() if name != "id"} | {"path": path}

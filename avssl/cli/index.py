@@ -1,28 +1,86 @@
-"""avssl index: from vectors to an index that answers."""
+"""avssl index: from vectors to an index that answers, and that follows a collection as it changes."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from retrieval.index import Index
+    from retrieval.store import Store
+    from retrieval.sync import Wanted
 
 
 def index(
     vectors: Annotated[list[Path], typer.Argument(help="Folders that avssl embed wrote, all of one space.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write; an index there is replaced.")],
+    sync: Annotated[
+        bool, typer.Option("--sync", help="Change the index that is there: recordings not in VECTORS go.")
+    ] = False,
+    manifest: Annotated[
+        Path | None, typer.Option(help="With --sync: what shall be held, where VECTORS has only what is new.")
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="How a new index keeps vectors: float32, or float16, half the size.")] = "",
+    kind: Annotated[str, typer.Option(help="exact, ivf-pq4, ...; chosen by size unless given.")] = "",
 ) -> None:
-    """Build an exact index over vectors, with the file, the seconds and the words of each."""
+    """Build an index over vectors, with the file, the seconds and the words of each.
+
+    A collection that changes: avssl manifest FOLDER -o M.jsonl; avssl embed RUN M.jsonl -o NEW --new-for INDEX;
+    avssl index NEW -o INDEX --sync --manifest M.jsonl. Renamed files keep their vectors, deleted ones go.
+    """
     from avssl.cli import _vectors as files
     from retrieval import index as indexes
     from retrieval.store import Store
+    from retrieval.sync_rows import sync_rows
 
     space, source = files.read_space(vectors[0]), files.Source.read(vectors[0])
     for folder in vectors[1:]:
         space.check(files.read_space(folder))
-    with files.replacing_folder(output, ("manifest.json", files.SOURCE)) as partial:
-        with Store.create(partial, space) as store:
-            for folder in vectors:
-                for block, rows in files.read(folder):
-                    store.add(block, rows)
-            built = indexes.build(store)
-        source.write(partial)
+    if manifest is not None and not sync:
+        raise ValueError("--manifest tells what --sync shall keep: give both")
+    wanted = None if manifest is None else _wanted(manifest)
+    blocks = (block for folder in vectors for block in files.read(folder))
+    if sync and (output / "manifest.json").exists():
+        held = files.Source.read(output)
+        if (held.window_seconds, held.hop_seconds) != (source.window_seconds, source.hop_seconds):
+            raise ValueError(
+                f"{output} holds windows of {held.window_seconds:g} s every {held.hop_seconds:g} s, {vectors[0]} has "
+                f"{source.window_seconds:g} s every {source.hop_seconds:g} s: embed alike, or index without --sync"
+            )
+        with Store.open(output) as store:
+            store.space.check(space)
+            if dtype not in ("", store.dtype):
+                raise ValueError(f"{output} keeps vectors as {store.dtype}; --dtype is for a new index")
+            counts = sync_rows(store, list(blocks), wanted)
+            built = _indexed(store, kind)
+        typer.echo(f"{output}: {counts}")
+    else:
+        with files.replacing_folder(output, ("manifest.json", files.SOURCE)) as partial:
+            with Store.create(partial, space, dtype=dtype or "float32") as store:
+                if sync:
+                    sync_rows(store, list(blocks), wanted)
+                else:
+                    for block, rows in blocks:
+                        store.add(block, rows)
+                built = indexes.build(store, kind or None)
+            source.write(partial)
     typer.echo(f'{output}: {len(built)} vectors ({built.kind}); next: avssl search {output} --text "..."')
+
+
+def _indexed(store: "Store", kind: str) -> "Index":
+    """The index of a store that changed: extended where that is enough."""
+    from retrieval import index as indexes
+
+    kinds = [entry["kind"] for entry in store.manifest["indexes"]]
+    if kinds and kind in ("", kinds[-1]):
+        return indexes.extend(store)
+    return indexes.build(store, kind or None)
+
+
+def _wanted(manifest: Path) -> "Sequence[Wanted]":
+    from avssl.data.manifest import Manifest
+    from retrieval.sync import Wanted
+
+    held = Manifest.load(manifest)
+    return [Wanted(one.key, str(held.path_of(one)), one.sha256) for one in held.recordings]

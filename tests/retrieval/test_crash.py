@@ -13,6 +13,8 @@ from faults import seeded, trials
 from made_up import SPACE
 
 from retrieval import index
+from retrieval.kinds import flat
+from retrieval.parts import write_structure
 from retrieval.search import search
 from retrieval.store import Store
 from retrieval.sync import sync
@@ -57,7 +59,7 @@ def test_a_full_disk_leaves_a_whole_state(store, children):
     """No file can grow beyond a limit, which is somewhere in the sizes of the files that are written."""
     random, seed = seeded("full disks")
     number, present, next_id, full = 0, {}, 0, 0
-    for _ in range(trials(6, 80)):
+    for _ in range(trials(3, 80)):
         children.start(store.directory, "change", seed, number, limit=int(10 ** random.uniform(0, 4.6)))
         told, code = children.end()
         assert code == 0, told
@@ -80,6 +82,13 @@ def test_a_full_disk_leaves_a_whole_state(store, children):
                 found.remove(found.ids())
                 present = {}
     assert full
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full, a disk that is always full")
+def test_an_index_that_does_not_fit_is_no_index():
+    """FAISS's own writer says nothing when the last bytes do not fit."""
+    with pytest.raises(OSError, match="No space left"):
+        write_structure(flat(8), Path("/dev/full"))
 
 
 def settled(found, seed, number, present, next_id):

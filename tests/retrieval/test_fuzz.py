@@ -84,7 +84,7 @@ def test_damaged_stores_are_refused_or_correct(tmp_path, dtype):
     right = read(whole)
     names = sorted(path.name for path in whole.iterdir() if path.name != "lock")
     refused = correct = 0
-    count = trials(50, 700)
+    count = trials(35, 700)
     for _ in range(count):
         name = str(random.choice(names))
         raw = bytearray((whole / name).read_bytes())
@@ -113,7 +113,7 @@ def test_damaged_files_given_to_a_store_are_refused_or_taken_whole(tmp_path, mon
     Path("whole.jsonl").write_text("\n".join(json.dumps(row | {"content": "c"}) for row in rows_of(6)))
     Path("whole.json").write_text(SPACE.to_json())
     kinds = ("npy", "jsonl", "json")
-    for number in range(trials(40, 500)):
+    for number in range(trials(30, 500)):
         raws = {kind: bytearray(Path(f"whole.{kind}").read_bytes()) for kind in kinds}
         kind = kinds[number % 3]
         change = change_json if kind == "json" and number % 2 else BYTES[int(random.integers(len(BYTES)))]

@@ -171,7 +171,8 @@ def located(shelf: Shelf, folder: Path) -> list[Markup]:
         if stills is not None:
             inside.append(tag("img", src=stills, alt=f"stills of {recording.key} with what is lit", loading="lazy"))
         if inside:
-            caption = tag("figcaption", tag("b", recording.key), " ", shelf.about(index), f"; {scale.chosen}")
+            lit_from = f"; threshold {scale.threshold:.3g}, {scale.chosen}"
+            caption = tag("figcaption", tag("b", recording.key), " ", shelf.about(index), lit_from)
             parts.append(tag("figure", tag("div", *inside, klass="pair"), caption, klass="strip"))
     return [join(parts)] if parts else []
 

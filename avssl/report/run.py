@@ -30,6 +30,9 @@ LOCATING = {
     "offscreen_area": ("lit off screen", "the same while what sounds is not in the picture"),
     "lit_sounding": ("lit when sounding", "share of clips with a sounding thing in which anything is lit"),
 }
+COUNTS = ("held_out/items", "held_out/with_text")
+MANY = 3
+"""points that make a curve worth looking at are more than these"""
 
 
 def report(folder: Path, manifest_path: Path | None = None) -> str:
@@ -43,7 +46,7 @@ def report(folder: Path, manifest_path: Path | None = None) -> str:
     """
     loaded = load_run(folder)
     path = manifest_path or loaded.manifest
-    sections = [_learning(folder / "log.jsonl"), *_results(folder / "results.json", loaded)]
+    sections = _results(folder / "results.json", loaded)
     held = Manifest.load(path) if path is not None and path.exists() else None
     if held is not None and loaded.method.spaces:
         split = next((name for name in ("test", "val", "train") if held.split(name)), "train")
@@ -59,7 +62,7 @@ def report(folder: Path, manifest_path: Path | None = None) -> str:
         if overlays:
             told = "Lit is where the score passes the one threshold; everything else is left as it was."
             sections.append(section("Where it looks", tag("p", told, klass="soft"), *overlays))
-    sections.append(_settings(loaded))
+    sections += [_learning(folder / "log.jsonl"), _settings(loaded)]
     return page(f"{loaded.cfg.method.name} · {folder.name}", _lead(loaded, path), *sections)
 
 
@@ -101,14 +104,24 @@ def _learning(path: Path) -> Markup:
 
 
 def _plots(series: Mapping[str, Series]) -> list[tuple[str, dict[str, Series]]]:
-    """The loss first, then what is measured beside it, held-out figures, and the rates last."""
-    last = ("lr", "wait")
-    held_out = {name: line for name, line in series.items() if name.startswith("held_out/")}
-    ordered = [name for name in series if name not in last and name not in held_out]
+    """The loss first, then the held-out score beside chance, what is measured beside the loss, and the rates last.
+
+    Further held-out figures are drawn where they make a curve; two points are in the log.
+    """
+    score, last = (
+        ("held_out/score", "held_out/chance"),
+        {"lr": "learning rate", "wait": "share of time waiting for data"},
+    )
+    held_out = [name for name, line in series.items() if name.startswith("held_out/") and name not in score]
+    drawn = sorted(name for name in held_out if len(series[name]) > MANY and name not in COUNTS)
+    ordered = [name for name in series if name not in last and name not in held_out and name not in score]
     ordered.sort(key=lambda name: (name != "loss", "accuracy" not in name, name))
-    names = [*ordered, *sorted(held_out), *(name for name in last if name in series)]
-    told = {"lr": "learning rate", "wait": "share of time waiting for data"}
-    return [(told.get(name, name.replace("_", " ").replace("/", ": ")), {name: series[name]}) for name in names]
+    plots = [(name.replace("_", " "), {name: series[name]}) for name in ordered]
+    if score[0] in series:
+        together = {name.removeprefix("held_out/"): series[name] for name in score if name in series}
+        plots.insert(1, (f"held out: {' and '.join(together)}", together))
+    plots += [(name.replace("_", " ").replace("/", ": "), {name: series[name]}) for name in drawn]
+    return plots + [(told, {name: series[name]}) for name, told in last.items() if name in series]
 
 
 def _results(path: Path, loaded: Loaded) -> list[Markup]:

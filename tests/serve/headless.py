@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import json
 import os
 import select
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,8 +27,8 @@ def binary() -> str | None:
 class Browser:
     """One page. `complaints` gathers what the page's console and its policies complain about."""
 
-    def __init__(self, process: subprocess.Popen[bytes], to: int, back: int):
-        self._process, self._to, self._back = process, to, back
+    def __init__(self, to: int, back: int):
+        self._to, self._back = to, back
         self._rest = b""
         self._number = 0
         self.complaints: list[str] = []
@@ -60,7 +60,7 @@ class Browser:
             ready, _, _ = select.select([self._back], [], [], max(0.0, deadline - time.monotonic()))
             assert ready, "Chromium does not answer"
             data = os.read(self._back, 1 << 20)
-            assert data, f"Chromium ended ({self._process.poll()})"
+            assert data, "Chromium ended"
             self._rest += data
         message, _, self._rest = self._rest.partition(b"\0")
         return json.loads(message)
@@ -86,7 +86,8 @@ class Browser:
     def until(self, expression: str, seconds: float = SECONDS) -> Any:
         """Wait until the expression is true; its value. An error meanwhile (a page that loads) is not true."""
         deadline = time.monotonic() + seconds
-        asked = f"(() => {{ try {{ return {expression} }} catch (error) {{ return false }} }})()"
+        found = f"const found = {expression}; return found instanceof Element ? true : found;"
+        asked = f"(() => {{ try {{ {found} }} catch (error) {{ return false }} }})()"
         while not (value := self.run(asked)):
             assert time.monotonic() < deadline, f"never true: {expression}\n{self.complaints}\n{self.text('body')}"
             time.sleep(0.05)
@@ -135,21 +136,18 @@ def browser(profile: Path) -> Iterator[Browser]:
         "--use-fake-device-for-media-stream", "--no-proxy-server", f"--user-data-dir={profile}",
         "--remote-debugging-pipe", "about:blank",
     ]  # fmt: skip
-    # Chromium reads commands from descriptor 3 and writes answers to 4.
-    redirect = f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}'
-    process = subprocess.Popen(
-        ["/bin/sh", "-c", redirect, "sh", *words], pass_fds=(theirs_in, theirs_out), start_new_session=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    os.close(theirs_in)
-    os.close(theirs_out)
+    quiet = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)]
+    # Chromium reads commands from descriptor 3 and writes answers to 4; ours are first moved out of the way of those.
+    given = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 64) for descriptor in (theirs_in, theirs_out)]
+    moved = [(os.POSIX_SPAWN_DUP2, descriptor, number) for number, descriptor in enumerate(given, 3)]
+    process = os.posix_spawn(found, words, os.environ, file_actions=[*quiet, *moved], setsid=True)
+    for descriptor in (theirs_in, theirs_out, *given):
+        os.close(descriptor)
     try:
-        yield Browser(process, to, back)
+        yield Browser(to, back)
     finally:
         os.close(to)
         os.close(back)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(2)
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+            os.killpg(process, signal.SIGKILL)
+        os.waitpid(process, 0)

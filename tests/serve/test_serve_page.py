@@ -1,0 +1,243 @@
+"""The page in a real browser: as a person uses it, offline, with hostile words and names."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from headless import binary, browser
+from running import COLORS, SHOUT, Painter, make_store, running
+
+from retrieval.serve.settings import Settings
+
+PAGE = Path(__file__).parents[2] / "retrieval" / "serve" / "page"
+TOKEN = "a-token-that-nobody-guesses"
+CHOOSE_TAG = """(() => {
+    const select = document.querySelector("select[title=tag]");
+    select.selectedIndex = %d;
+    select.onchange();
+})()"""
+EVERY = "[...document.querySelectorAll('#results li')].every((li) => li.moment.recording %s)"
+SHOWN = "document.querySelectorAll('#results li').length"
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    if binary() is None:
+        pytest.skip("no Chromium on this machine: the page is not tried in a browser")
+    with browser(tmp_path_factory.mktemp("profile")) as found:
+        yield found
+
+
+@pytest.fixture
+def page(chromium, service):
+    """The start of the page, once it shows something; nothing may have gone wrong in it when the test ends."""
+    chromium.complaints.clear()
+    chromium.open(service.url)
+    chromium.until(f"{SHOWN} > 0 && document.querySelector('video')")
+    yield chromium
+    assert chromium.complaints == []
+    assert chromium.run("document.title") == "store: find the moment"
+
+
+def find(page, text):
+    page.run("document.querySelector('#text').focus(); document.querySelector('#text').select()")
+    page.type(text)
+    page.key("Enter")
+
+
+def color_of(page, source):
+    """The name of the color in the middle of a player or a canvas."""
+    script = f"""(() => {{
+        const canvas = Object.assign(document.createElement("canvas"), {{ width: 1, height: 1 }});
+        canvas.getContext("2d").drawImage({source}, 0, 0, 1, 1);
+        return [...canvas.getContext("2d").getImageData(0, 0, 1, 1).data];
+    }})()"""
+    seen = page.run(script)
+    return min(COLORS, key=lambda name: sum(abs(a - b) for a, b in zip(COLORS[name], seen, strict=False)))
+
+
+def test_words_find_the_second_and_the_player_goes_there(page):
+    find(page, "blue")
+    page.until("document.querySelector('#status').innerText.includes('best first')")
+    assert page.run("location.search") == "?text=blue"
+    page.until("document.querySelector('video').readyState >= 2 && !document.querySelector('video').seeking")
+    assert page.run("document.querySelector('video').currentTime") == pytest.approx(4.0, abs=0.05)
+    assert color_of(page, "document.querySelector('video')") == "blue"
+    page.until("document.querySelector('#results .still canvas')")
+    assert color_of(page, "document.querySelector('#results .still canvas')") == "blue"
+    start, end = page.run(
+        "['--from', '--to'].map((name) => parseFloat(document.querySelector('.span').style.getPropertyValue(name)))"
+    )
+    moment = page.run("(({ start, end }) => [start, end])(document.querySelector('#results li').moment)")
+    assert [start, end] == pytest.approx([100 * second / 6 for second in moment], abs=1)
+    assert page.run("[...document.querySelectorAll('mark.asked')].every((mark) => mark.innerText === 'blue')")
+    page.run("document.querySelector('#results .card').click()")
+    page.until("document.querySelector('video').currentTime > 4.2 && !document.querySelector('video').paused")
+    page.run("document.activeElement.blur()")
+    page.key(" ")
+    page.until("document.querySelector('video').paused")
+
+
+def test_words_and_names_are_shown_as_they_are(page):
+    find(page, "red")
+    page.until("document.querySelector('#status').innerText.includes('best first')")
+    assert SHOUT in page.run("document.querySelector('#stage .words').innerText")
+    assert SHOUT.split(">")[0] in page.run("document.querySelector('#results').textContent")
+    assert page.run("document.querySelector('#stage .name, #stage h2').innerText").endswith(".mp4")
+    made = (
+        "#results img, #results b, .words img, .words b, h2 b, #status b, #stage script, #results script, svg[onload]"
+    )
+    assert page.run(f"document.querySelectorAll({json.dumps(made)}).length") == 0
+    for hostile in (SHOUT, '"><svg onload=alert(1)>', "javascript:alert(1)"):
+        find(page, hostile)
+        page.until("!document.querySelector('#trouble').hidden && !document.body.classList.contains('busy')")
+        page.run("document.querySelector('#trouble').hidden = true")
+    assert page.complaints
+    assert all("400" in complaint for complaint in page.complaints)  # the painter knows no such color
+    page.complaints.clear()
+
+
+def test_a_file_is_searched_with(page, service, tmp_path):
+    sound = tmp_path / "<b>green.wav"
+    sound.write_bytes(b"green")
+    page.give_file("#file", sound)
+    page.until("document.querySelector('#status').innerText.includes('best first')")
+    assert service.painter.seen[-1] == ("audio", "green")
+    assert page.run("document.querySelector('#results li').moment.peak") == 2.0
+    assert page.text("#chip").startswith("<b>green.wav")
+    page.run("document.querySelector('#chip button').click()")
+    page.until("document.querySelector('#status').innerText.startsWith('Some of')")
+    empty = tmp_path / "empty.wav"
+    empty.write_bytes(b"")
+    page.give_file("#file", empty)
+    page.until("document.querySelector('#trouble').innerText.includes('is empty')")
+
+
+def test_a_sound_is_recorded_and_searched_with(page, service):
+    page.run("document.querySelector('#listen').click()")
+    page.until("document.querySelector('#listen.live')")
+    page.until("new Promise((resolve) => setTimeout(resolve, 300, true))")
+    page.run("document.querySelector('#listen').click()")
+    page.until("!document.querySelector('#chip').hidden && !document.querySelector('#listen.live')")
+    page.until("!document.querySelector('#trouble').hidden")  # which the painter does not take for a color
+    assert service.painter.seen[-1][0] == "audio"
+    assert service.painter.seen[-1][1].startswith("\x1aE") or "webm" in service.painter.seen[-1][1]
+    page.complaints.clear()
+
+
+def test_filters_keys_and_more_like_this(page):
+    find(page, "red")
+    page.until("document.querySelector('#status').innerText.includes('best first')")
+    page.run(CHOOSE_TAG % 1)
+    page.until(f"{SHOWN} > 0 && " + EVERY % "=== 'other'")
+    page.run(CHOOSE_TAG % 0)
+    page.until(f"{SHOWN} > 0 && !" + EVERY % "=== 'other'")
+    page.run("document.activeElement.blur()")
+    page.key("j")
+    page.until("document.querySelectorAll('#results .card')[1].hasAttribute('aria-current')")
+    page.key("k")
+    page.until("document.querySelectorAll('#results .card')[0].hasAttribute('aria-current')")
+    mine = page.run("document.querySelector('#results li').moment.recording")
+    page.key("m")
+    page.until("document.querySelector('#chip').innerText.startsWith('like')")
+    page.until(f"{SHOWN} > 0 && " + EVERY % f"!== {json.dumps(mine)}")
+    page.key("/")
+    assert page.run("document.activeElement.id") == "text"
+    page.run("document.activeElement.blur()")
+    page.key("t")
+    assert page.run("document.documentElement.dataset.theme") == "dark"
+    assert page.run("getComputedStyle(document.body).backgroundColor") == "rgb(19, 20, 23)"
+    page.key("?")
+    page.until("document.querySelector('#help').open")
+    page.run("document.querySelector('#help').close()")
+
+
+def test_the_heat_map_lies_over_the_player(page, service):
+    find(page, "red")
+    page.until("document.querySelector('#status').innerText.includes('best first')")
+    page.until("document.querySelector('video').readyState >= 2")
+    page.run("document.activeElement.blur()")
+    page.key("w")
+    page.until("!document.querySelector('.heat').hidden")
+    assert service.painter.seen[-1] == ("text", "red")
+    pixel = "[...document.querySelector('.heat').getContext('2d').getImageData({}, {}, 1, 1).data]"
+    assert page.run(pixel.format(2, 28))[3] == 0
+    lit = page.until("(() => { const p = " + pixel.format(62, 2) + "; return p[3] > 0 && p; })()")
+    assert lit[0] > lit[2]
+    page.key("w")
+    page.until("document.querySelector('.heat').hidden")
+
+
+def test_it_fits_a_phone(page):
+    page.size(390, 480, phone=True)
+    try:
+        find(page, "green")
+        page.until("document.querySelector('#status').innerText.includes('best first')")
+        assert page.run("document.documentElement.scrollWidth") == 390
+        page.run("scrollTo(0, 250)")
+        page.until("document.querySelector('.pin').getBoundingClientRect().top === 0")
+    finally:
+        page.call("Emulation.clearDeviceMetricsOverride")
+
+
+def test_an_empty_store_is_told(chromium, tmp_path):
+    with running(make_store(tmp_path / "empty"), tmp_path / "up", Painter(), Settings(port=0)) as client:
+        chromium.open(client.url)
+        chromium.until("document.querySelector('#status').innerText.includes('holds nothing yet')")
+
+
+def test_a_store_without_a_network_is_browsed(chromium, stored, tmp_path):
+    with running(stored, tmp_path / "up", None, Settings(port=0)) as client:
+        chromium.open(client.url)
+        chromium.until(f"{SHOWN} > 0 && document.querySelector('#text').disabled")
+        chromium.run("document.querySelectorAll('.tools button')[3].click()")
+        chromium.until("document.querySelector('#status').innerText.includes('best first')")
+
+
+def test_a_server_that_is_gone_is_told_and_found_again(chromium, stored, tmp_path):
+    with running(stored, tmp_path / "up", Painter(), Settings(port=0)) as client:
+        chromium.open(client.url)
+        chromium.until(f"{SHOWN} > 0")
+        port = client.port
+    find(chromium, "red")
+    chromium.until("document.querySelector('#trouble').innerText.includes('does not answer')")
+    with running(stored, tmp_path / "up", Painter(), Settings(port=port)):
+        chromium.run("document.querySelector('#trouble button').click()")
+        chromium.until("document.querySelector('#status').innerText.includes('best first')")
+        assert chromium.run("document.querySelector('#trouble').hidden")
+
+
+def test_a_token_is_asked_for_or_taken_from_the_address(chromium, stored, tmp_path):
+    with running(stored, tmp_path / "up", Painter(), Settings(port=0, token=TOKEN)) as client:
+        chromium.open(client.url)
+        chromium.until("document.querySelector('#door').open")
+        chromium.run("document.querySelector('#token').focus()")
+        chromium.type("wrong-wrong-wrong")
+        chromium.key("Enter")
+        chromium.until("!document.querySelector('#token-wrong').hidden")
+        chromium.run("document.querySelector('#token').select()")
+        chromium.type(TOKEN)
+        chromium.key("Enter")
+        chromium.until(f"{SHOWN} > 0 && document.querySelector('#results .still canvas')")
+        chromium.call("Network.clearBrowserCookies")
+        chromium.open("about:blank")
+        chromium.open(client.url + f"#token={TOKEN}")
+        chromium.until(f"{SHOWN} > 0")
+        assert chromium.run("location.hash") == ""
+
+
+def test_the_page_is_whole_in_itself():
+    files = {path.name: path.read_text("utf-8") for path in PAGE.iterdir()}
+    for name, text in files.items():
+        assert not re.findall(r"https?://(?!www\.w3\.org)", text), f"{name} names another host"
+        assert "innerHTML" not in text
+        assert "insertAdjacentHTML" not in text
+        assert "eval(" not in text
+    html = files["index.html"]
+    assert not re.search(r"\son[a-z]+\s*=|style\s*=|<style|javascript:", html)
+    assert re.findall(r"<script(.*?)>(.*?)</script>", html) == [(' type="module" src="/page/app.js"', "")]
+    for name in re.findall(r'from "\./(.*?)"', "".join(files.values())):
+        assert name in files

@@ -54,9 +54,10 @@ def row(out: Path, listed: Path, method: str, seed: int) -> dict[str, Any]:
     judged = evaluate(run, Manifest.load(listed), truth=out / "world" / "truth.jsonl")
     times = [json.loads(line).get("time", 0.0) for line in (run / "log.jsonl").read_text().splitlines()]
     return {
-        "config": method, "overrides": changes, "digest": judged["digest"], "data": judged["manifest_digest"],
-        "seed": seed, "steps": judged["step"], "split": judged["split"], "train_seconds": round(times[-1] - times[0]),
-        **{name: judged[name] for name in ("retrieval", "localization") if name in judged},
+        "config": "methods", "method": method, "changes": changes, "digest": judged["digest"],
+        "data": judged["manifest_digest"], "seed": seed, "steps": "as in the script", "split": judged["split"],
+        "train_seconds": round(times[-1] - times[0]),
+        **{name: {method: judged[name]} for name in ("retrieval", "localization") if name in judged},
     }  # fmt: skip
 
 
@@ -64,9 +65,9 @@ def show(rows: list[dict[str, Any]]) -> None:
     """nDCG@10 by kind, every direction of every run."""
     table = Table("method", "seed", "from, to", "trained", "untrained", "chance", box=None)
     for one in rows:
-        for direction, figures in one["retrieval"].items():
+        for direction, figures in one["retrieval"].get(one["method"], {}).items():
             values = (f"{figures['ndcg10'][who]:.3f}" for who in ("trained", "untrained", "chance"))
-            table.add_row(one["config"], str(one["seed"]), direction.replace("_to_", ", "), *values)
+            table.add_row(one["method"], str(one["seed"]), direction.replace("_to_", ", "), *values)
     Console().print(table)
 
 
@@ -85,12 +86,11 @@ def main() -> None:
     rows = [json.loads(line) for line in lines]
     for seed in args.seeds:
         for method in args.only:
-            wanted = (method, seed, LENGTHS[method])
-            if wanted in [(one["config"], one["seed"], one["overrides"]) for one in rows]:
+            if (method, seed, LENGTHS[method]) in [(one["method"], one["seed"], one["changes"]) for one in rows]:
                 continue
             rows.append(row(out, listed, method, seed))
             replace_text(args.rows, "".join(json.dumps(one) + "\n" for one in rows))
-    show([one for one in rows if one["config"] in args.only])
+    show([one for one in rows if one["method"] in args.only])
 
 
 if __name__ == "__main__":

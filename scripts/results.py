@@ -52,10 +52,11 @@ def spread(values: list[float]) -> str:
 def group(held: list[Row], note: dict[str, Any]) -> Iterator[str]:
     """One experiment's section: command, seeds, a line per figure."""
     first = held[0]
-    seeds = ", ".join(str(row["seed"]) for row in held)
+    seeds = ", ".join(sorted({str(row["seed"]) for row in held}))
     yield f"`{note.get('command', first['config'])}`"
     yield ""
-    told = f"Seeds {seeds}; {first['steps']} steps; split {first['split']}; data {str(first['data'])[:12]}"
+    steps = first["steps"] if isinstance(first["steps"], str) else f"{first['steps']} steps"
+    told = f"Seeds {seeds}; {steps}; split {first['split']}; data {str(first['data'])[:12]}"
     seconds = [row["train_seconds"] for row in held if "train_seconds" in row]
     if seconds:
         told += f"; training {spread(seconds)} s"

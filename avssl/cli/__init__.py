@@ -1,5 +1,6 @@
 """The front door: one file per command, each imported when it is asked for, so that help and completion are quick."""
 
+import errno
 import importlib
 import os
 import sys
@@ -19,6 +20,8 @@ PANELS = {
     "Judge": ("evaluate", "report"),
 }
 """The order in which ``avssl --help`` tells the commands; a command that is not named here comes last."""
+
+NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 class Commands(Mapping[str, Any]):
@@ -118,6 +121,8 @@ def _explain(error: Exception) -> int:
         raise error
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         message = f"{error.filename}: {error.strerror}"
+    elif isinstance(error, OSError) and error.errno in NO_ROOM:
+        message = f"nothing more can be written ({error.strerror}): make room and run it again; what was saved is kept"
     for line in message.splitlines() or [type(error).__name__]:
         typer.echo(f"error: {line}", err=True)
     return code

@@ -35,7 +35,8 @@ class Job:
     """What shall be embedded, and how.
 
     ``recordings``: all that are wanted. ``digest``: of the network. ``source``: what will be told of it, the hop too.
-    ``modalities``: None for all of the space's. ``shard_recordings``: most in one shard.
+    ``modalities``: None for all of the space's. ``shard_recordings``: most in one shard. ``empty_width``: the width to
+    tell when there is nothing to embed; 0 makes that an error.
     """
 
     embedder: Embedder
@@ -44,6 +45,7 @@ class Job:
     source: files.Source
     modalities: Sequence[str] | None = None
     shard_recordings: int = 64
+    empty_width: int = 0
 
     def shards(self) -> list[tuple[Recording, ...]]:
         """The recordings in order, cut where a shard is full."""
@@ -123,11 +125,12 @@ def embed_shards(
         while not all(work.has(number) for number in range(len(shards))):
             time.sleep(POLL_SECONDS)
         summary = work.summary(work.partial, kept=len(mine) - len(todo))
-        if not summary.vectors:
+        width = summary.width or job.empty_width
+        if not width:
             shutil.rmtree(work.partial)
             told = ", ".join(f"{count} {reason}" for reason, count in summary.skipped.items()) or "there are none"
             raise ValueError(f"nothing to embed in {len(job.recordings.recordings)} recordings: {told}")
-        work.finish(Space(job.embedder.space_name, job.digest, job.embedder.modalities, summary.width), job.source)
+        work.finish(Space(job.embedder.space_name, job.digest, job.embedder.modalities, width), job.source)
         return summary
 
 

@@ -160,9 +160,9 @@ def read(folder: Path) -> Iterator[tuple[Vectors, list[dict[str, Any]]]]:
 
     Raises ValueError for files that are not as they were written.
     """
+    if not (folder / PLAN).exists():
+        raise ValueError(f"{folder} holds no {PLAN}: it was made by an earlier version, embed again")
     found = list(shards(folder))
-    if not found:
-        raise ValueError(f"{folder} holds no shards: it was made by an earlier version, embed again")
     for modality in sorted({modality for _, done in found for modality in done["held"]}):
         vectors: list[Vectors] = []
         rows: list[dict[str, Any]] = []

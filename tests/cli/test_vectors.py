@@ -26,6 +26,7 @@ def write(folder, *shards):
     """A folder of these shards."""
     partial = folder.with_name(".partial")
     partial.mkdir()
+    (partial / _vectors.PLAN).write_text("{}")
     for number, made in enumerate(shards):
         _vectors.write_shard(partial / _vectors.SHARD.format(number), made)
     _vectors.seal(partial, folder, SPACE, SOURCE)

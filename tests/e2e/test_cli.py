@@ -113,12 +113,12 @@ def test_only_what_an_index_lacks(home, avssl, tmp_path):
     code, out, _ = avssl("embed", home.run, home.manifest, "-o", tmp_path / "none", "--new-for", home.index)
     assert code == 0
     assert "nothing to embed" in out
-    assert not (tmp_path / "none").exists()
     for words in (
         ["embed", home.run, home.manifest, "--split", "test", "-o", tmp_path / "test"],
         ["index", tmp_path / "test", "-o", tmp_path / "index"],
         ["embed", home.run, home.manifest, "--new-for", tmp_path / "index", "-o", tmp_path / "rest"],
         ["index", tmp_path / "test", tmp_path / "rest", "-o", tmp_path / "both"],
+        ["index", tmp_path / "none", "-o", tmp_path / "both", "--sync", "--manifest", home.manifest],
     ):
         code, out, err = avssl(*words)
         assert code == 0, err
@@ -142,6 +142,59 @@ def test_search(home, avssl, kind):
     assert scores == sorted(scores, reverse=True)
     if kind == "video":
         assert float(found[0][3]) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_search_by_several_things_and_in_any_modality(home, avssl):
+    clip = next(iter(sorted((home.world / "videos" / "test").glob("*.mp4"))))
+    words = ["search", home.index, "--text", "the bell", "--text", "rings", "--audio", clip, "--not-image", clip]
+    code, out, err = avssl(*words, "--weight", "audio=0.5", "--top", 4, "--json")
+    assert code == 0, err
+    both = [json.loads(line) for line in out.splitlines()]
+    assert len(both) == 4
+    assert all({"video", "audio"} <= set(hit["scores"]) for hit in both), "each modality's score at its time"
+    code, out, _ = avssl(*words, "--weight", "not-image=5", "--top", 4, "--json")
+    away = [json.loads(line) for line in out.splitlines()]
+    assert [hit["score"] for hit in away] != [hit["score"] for hit in both]
+    code, out, _ = avssl("search", home.index, "--video", clip, "--in", "any", "--top", 30, "--windows", "--json")
+    hits = [json.loads(line) for line in out.splitlines()]
+    assert {hit["modality"] for hit in hits} == {"video", "audio", "text"}
+    assert [hit["calibrated"] for hit in hits] == sorted((hit["calibrated"] for hit in hits), reverse=True)
+
+
+def test_more_like_a_moment_needs_no_network(home, avssl, monkeypatch):
+    code, out, _ = avssl("search", home.index, "--text", "the bell", "--top", 1, "--windows", "--json")
+    first = json.loads(out)
+    monkeypatch.setattr("avssl.cli._network.load", None)
+    code, out, err = avssl("search", home.index, "--like", first["id"], "--top", 5, "--windows", "--json")
+    assert code == 0, err
+    hits = [json.loads(line) for line in out.splitlines()]
+    assert {hit["modality"] for hit in hits} == {first["modality"]}
+    assert first["id"] not in [hit["id"] for hit in hits]
+    code, out, _ = avssl("search", home.index, "--like", first["id"], "--others", "--where", "start = 0", "--json")
+    hits = [json.loads(line) for line in out.splitlines()]
+    assert hits
+    assert all(hit["recording"] != first["recording"] and hit["peak"] == 0 for hit in hits)
+
+
+def test_an_index_with_regions_tells_the_box(home, avssl, tmp_path):
+    index = tmp_path / "index"
+    shutil.copytree(home.index, index)
+    code, out, err = avssl("search", index, "--text", "the bell", "--top", 3, "--json")
+    assert all(json.loads(line)["box"] is None for line in out.splitlines())
+    code, out, err = avssl("regions", index, "--components", 8)
+    assert code == 0, err
+    assert re.search(r"(\d+) of \1 windows have regions", out)
+    code, out, _ = avssl("regions", index)
+    assert "have regions already" in out
+    for kind, given in (("text", "the bell"), ("audio", next((home.world / "videos" / "test").glob("*.mp4")))):
+        code, out, err = avssl("search", index, f"--{kind}", given, "--top", 3, "--json")
+        assert code == 0, err
+        for line in out.splitlines():
+            left, top, right, bottom = json.loads(line)["box"]
+            assert 0 <= left < right <= 1
+            assert 0 <= top < bottom <= 1
+    code, out, _ = avssl("search", index, "--text", "the bell", "--top", 1)
+    assert re.search(r"  at \d\.\d\d, \d\.\d\d, \d\.\d\d, \d\.\d\d  ", out)
 
 
 def test_search_tells_json_csv_and_clips(home, avssl, tmp_path):
@@ -257,8 +310,13 @@ WRONG = {
     "no vectors": (["index", "{empty}", "-o", "{out}"], "avssl embed"),
     "wrong flag": (["search", "{index}", "--txt", "a bell"], "--text"),
     "wrong command": (["serch", "{index}"], "'search'"),
-    "two queries": (["search", "{index}", "--text", "a", "--audio", "b.wav"], "exactly one"),
-    "no query": (["search", "{index}"], "exactly one"),
+    "no query": (["search", "{index}"], "say what to search for"),
+    "only what not to find": (["search", "{index}", "--not-text", "a bell"], "say what to search for"),
+    "weight of nothing": (["search", "{index}", "--text", "bell", "--weight", "txt=2"], "KIND=NUMBER"),
+    "weight below zero": (["search", "{index}", "--text", "bell", "--weight", "text=-2"], "KIND=NUMBER"),
+    "like nothing": (["search", "{index}", "--like", "123456"], "no id 123456"),
+    "others than nothing": (["search", "{index}", "--text", "bell", "--others"], "goes with --like"),
+    "wrong condition": (["search", "{index}", "--text", "bell", "--where", "colour = 1"], "colour"),
     "query of no file": (["search", "{index}", "--audio", "{home}/none.wav"], "none.wav"),
     "query that is no media": (["search", "{index}", "--image", "{manifest}"], "world.jsonl"),
     "empty words": (["search", "{index}", "--text", " "], "empty"),

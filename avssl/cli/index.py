@@ -1,19 +1,25 @@
 """avssl index: from vectors to an index that answers, and that follows a collection as it changes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from avssl.cli._vectors import Source
     from retrieval.index import Index
+    from retrieval.space import Space
     from retrieval.store import Store
     from retrieval.sync import Wanted
+    from retrieval.sync_rows import Block
 
 
 def index(
-    vectors: Annotated[list[Path], typer.Argument(help="Folders that avssl embed wrote, all of one space.")],
+    vectors: Annotated[
+        list[Path] | None, typer.Argument(help="Folders that avssl embed wrote, all of one space.")
+    ] = None,
+    *,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write; an index there is replaced.")],
     sync: Annotated[
         bool, typer.Option("--sync", help="Change the index that is there: recordings not in VECTORS go.")
@@ -30,42 +36,77 @@ def index(
     avssl index NEW -o INDEX --sync --manifest M.jsonl. Renamed files keep their vectors, deleted ones go.
     """
     from avssl.cli import _vectors as files
+
+    there = sync and (output / "manifest.json").exists()
+    folders = vectors or []
+    if manifest is not None and not sync:
+        raise ValueError("--manifest tells what --sync shall keep: give both")
+    if not folders and not (there and manifest is not None):
+        raise ValueError(
+            "name the folders of vectors; only --sync with --manifest of an index that is there needs none"
+        )
+    wanted = None if manifest is None else _wanted(manifest)
+    blocks = (block for folder in folders for block in files.read(folder))
+    if there:
+        built = _changed(output, folders, blocks, wanted, dtype, kind)
+    else:
+        built = _new(output, folders, blocks, wanted, dtype, kind, sync)
+    typer.echo(f'{output}: {len(built)} vectors ({built.kind}); next: avssl search {output} --text "..."')
+
+
+def _new(
+    output: Path, folders: "Sequence[Path]", blocks: "Iterable[Block]", wanted: "Sequence[Wanted] | None", dtype: str,
+    kind: str, sync: bool,
+) -> "Index":  # fmt: skip
+    from avssl.cli import _vectors as files
     from retrieval import index as indexes
     from retrieval.store import Store
     from retrieval.sync_rows import sync_rows
 
-    space, source = files.read_space(vectors[0]), files.Source.read(vectors[0])
-    for folder in vectors[1:]:
+    space, source = files.read_space(folders[0]), files.Source.read(folders[0])
+    _check_alike(folders, space, source, folders[0])
+    with files.replacing_folder(output, ("manifest.json", files.SOURCE)) as partial:
+        with Store.create(partial, space, dtype=dtype or "float32") as store:
+            if sync:
+                sync_rows(store, list(blocks), wanted)
+            else:
+                for block, rows in blocks:
+                    store.add(block, rows)
+            built = indexes.build(store, kind or None)
+        source.write(partial)
+    return built
+
+
+def _changed(
+    output: Path, folders: "Sequence[Path]", blocks: "Iterable[Block]", wanted: "Sequence[Wanted] | None", dtype: str,
+    kind: str,
+) -> "Index":  # fmt: skip
+    from avssl.cli import _vectors as files
+    from retrieval.store import Store
+    from retrieval.sync_rows import sync_rows
+
+    with Store.open(output) as store:
+        _check_alike(folders, store.space, files.Source.read(output), output)
+        if dtype not in ("", store.dtype):
+            raise ValueError(f"{output} keeps vectors as {store.dtype}; --dtype is for a new index")
+        counts = sync_rows(store, list(blocks), wanted)
+        built = _indexed(store, kind)
+    typer.echo(f"{output}: {counts}")
+    return built
+
+
+def _check_alike(folders: "Sequence[Path]", space: "Space", source: "Source", of: Path) -> None:
+    """Raise ValueError unless all come from this space and windows, those ``of`` a folder."""
+    from avssl.cli import _vectors as files
+
+    for folder in folders:
         space.check(files.read_space(folder))
-    if manifest is not None and not sync:
-        raise ValueError("--manifest tells what --sync shall keep: give both")
-    wanted = None if manifest is None else _wanted(manifest)
-    blocks = (block for folder in vectors for block in files.read(folder))
-    if sync and (output / "manifest.json").exists():
-        held = files.Source.read(output)
-        if (held.window_seconds, held.hop_seconds) != (source.window_seconds, source.hop_seconds):
+        other = files.Source.read(folder)
+        if (other.window_seconds, other.hop_seconds) != (source.window_seconds, source.hop_seconds):
             raise ValueError(
-                f"{output} holds windows of {held.window_seconds:g} s every {held.hop_seconds:g} s, {vectors[0]} has "
-                f"{source.window_seconds:g} s every {source.hop_seconds:g} s: embed alike, or index without --sync"
+                f"{of} holds windows of {source.window_seconds:g} s every {source.hop_seconds:g} s, {folder} has "
+                f"{other.window_seconds:g} s every {other.hop_seconds:g} s: embed alike"
             )
-        with Store.open(output) as store:
-            store.space.check(space)
-            if dtype not in ("", store.dtype):
-                raise ValueError(f"{output} keeps vectors as {store.dtype}; --dtype is for a new index")
-            counts = sync_rows(store, list(blocks), wanted)
-            built = _indexed(store, kind)
-        typer.echo(f"{output}: {counts}")
-    else:
-        with files.replacing_folder(output, ("manifest.json", files.SOURCE)) as partial:
-            with Store.create(partial, space, dtype=dtype or "float32") as store:
-                if sync:
-                    sync_rows(store, list(blocks), wanted)
-                else:
-                    for block, rows in blocks:
-                        store.add(block, rows)
-                built = indexes.build(store, kind or None)
-            source.write(partial)
-    typer.echo(f'{output}: {len(built)} vectors ({built.kind}); next: avssl search {output} --text "..."')
 
 
 def _indexed(store: "Store", kind: str) -> "Index":

@@ -1,0 +1,136 @@
+"""avssl index, new and --sync, over made-up vectors; the true road is in tests/e2e."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avssl.cli import _vectors, run
+from avssl.data.manifest import Manifest, Recording
+from avssl.embedding import Embedded
+from avssl.methods.base import Space
+from retrieval import index
+from retrieval.search import search
+from retrieval.space import Space as StoredSpace
+from retrieval.store import Store
+
+WINDOWS = 3
+
+
+def vectors_for(content, modality):
+    seed = [ord(letter) for letter in content + modality]
+    vectors = np.random.default_rng(seed).standard_normal((WINDOWS, 4))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+class Folder:
+    """Recordings by name and content, as avssl manifest and avssl embed would write them."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def manifest(self, name, **contents):
+        made = [Recording(key=key, path=f"{key}.mp4", sha256=content, seconds=6) for key, content in contents.items()]
+        Manifest(tuple(made), root=self.path).save(self.path / name)
+        return self.path / name
+
+    def vectors(self, name, hop=1.0, digest="d", **contents):
+        vectors, rows = {}, {}
+        for modality in ("video", "audio"):
+            vectors[modality] = np.concatenate([vectors_for(content, modality) for content in contents.values()])
+            rows[modality] = [
+                {
+                    "recording": key, "path": str(self.path / f"{key}.mp4"), "content": content, "modality": modality,
+                    "start": 2.0 * n, "end": 2.0 * n + 2, "narration": f"{content} {n}", "extra": {"split": "train"},
+                }
+                for key, content in contents.items() for n in range(WINDOWS)
+            ]  # fmt: skip
+        partial = self.path / f".{name}"
+        partial.mkdir()
+        (partial / _vectors.PLAN).write_text("{}")
+        _vectors.write_shard(partial / _vectors.SHARD.format(0), Embedded(Space(("video", "audio"), 4), vectors, rows))
+        space = StoredSpace("main", digest, ("video", "audio"), 4)
+        _vectors.seal(partial, self.path / name, space, _vectors.Source("runs/x", 2.0, hop))
+        return self.path / name
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return Folder(tmp_path)
+
+
+@pytest.fixture
+def avssl(capfd):
+    def call(*words):
+        capfd.readouterr()
+        code = run([str(word) for word in words])
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return call
+
+
+def held(path):
+    """Content by recording, after checking that each recording's vectors are its content's and can be found."""
+    with Store.open(path, verify=True) as store:
+        built, contents = index.load(store), {}
+        for name, told in store.recordings().items():
+            (contents[name],) = told.contents
+            for modality in ("video", "audio"):
+                ids = store.ids("recording = ? AND modality = ?", [name, modality])
+                right = vectors_for(contents[name], modality)
+                np.testing.assert_allclose(store.vectors(ids), right, atol=1e-3)
+                assert search(store, built, right[:1], k=1, modality=modality)[0][0].recording == name
+        return contents
+
+
+def test_an_index_follows_a_collection(folder, avssl):
+    output = folder.path / "index"
+    code, _, err = avssl("index", folder.vectors("all", a="1", b="2", c="3"), "-o", output, "--dtype", "float16")
+    assert code == 0, err
+    assert held(output) == {"a": "1", "b": "2", "c": "3"}
+    # Only what is new or changed was embedded again; c has another name, a is gone.
+    manifest = folder.manifest("later.jsonl", b="5", z="3", n="4")
+    code, out, err = avssl("index", folder.vectors("new", b="5", n="4"), "-o", output, "--sync", "--manifest", manifest)
+    assert (code, err) == (0, "")
+    assert "1 new, 1 changed, 1 renamed, 1 deleted, 0 unchanged" in out
+    assert held(output) == {"b": "5", "z": "3", "n": "4"}
+    with Store.open(output) as store:
+        assert store.dtype == "float16"
+        assert {row.path for row in store.rows(store.ids("recording = 'z'"))} == {str(folder.path / "z.mp4")}
+    # Nothing is new: no vectors are needed.
+    code, out, _ = avssl("index", "-o", output, "--sync", "--manifest", folder.manifest("m.jsonl", b="5", y="3", n="4"))
+    assert "0 new, 0 changed, 1 renamed, 0 deleted, 2 unchanged" in out
+    assert held(output) == {"b": "5", "y": "3", "n": "4"}
+    # The whole folder embedded again says the same without a manifest.
+    code, out, _ = avssl("index", folder.vectors("whole", b="5", n="4"), "-o", output, "--sync")
+    assert "0 new, 0 changed, 0 renamed, 1 deleted, 2 unchanged" in out
+    assert held(output) == {"b": "5", "n": "4"}
+
+
+def test_sync_makes_what_is_not_there(folder, avssl):
+    output = folder.path / "index"
+    words = ("index", folder.vectors("all", a="1", b="2"), "-o", output, "--sync")
+    assert avssl(*words, "--manifest", folder.manifest("m.jsonl", a="1"))[0] == 0
+    assert held(output) == {"a": "1"}
+
+
+def test_mistakes_are_one_line_and_change_nothing(folder, avssl):
+    output, vectors = folder.path / "index", folder.vectors("all", a="1")
+    assert avssl("index", vectors, "-o", output)[0] == 0
+    before = json.loads((output / "manifest.json").read_text())
+    nothing = folder.manifest("nothing.jsonl")
+    for words, said in (
+        ((vectors, "--manifest", nothing), "give both"),
+        (("--sync",), "name the folders"),
+        ((vectors, "--sync", "--manifest", nothing), "would delete all 6 vectors"),
+        ((vectors, "--sync", "--dtype", "float16"), "keeps vectors as float32"),
+        ((vectors, "--dtype", "int8"), "float32 or float16, not 'int8'"),
+        ((folder.vectors("hop", hop=0.5, a="1"), "--sync"), "2 s every 0.5 s"),
+        ((folder.vectors("other", digest="e", a="1"), "--sync"), "the same run"),
+    ):
+        code, out, err = avssl("index", *words, "-o", output)
+        assert (code, out, err.count("\n")) == (2, "", 1), err
+        assert said in err
+    assert json.loads((output / "manifest.json").read_text()) == before

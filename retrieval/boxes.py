@@ -18,17 +18,19 @@ class Found(NamedTuple):
     score: float
 
 
-def box_of(scores: NDArray[np.floating], threshold: float | None = None) -> Found:
-    """The box round the best cell of a map [h, w] and all cells joined to it (by a side) that are as good as lit.
+def box_of(scores: NDArray[np.floating], threshold: float | None = None) -> Found | None:
+    """The box round the best cell of a map [h, w] and all lit cells joined to it (by a side).
 
-    threshold: cells from this score on are lit. Without one, or where not even the best cell reaches it, those are
+    threshold: cells from this score on are lit; None comes back when there is none. Without a threshold those are lit
     that score at least half way from the map's median up to its best: a place stands out against its own picture.
     """
     values = np.asarray(scores, np.float64)
     if values.ndim != 2 or not values.size or not np.isfinite(values).all():
         raise ValueError(f"a map must be finite scores [h, w], got shape {values.shape}")
     best = float(values.max())
-    if threshold is None or best < threshold:
+    if threshold is not None and best < threshold:
+        return None
+    if threshold is None:
         middle = float(np.median(values))
         threshold = middle + HALF_WAY * (best - middle)
     lit = values >= threshold

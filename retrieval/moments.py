@@ -118,6 +118,27 @@ def merged(windows: Sequence[Hit], seconds: float, unrelated: Mapping[str, float
     return [found[hit.id] for hit in windows if hit.id in found]
 
 
+def as_one(found: Sequence[Sequence[Hit]], most: int, join: bool) -> list[Hit]:
+    """What several queries found as one list, best first: what the windows of a clip found is what the clip found.
+
+    Each window is there once; with `join` moments of one recording and modality that overlap become one.
+    """
+    moments: list[Hit] = []
+    for hit in sorted((hit for hits in found for hit in hits), key=lambda hit: (-_order(hit), hit.id)):
+        for place, other in enumerate(moments):
+            alike = (hit.recording, hit.modality) == (other.recording, other.modality)
+            if hit.id == other.id or (join and alike and hit.start <= other.end and other.start <= hit.end):
+                moments[place] = replace(other, start=min(hit.start, other.start), end=max(hit.end, other.end))
+                break
+        else:
+            moments.append(hit)
+    return moments[:most]
+
+
+def _order(hit: Hit) -> float:
+    return hit.score if hit.calibrated is None else hit.calibrated
+
+
 def distinct(hits: Sequence[Hit], vectors: Vectors, cosine: float, most: int) -> list[Hit]:
     """The first `most` of the hits, best first, without those that a better one stands for already.
 

@@ -4,29 +4,35 @@ What localizes compares a query with every place of a picture by inner products.
 vectors answer the same question without the network or the recording. In full they would be large (12 x 12 cells of
 352 components in float16: 101 kB a window, seventy times the window's own vector), so they are projected onto the
 directions that hold most of their length (a basis found once for a file, from its first windows) and kept as bytes
-with one factor per window: cells x components + about 30 bytes, 4.7 kB at 32 components.
+between the least and greatest value that a component has in that window, so that a map is fine however flat it is:
+(cells + 8) x components + about 40 bytes, 4.9 kB at 32 components.
 
-A file of regions is SQLite, written once: `cells` has a row for each window (id, factor, codes), `told` the shape and
-the basis. A store lists such files in its manifest; each has the ids of its rows and a basis of its own.
+A file of regions is SQLite, written once: `cells` has a row for each window (id, scale: middles and steps, codes),
+`told` the shape and the basis. A store lists such files in its manifest; each has the ids of its rows and a basis of its own.
 """
 
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from shutil import copyfile
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.boxes import box_of
 from retrieval.files import sha256_of
+from retrieval.moments import Hit
+from retrieval.search import beside
 from retrieval.store import Store
 
 COMPONENTS = 32
 FIT_WINDOWS = 256  # windows from which the basis is found
-LARGEST = 127
-SMALLEST = 1e-30  # a window of zeros has a factor too
+STEPS = 254  # from the least to the greatest value of a component, so that codes are -127 to 127
 KIND = "regions"
 
 Cells = NDArray[np.float32]
@@ -36,7 +42,7 @@ Maps = NDArray[np.float64]
 SCHEMA = """
 PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;
 CREATE TABLE told (shape TEXT NOT NULL, basis BLOB NOT NULL);
-CREATE TABLE cells (id INTEGER PRIMARY KEY, factor REAL NOT NULL, codes BLOB NOT NULL);
+CREATE TABLE cells (id INTEGER PRIMARY KEY, scale BLOB NOT NULL, codes BLOB NOT NULL);
 """
 
 
@@ -117,30 +123,12 @@ class RegionFile:
             )
         short = wanted @ self._basis
         found = {}
-        asked = "SELECT id, factor, codes FROM cells WHERE id IN (SELECT value FROM json_each(?))"
-        for identity, factor, codes in self._read(asked, (json.dumps([int(i) for i in ids]),)):
+        asked = "SELECT id, scale, codes FROM cells WHERE id IN (SELECT value FROM json_each(?))"
+        for identity, scale, codes in self._read(asked, (json.dumps([int(i) for i in ids]),)):
             cells = np.frombuffer(codes, np.int8).reshape(self.shape.height, self.shape.width, self.shape.kept)
-            found[identity] = factor * (cells.astype(np.float64) @ short)
+            middles, steps = np.frombuffer(scale, "<f4").astype(np.float64).reshape(2, -1)
+            found[identity] = middles @ short + cells.astype(np.float64) @ (steps * short)
         return found
-
-    def renumbered(self, ids: Sequence[int]) -> Iterator[tuple[int, float, bytes]]:
-        """Its windows' rows with other ids: window n becomes ids[n]."""
-        for identity, factor, codes in self._read("SELECT id, factor, codes FROM cells ORDER BY id"):
-            yield int(ids[identity]), factor, codes
-
-    def copy(self, path: Path, ids: Sequence[int]) -> None:
-        """Write it anew with other ids: window n becomes ids[n]. The caller fsyncs."""
-        try:
-            with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-                connection.executescript(SCHEMA + "BEGIN;")
-                told = (json.dumps(self.shape._asdict()), self._basis.astype("<f4").tobytes())
-                connection.execute("INSERT INTO told VALUES (?, ?)", told)
-                connection.executemany("INSERT INTO cells VALUES (?, ?, ?)", self.renumbered(ids))
-                connection.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            raise OSError(f"{path} cannot be written: {error}") from None
-        except IndexError:
-            raise ValueError(f"{self.path} has more windows than the {len(ids)} rows it goes with") from None
 
     def _read(self, query: str, parameters: Sequence[str] = ()) -> Iterator[Any]:
         try:
@@ -166,6 +154,10 @@ class Regions:
                 raise ValueError(f"{path} is damaged: its content is not what was written")
             self._files.append(RegionFile(path))
 
+    def ids(self) -> set[int]:
+        """Ids of the rows that have regions, of removed ones too."""
+        return {identity for file in self._files for identity in file.ids()}
+
     def __bool__(self) -> bool:
         return bool(self._files)
 
@@ -178,15 +170,32 @@ class Regions:
 
 
 def add_regions(store: Store, blocks: Iterable[Block], components: int = COMPONENTS) -> None:
-    """Give rows of a store regions: a further file in its manifest. Raises ValueError as `write_regions` does."""
-    with store.locked():
-        store.put_side(KIND, "sqlite", lambda path: write_regions(path, blocks, components))
+    """Give rows of a store regions: a further file in its manifest. Raises ValueError as `write_regions` does.
+
+    Making them may take hours, so they are made aside, and others may write meanwhile.
+    """
+    with TemporaryDirectory() as aside:
+        made = Path(aside) / "regions.sqlite"
+        write_regions(made, blocks, components)
+        with store.locked():
+            store.put_side(KIND, "sqlite", lambda path: copyfile(made, path))
 
 
-def adopt_regions(store: Store, path: Path, ids: Sequence[int]) -> None:
-    """Likewise, from a file whose windows are numbered: window n is the row with id ids[n]."""
-    with closing(RegionFile(path)) as source, store.locked():
-        store.put_side(KIND, "sqlite", lambda target: source.copy(target, ids))
+def locate(
+    store: Store, regions: Regions, hits: Sequence[Hit], query: Any, threshold: float | None = None
+) -> list[Hit]:
+    """The hits with the box of what is sought, where the store has regions at the time of their best window.
+
+    query: [D], compared with the places. threshold: score from which on a place counts; what nowhere reaches it gets
+    no box. A hit that is not itself a picture, such as a sound, gets the box in the picture of that time.
+    """
+    told = []
+    for hit in hits:
+        maps = regions.maps([hit.id], query) or regions.maps([row.id for row in beside(store, hit)], query)
+        best = max(maps.values(), key=lambda scores: float(scores.max()), default=None)
+        found = None if best is None else box_of(best, threshold)
+        told.append(hit if found is None else replace(hit, box=found.box))
+    return told
 
 
 def _first(blocks: Iterator[Block]) -> tuple[list[Block], tuple[int, int, int]]:
@@ -227,8 +236,10 @@ def _basis(vectors: Cells, components: int) -> NDArray[np.float64]:
     return directions[:, order]
 
 
-def _coded(ids: Sequence[int], cells: Cells, basis: NDArray[np.float64]) -> Iterator[tuple[int, float, bytes]]:
-    short = cells.astype(np.float64) @ basis  # [N, h, w, kept]
+def _coded(ids: Sequence[int], cells: Cells, basis: NDArray[np.float64]) -> Iterator[tuple[int, bytes, bytes]]:
+    short = (cells.astype(np.float64) @ basis).astype(np.float32)  # [N, h, w, kept]
     for identity, window in zip(ids, short, strict=True):
-        factor = max(float(np.abs(window).max()), SMALLEST) / LARGEST
-        yield int(identity), factor, np.round(window / factor).astype(np.int8).tobytes()
+        least, greatest = window.min(axis=(0, 1)), window.max(axis=(0, 1))
+        middles, steps = (least + greatest) / 2, (greatest - least) / STEPS
+        codes = np.round((window - middles) / np.where(steps > 0, steps, 1)).astype(np.int8)
+        yield int(identity), np.stack([middles, steps]).astype("<f4").tobytes(), codes.tobytes()

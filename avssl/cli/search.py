@@ -3,8 +3,8 @@
 import csv
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,31 +16,50 @@ if TYPE_CHECKING:
     from retrieval.search import Hit
 
 COLUMNS = ("rank", "path", "time", "start", "end", "peak", "score", "modality", "narration", "recording")
+TOUCHING_SECONDS = 1e-3
 FIRST = ("video", "image", "audio", "text")
 """what is looked for when --in does not say: the first of these that the index holds"""
 
 
 def search(
     index: Annotated[Path, typer.Argument(help="A folder that avssl index wrote.")],
-    text: Annotated[str | None, typer.Option(help="Find by words.")] = None,
-    audio: Annotated[Path | None, typer.Option(help="Find by the sound of this file.")] = None,
-    image: Annotated[Path | None, typer.Option(help="Find by this picture.")] = None,
-    video: Annotated[Path | None, typer.Option(help="Find by the pictures of this clip.")] = None,
+    text: Annotated[list[str] | None, typer.Option(help="Find by words.")] = None,
+    audio: Annotated[list[Path] | None, typer.Option(help="Find by the sound of this file.")] = None,
+    image: Annotated[list[Path] | None, typer.Option(help="Find by this picture.")] = None,
+    video: Annotated[list[Path] | None, typer.Option(help="Find by the pictures of this clip.")] = None,
+    not_text: Annotated[list[str] | None, typer.Option(help="Keep away from these words.")] = None,
+    not_audio: Annotated[list[Path] | None, typer.Option(help="Keep away from this sound.")] = None,
+    not_image: Annotated[list[Path] | None, typer.Option(help="Keep away from this picture.")] = None,
+    not_video: Annotated[list[Path] | None, typer.Option(help="Keep away from this clip.")] = None,
+    weight: Annotated[list[str] | None, typer.Option(help="Of a kind: text=2, not-audio=0.5; else 1.")] = None,
+    like: Annotated[int | None, typer.Option(help="More like this moment: an id that --json told.")] = None,
+    others: Annotated[bool, typer.Option("--others", help="With --like: only in other recordings.")] = False,
     top: Annotated[int, typer.Option(help="How many moments.")] = 10,
     among: Annotated[str, typer.Option("--in", help="Find video, audio, image, text, or any.")] = "",
+    where: Annotated[str | None, typer.Option(help="SQL condition, such as \"extra ->> 'kind' = 'bell'\".")] = None,
+    distinct: Annotated[
+        float | None, typer.Option(help="Leave out what is this like a better one (1: copies).")
+    ] = None,
     windows: Annotated[bool, typer.Option("--windows", help="Do not join windows that touch into moments.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per moment.")] = False,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write the moments as a table too.")] = None,
     clips: Annotated[Path | None, typer.Option(help="Cut the moments out into this folder.")] = None,
     run: Annotated[Path | None, typer.Option(help="The run, if it is no longer where it was.")] = None,
 ) -> None:
-    """Find the moment: print `file @ time`, the score and what is said there."""
-    given = {"text": text, "audio": audio, "image": image, "video": video}
-    asked = {kind: value for kind, value in given.items() if value is not None}
-    if len(asked) != 1:
-        raise ValueError("search with exactly one of --text, --audio, --image and --video")
-    for value in asked.values():
-        if isinstance(value, Path) and not value.is_file():
+    """Find the moment: print `file @ time`, the score and what is said there.
+
+    What is asked for may be several things, each as often as you like: --text "a bell" --audio this.wav --not-image
+    that.png. With --in any, scores are standard deviations above unrelated moments, so that modalities compare.
+    """
+    wanted = {"text": text, "audio": audio, "image": image, "video": video}
+    unwanted = {"text": not_text, "audio": not_audio, "image": not_image, "video": not_video}
+    given = _weighted(wanted, unwanted, weight or [])
+    if not any(value for values in wanted.values() for value in values or ()) and like is None:
+        raise ValueError("say what to search for: --text, --audio, --image, --video or --like")
+    if others and like is None:
+        raise ValueError("--others goes with --like")
+    for kind, value, _ in given:
+        if kind != "text" and not Path(value).is_file():
             raise ValueError(f"{value}: no such file")
     if top < 1:
         raise ValueError(f"--top is {top}; it must be at least 1")
@@ -52,18 +71,31 @@ def search(
     with Store.open(index) as store:
         loaded_index = indexes.load(store)
         held = [name for name in FIRST if len(store.ids("modality = ?", [name]))]
-        among = among or held[0]
+        # More like a moment is by default what it is itself.
+        among = among or (store.rows([like])[0].modality if like is not None and not given else held[0])
         if among != "any" and among not in held:
             raise ValueError(f"--in {among}: {index} holds {', '.join(held)}")
-        ((kind, value),) = asked.items()
-        hits = _find(store, loaded_index, index, run, kind, str(value), top, among, windows)
+        from avssl.cli._queries import Asked, embedder_of, queries_of, with_boxes
+        from retrieval.moments import as_one
+        from retrieval.search import search as find
+
+        asked = [Asked(*one) for one in given]
+        embedder, scale = embedder_of(index, store, run) if asked else (None, None)
+        found = find(
+            store, loaded_index, queries_of(embedder, store, asked, like), k=top,
+            modality=None if among == "any" else among, where=where, calibrated=among == "any",
+            exclude_recording=store.rows([like])[0].recording if like is not None and others else None,
+            exclude_ids=[] if like is None else [like], merge_seconds=0.0 if windows else TOUCHING_SECONDS,
+            distinct_cosine=distinct, each_modality=as_json,
+        )  # fmt: skip
+        hits = as_one(found, top, not windows)
+        if embedder is not None:
+            hits = with_boxes(embedder, scale, store, asked, hits)
     for rank, hit in enumerate(hits, 1):
         if as_json:
             typer.echo(json.dumps({"rank": rank, "time": format_time(hit.peak), **asdict(hit)}, ensure_ascii=False))
         else:
-            from retrieval.__main__ import printable
-
-            typer.echo(printable(f"{hit.path} @ {format_time(hit.peak)}  {hit.score:.3f}  {hit.narration}"))
+            typer.echo(_line(hit))
     if not hits:
         typer.echo("nothing found", err=True)
     if csv_file is not None:
@@ -78,47 +110,35 @@ def search(
             typer.echo(f"wrote {written}", err=True)
 
 
-def _find(
-    store: object, loaded_index: object, folder: Path, run: Path | None, kind: str, value: str, top: int, among: str,
-    windows: bool,
-) -> "list[Hit]":  # fmt: skip
-    from avssl.cli import _network
-    from avssl.cli import _vectors as files
-    from avssl.embedding import Embedder, query
-    from retrieval.index import Index
-    from retrieval.search import search as find
-    from retrieval.space import Space
-    from retrieval.store import Store
-
-    assert isinstance(store, Store)
-    assert isinstance(loaded_index, Index)
-    source = files.Source.read(folder)
-    if run is None and not _network.is_towers(source.run) and not Path(source.run).exists():
-        raise ValueError(f"{source.run}, the run that made {folder}, is not there any more; say where it is: --run DIR")
-    loaded = _network.load(run or source.run, () if run else source.changes)
-    embedder = Embedder(loaded.method, loaded.inputs, source.window_seconds, store.space.name)
-    # Before anything is embedded: vectors of another network are not to be compared.
-    store.space.check(Space(embedder.space_name, loaded.digest, embedder.modalities, store.space.width))
-    found = find(
-        store, loaded_index, query(embedder, kind, value), k=top, modality=None if among == "any" else among,
-        merge_seconds=0.0 if windows else 1e-3,
-    )  # fmt: skip
-    return _best(found, top, not windows)
+def _weighted(
+    wanted: Mapping[str, Sequence[object] | None], unwanted: Mapping[str, Sequence[object] | None], told: Sequence[str]
+) -> list[tuple[str, str, float]]:
+    """(kind, value, weight) of everything that is asked for; what to keep away from has a weight below 0."""
+    signed = [(kind, kind, 1.0, values) for kind, values in wanted.items()]
+    signed += [(f"not-{kind}", kind, -1.0, values) for kind, values in unwanted.items()]
+    weights = {}
+    for one in told:
+        name, _, number = one.partition("=")
+        try:
+            weights[name] = float(number)
+        except ValueError:
+            weights[name] = float("nan")
+        if name not in [known for known, *_ in signed] or not 0 < weights[name] < float("inf"):
+            raise ValueError(f"--weight {one}: say KIND=NUMBER above 0, such as text=2 or not-audio=0.5")
+    return [
+        (kind, str(value), sign * weights.get(name, 1.0))
+        for name, kind, sign, values in signed
+        for value in values or ()
+    ]
 
 
-def _best(found: "Sequence[Sequence[Hit]]", top: int, join: bool) -> "list[Hit]":
-    """What several query windows found as one list, best first; with ``join`` overlapping moments become one."""
-    moments: list[Hit] = []
-    for hit in sorted((hit for hits in found for hit in hits), key=lambda hit: (-hit.score, hit.id)):
-        for place, other in enumerate(moments):
-            if (hit.recording, hit.modality) != (other.recording, other.modality):
-                continue
-            if hit.id == other.id or (join and hit.start <= other.end and other.start <= hit.end):
-                moments[place] = replace(other, start=min(hit.start, other.start), end=max(hit.end, other.end))
-                break
-        else:
-            moments.append(hit)
-    return moments[:top]
+def _line(hit: "Hit") -> str:
+    from retrieval.__main__ import printable
+    from retrieval.search import format_time
+
+    score = f"{hit.score:.3f}" if hit.calibrated is None else f"{hit.calibrated:.1f} sd ({hit.modality})"
+    box = "" if hit.box is None else f"  at {', '.join(f'{edge:.2f}' for edge in hit.box)}"
+    return printable(f"{hit.path} @ {format_time(hit.peak)}  {score}{box}  {hit.narration}")
 
 
 def _write_csv(path: Path, hits: "Sequence[Hit]") -> None:

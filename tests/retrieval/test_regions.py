@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from made_up import WIDTH, rows_of, vectors_of
 
+from retrieval import index
 from retrieval.boxes import box_of
-from retrieval.regions import RegionFile, Regions, add_regions, adopt_regions, write_regions
+from retrieval.regions import RegionFile, Regions, add_regions, locate, write_regions
+from retrieval.search import search
 from retrieval.state import damage
 from retrieval.store import Store
 
@@ -33,6 +35,16 @@ def test_maps_are_inner_products(store, parts):
         assert found[int(ids[place])].shape == (3, 4)
         # Six directions hold all of the cells; what is lost is the rounding to bytes.
         assert abs(found[int(ids[place])] - exact[place]).max() < 0.02 * abs(exact).max()
+
+
+def test_a_map_is_fine_however_flat_it_is(store):
+    ids = store.add(vectors_of(1), rows_of(1))
+    cells = 0.01 * cells_of(1)
+    add_regions(store, [(ids, cells + 100 * cells_of(1, 5)[0, 0, 0])])  # what all cells share is much larger
+    query = np.random.default_rng(3).standard_normal(40)
+    found = Regions(store).maps(ids, query)[int(ids[0])]
+    exact = (cells[0].astype(float)) @ query
+    assert abs((found - found.mean()) - (exact - exact.mean())).max() < 0.02 * np.ptp(exact)
 
 
 def test_few_components_keep_what_matters_most(tmp_path):
@@ -76,20 +88,21 @@ def test_a_store_lists_hashes_and_keeps_its_regions(store):
         Regions(store)
 
 
-def test_numbered_windows_become_rows_of_a_store(store, tmp_path):
-    ids = store.add(vectors_of(5), rows_of(5))
-    write_regions(tmp_path / "numbered.sqlite", [(range(3), cells_of(3))])
-    adopt_regions(store, tmp_path / "numbered.sqlite", ids[[4, 0, 2]].tolist())
-    query = np.ones(40)
-    numbered, found = RegionFile(tmp_path / "numbered.sqlite").maps(range(3), query), Regions(store).maps(ids, query)
-    assert {key: value.tolist() for key, value in found.items()} == {
-        int(ids[row]): numbered[n].tolist() for n, row in enumerate([4, 0, 2])
-    }
-    version = store.version
-    with pytest.raises(ValueError, match="more windows than the 2 rows"):
-        adopt_regions(store, tmp_path / "numbered.sqlite", ids[:2].tolist())
-    assert store.version == version
-    assert not list(store.directory.glob(".tmp-*"))
+def test_a_hit_gets_its_box(store):
+    spans = [("a", 0.0, 2.0), ("a", 2.0, 4.0), ("b", 0.0, 2.0)]
+    rows = [{"recording": r, "path": r, "start": s, "end": e, "modality": "video"} for r, s, e in spans]
+    ids = store.add(vectors_of(3), rows)
+    sounds = store.add(vectors_of(2, 1), [{**rows[1], "modality": "audio"}, {**rows[2], "modality": "audio"}])
+    cells = np.zeros((2, 2, 4, 5), np.float32)
+    cells[0, 0, 1, 0], cells[1, 1, 3, 0] = 1.0, 0.5
+    add_regions(store, [(ids[:2], cells)])
+    built, regions = index.build(store), Regions(store)
+    hits = search(store, built, vectors_of(1, 5), k=5)[0]
+    found = {hit.id: hit.box for hit in locate(store, regions, hits, np.eye(1, 5)[0])}
+    first, second = (0.25, 0.0, 0.5, 0.5), (0.75, 0.5, 1.0, 1.0)
+    assert found == {ids[0]: first, ids[1]: second, ids[2]: None, sounds[0]: second, sounds[1]: None}
+    sure = {hit.id: hit.box for hit in locate(store, regions, hits, np.eye(1, 5)[0], threshold=0.75)}
+    assert sure == dict.fromkeys(found) | {ids[0]: first}
 
 
 @pytest.mark.parametrize(
@@ -138,7 +151,7 @@ def test_boxes_by_hand():
     assert box_of(scores) == ((1 / 5, 1 / 4, 3 / 5, 3 / 4), 1.0)
     assert box_of(scores, 0.97).box == (2 / 5, 1 / 4, 3 / 5, 2 / 4)
     assert box_of(scores, 0.3).box == (1 / 5, 1 / 4, 3 / 5, 3 / 4)
-    assert box_of(scores, 5.0) == box_of(scores), "nothing is lit: the best stands out against its own picture"
+    assert box_of(scores, 5.0) is None
     assert box_of(np.full((2, 3), 0.5)) == ((0, 0, 1, 1), 0.5)
     assert box_of(10 * scores - 3).box == box_of(scores).box
     with pytest.raises(ValueError, match="finite"):

@@ -1,0 +1,88 @@
+"""From what a person asks for on the command line to queries of an index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avssl.cli import _network
+from avssl.cli import _vectors as files
+from avssl.embedding import Embedder, query
+from avssl.embedding.network import modality_of
+from avssl.embedding.regions import sought
+from avssl.localize import calibration
+from retrieval.moments import Hit
+from retrieval.query import Query, Term
+from retrieval.regions import Regions, locate
+from retrieval.space import Space
+from retrieval.store import Store
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One thing that is searched for, or, with a weight below 0, kept away from. kind: text, audio, image or video."""
+
+    kind: str
+    value: str
+    weight: float
+
+
+def embedder_of(
+    folder: Path, store: Store, run: Path | None, device: str = "auto"
+) -> tuple[Embedder, calibration.Calibration | None]:
+    """The network that made an index, and the scale of its maps if its run has one.
+
+    Raises ValueError when the run is gone, or is not the one that made the index.
+    """
+    source = files.Source.read(folder)
+    if run is None and not _network.is_towers(source.run) and not Path(source.run).exists():
+        raise ValueError(f"{source.run}, the run that made {folder}, is not there any more; say where it is: --run DIR")
+    where = Path(run or source.run)
+    loaded = _network.load(run or source.run, () if run else source.changes, device)
+    embedder = Embedder(loaded.method, loaded.inputs, source.window_seconds, store.space.name)
+    # Before anything is embedded: vectors of another network are not to be compared.
+    store.space.check(Space(embedder.space_name, loaded.digest, embedder.modalities, store.space.width))
+    places = (at for at in (where, where.parent.parent) if at.is_dir())
+    return embedder, next((scale for at in places if (scale := calibration.load(at, loaded.digest))), None)
+
+
+def queries_of(embedder: Embedder | None, store: Store, asked: Sequence[Asked], like: int | None) -> list[Query]:
+    """One query of all that is asked; a single file alone is one query for each of its windows.
+
+    In a query of several things a file stands for the mean of its windows. embedder: may be None for `like` alone.
+    """
+    fixed = []
+    if like is not None:
+        fixed.append(Term(store.vectors([like])[0], modality=store.rows([like])[0].modality))
+    found: list[tuple[Asked, str, Any]] = []
+    for one in asked:
+        assert embedder is not None
+        modality = "text" if one.kind == "text" else modality_of(embedder, one.kind)
+        found.append((one, modality, query(embedder, one.kind, one.value)))
+    if len(found) == 1 and not fixed:
+        ((one, modality, vectors),) = found
+        return [Query([Term(vector, one.weight, modality)]) for vector in vectors]
+    for one, modality, vectors in found:
+        mean = vectors.mean(axis=0)
+        fixed.append(Term(mean / max(float(np.linalg.norm(mean)), 1e-12), one.weight, modality))
+    return [Query(fixed)]
+
+
+def with_boxes(
+    embedder: Embedder,
+    scale: calibration.Calibration | None,
+    store: Store,
+    asked: Sequence[Asked],
+    hits: Sequence[Hit],
+) -> list[Hit]:
+    """The hits with the box of the first sound or text that is asked for, where the index has regions."""
+    regions = Regions(store)
+    for one in asked if regions else ():
+        vector = sought(embedder, one.kind, one.value) if one.weight > 0 else None
+        if vector is not None:
+            return locate(store, regions, hits, vector, None if scale is None else scale.threshold)
+    return list(hits)

@@ -133,14 +133,6 @@ def test_as_a_process(folder):
     assert "--vector" in wrong.stderr
 
 
-@pytest.mark.parametrize("name", ["intra_modal", "cross_modal"])
-def test_examples_run(name):
-    done = python(str(ROOT / "retrieval" / "examples" / f"{name}.py"))
-    assert done.returncode == 0, done.stderr
-    assert " @ 00:00:" in done.stdout
-    assert "chance" in done.stdout
-
-
 def test_neither_torch_nor_avssl_is_imported():
     folder = Path(retrieval.__file__).parent
     modules = sorted(path.stem for path in folder.glob("*.py") if path.stem[0] != "_")

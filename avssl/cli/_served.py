@@ -78,7 +78,9 @@ class Network:
         self.space = Space(space.name, self._loaded.digest, self._embedder.modalities, space.width)
         known = self._embedder.modalities
         self.kinds = tuple(kind for kind in KINDS if kind in known or (kind == "image" and "video" in known))
-        self.localizes = tuple(kind for kind in ("text", "audio") if localizes(method, kind))
+        self.localizes = tuple(
+            kind for kind in ("text", "audio") if localizes(method, kind) and kind in method.encoders
+        )
         self._limits = limits
         self._window = Window(self._loaded.inputs)
         self._scale = self._stored_scale(where) if self.localizes else None

@@ -1,6 +1,7 @@
 """The HTTP API: questions in, moments out. Everything here is small and waits; the work is done in threads."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +17,7 @@ from starlette.types import ASGIApp
 from retrieval.segment import Vectors
 from retrieval.serve import answers
 from retrieval.serve.answers import NoSuchRow
-from retrieval.serve.collection import Collection
+from retrieval.serve.collection import Collection, View
 from retrieval.serve.encoder import KINDS, Encoder, as_lists
 from retrieval.serve.guards import SESSION, Guards, cookie_name, fingerprint
 from retrieval.serve.media import Recording, locate
@@ -42,6 +43,7 @@ class Service:
         self._searches = anyio.CapacityLimiter(SEARCHES_AT_ONCE)
         self._network = anyio.CapacityLimiter(1)
         self._waiting = 0
+        self._uploads = 0
         page = resources.files("retrieval.serve") / "page"
         # Read once: what a request names is looked for among these and nowhere else.
         self._page = {file.name: file.read_bytes() for file in page.iterdir() if Path(file.name).suffix in PAGE_TYPES}
@@ -97,19 +99,19 @@ class Service:
         offset, limit = _whole(asked.pop("offset", "0"), 2**62), _whole(asked.pop("limit", "24"), limits.most_hits)
         if asked:
             raise ValueError("browse with among, filters, offset, limit and even")
-        view = self._collection.now()
+        view = await self._now()
         parse({"among": among}, view.store.space.modalities, limits)
         browsed = await self._in_thread(lambda: answers.browse(view, filters, among, offset, limit, even))
         return JSONResponse(browsed)
 
     async def item(self, request: Request) -> Response:
         """One row as a moment."""
-        view, identity = self._collection.now(), _identity(request)
+        view, identity = await self._now(), _identity(request)
         return JSONResponse(await self._in_thread(lambda: answers.one(view, identity)))
 
     async def search(self, request: Request) -> Response:
         """By text, by item, or by both together."""
-        view = self._collection.now()
+        view = await self._now()
         question = parse(as_json(await request.body()), view.store.space.modalities, self._settings.limits)
         if not question.text and question.item is None:
             raise ValueError("search with text, with an item, or with both")
@@ -119,10 +121,10 @@ class Service:
 
     async def search_upload(self, request: Request) -> Response:
         """By a picture, a sound or a clip; with text or an item, by all of it together."""
-        async with upload(request, self._folder) as sent:
+        async with self._received(request) as sent:
             if sent.kind not in KINDS[1:]:
                 raise ValueError(f"kind must be one of {', '.join(KINDS[1:])}")
-            view = self._collection.now()
+            view = await self._now()
             question = parse(sent.question, view.store.space.modalities, self._settings.limits)
             words = await self._words(question)
             vectors = await self._ask(sent.kind, lambda encoder: encoder.embed(sent.kind, sent.path), sent)
@@ -132,18 +134,18 @@ class Service:
     async def heat(self, request: Request) -> Response:
         """Where words, an uploaded sound, or the recording's own sound is in a moment."""
         if request.headers.get("content-type", "").lower().startswith("multipart/"):
-            async with upload(request, self._folder) as sent:
+            async with self._received(request) as sent:
                 return await self._heat(_identity(request), sent.question, sent)
         return await self._heat(_identity(request), as_json(await request.body() or b"{}"), None)
 
     async def media(self, request: Request) -> Response:
         """The recording of a row."""
-        view, identity = self._collection.now(), _identity(request)
+        view, identity = await self._now(), _identity(request)
         row = await self._in_thread(lambda: answers.row_of(view, identity))
-        return Recording(row.path, self._settings.media, request.headers)
+        return await self._in_thread(lambda: Recording(row.path, self._settings.media, request.headers))
 
     async def _heat(self, identity: int, asked: Any, sent: Upload | None) -> Response:
-        view = self._collection.now()
+        view = await self._now()
         row = await self._in_thread(lambda: answers.row_of(view, identity))
         if not isinstance(asked, dict) or set(asked) - {"text", "start", "end"}:
             raise ValueError("a heat map is asked for with text, start and end, or less")
@@ -178,6 +180,21 @@ class Service:
             raise ValueError(str(error).replace(str(sent.path), "the upload") if sent else str(error)) from None
         finally:
             self._waiting -= 1
+
+    async def _now(self) -> View:
+        return await self._in_thread(self._collection.now)
+
+    @asynccontextmanager
+    async def _received(self, request: Request) -> AsyncIterator[Upload]:
+        """The upload of a request; so many at once, because each takes its size on the disk."""
+        if self._uploads >= self._settings.limits.uploads_at_once:
+            raise HTTPException(503, "too many uploads at once; try again", {"retry-after": "2"})
+        self._uploads += 1
+        try:
+            async with upload(request, self._folder) as sent:
+                yield sent
+        finally:
+            self._uploads -= 1
 
     async def _words(self, question: Question) -> Vectors | None:
         return await self._ask("text", lambda encoder: encoder.embed("text", question.text)) if question.text else None

@@ -43,23 +43,25 @@ class Collection:
 
     def now(self) -> View:
         """What can be searched; after another process wrote, what it wrote as soon as it is indexed."""
-        with self._lock:
-            stamp = self._stamp()
-            if stamp != self._seen:
-                # Where opening fails (a disk that is full or gone), the last good view goes on being served.
-                try:
+        # While one thread opens what is new, which may be a large index, the others go on with what there was.
+        if self._lock.acquire(blocking=False):
+            try:
+                stamp = self._stamp()
+                if stamp != self._seen:
                     self._store.refresh()
                     self._view = self._opened(self._view.loaded)
                     self._seen = stamp
-                except (ValueError, OSError) as error:
-                    self._view = self._view._replace(behind=str(error))
-            return self._view
+            except (ValueError, OSError) as error:
+                self._view = self._view._replace(behind=str(error))
+            finally:
+                self._lock.release()
+        return self._view
 
     def facets(self, view: View) -> dict[str, Any]:
         """How many rows each modality has, and columns with few values: name -> [[value, how often in the sample]]."""
-        with self._lock:
-            if self._facets is not None and self._facets[0] == view.store.version:
-                return self._facets[1]
+        known = self._facets
+        if known is not None and known[0] == view.store.version:
+            return known[1]
         counts = {name: len(view.store.ids("modality = ?", [name])) for name in view.store.space.modalities}
         ids = view.store.ids()
         rows = view.store.rows(spread(ids, SAMPLE))
@@ -74,8 +76,7 @@ class Collection:
             if 1 < len(found) <= MOST_VALUES
         }
         told = {"modalities": counts, "columns": columns}
-        with self._lock:
-            self._facets = (view.store.version, told)
+        self._facets = (view.store.version, told)
         return told
 
     def close(self) -> None:

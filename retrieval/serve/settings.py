@@ -33,6 +33,7 @@ class Limits:
     """wrong tokens"""
     waiting: int = 8
     """questions that may wait for the network; the next one is told to come back"""
+    uploads_at_once: int = 8
     connections: int = 256
 
 

@@ -1,8 +1,9 @@
 """The rows of one segment on disk: an SQLite file, written once."""
 
 import json
+import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,22 @@ def write_rows(path: Path, rows: Iterable[Stored]) -> None:
             connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", numbered)
             for statement in INDEXES:
                 connection.execute(statement)
+            connection.execute("COMMIT")
+    except sqlite3.OperationalError as error:
+        raise OSError(f"{path} cannot be written: {error}") from None
+
+
+def write_renamed(path: Path, source: "RowFile", recordings: Mapping[str, tuple[str, str]]) -> None:
+    """Write a copy of a file of rows in which recordings have another name and path. Raises OSError for a full disk."""
+    # Positions first: names may be swapped.
+    found = [(source.positions_of(old), *new) for old, new in recordings.items()]
+    shutil.copyfile(source.path, path)
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")
+            connection.execute("BEGIN")
+            changes = ((name, file, position) for positions, name, file in found for position in positions)
+            connection.executemany("UPDATE rows SET recording = ?, path = ? WHERE position = ?", changes)
             connection.execute("COMMIT")
     except sqlite3.OperationalError as error:
         raise OSError(f"{path} cannot be written: {error}") from None
@@ -92,6 +109,10 @@ class RowFile:
         condition = "recording = ? AND ((start < ? AND end > ?) OR (start = ? AND end = ?))"
         query = f"SELECT id FROM rows WHERE {condition}"
         return [row[0] for row in self._read(query, (recording, end, start, start, end))]
+
+    def positions_of(self, recording: str) -> list[int]:
+        """Where the rows of one recording stand."""
+        return [row[0] for row in self._read("SELECT position FROM rows WHERE recording = ?", (recording,))]
 
     def ids_with(self, key: Key) -> list[int]:
         """Ids of the rows with this recording, start, end and modality: at most one is not removed."""

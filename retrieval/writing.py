@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ import numpy as np
 from retrieval import manifest as manifests
 from retrieval.files import TEMPORARY, replacing, sha256_of, sync_directory
 from retrieval.manifest import FileEntry, IndexEntry, SegmentEntry
-from retrieval.rowfile import Stored, stored, write_rows
+from retrieval.rowfile import Stored, stored, write_renamed, write_rows
 from retrieval.rows import Row
-from retrieval.segment import DTYPES, Ids, Segment, Vectors, contains, write_array
+from retrieval.segment import DTYPES, Ids, Vectors, contains, write_array
 from retrieval.state import State
 
 Batch = tuple[Ids, Vectors, list[Row]]
@@ -49,17 +50,10 @@ class Draft:
 
     def rename(self, recordings: Mapping[str, tuple[str, str]]) -> None:
         """Give recordings another name and path, by writing the rows of their segments anew; ids and vectors stay."""
-
-        def renamed(segment: Segment) -> Iterator[Stored]:
-            for row in segment.rows.stored():
-                recording, path = recordings.get(row[1], row[1:3])
-                yield (row[0], recording, path, *row[3:])
-
         for place, segment in enumerate(self.state.segments):
             if any(segment.rows.holds(recording) for recording in recordings):
                 name = f"rows-{self.manifest['version']}-{place}.sqlite"
-                rows = renamed(segment)
-                self.write(name, lambda path, rows=rows: write_rows(path, rows))  # type: ignore[misc]
+                self.write(name, partial(write_renamed, source=segment.rows, recordings=recordings))
                 entry = self.manifest["segments"][place]
                 self.manifest["segments"][place] = SegmentEntry(
                     vectors=entry["vectors"], ids=entry["ids"], rows=name, count=entry["count"]

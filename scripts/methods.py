@@ -25,10 +25,10 @@ from avssl.train.checkpoint import replace_text
 ROOT = Path(__file__).resolve().parent.parent
 CLIPS = 1500
 LENGTHS = {
-    "simclr": ["steps=300"], "jigsaw": ["steps=400"], "bigan": ["steps=600"], "ave_net": ["steps=400"],
-    "avid": ["steps=300"], "mil_nce": ["steps=300"], "dense_av": ["steps=200", "evaluate_every=0"],
+    "simclr": ["steps=150"], "jigsaw": ["steps=250"], "bigan": ["steps=400"], "ave_net": ["steps=300"],
+    "avid": ["steps=200"], "mil_nce": ["steps=250"], "dense_av": ["steps=150", "evaluate_every=0"],
 }  # fmt: skip
-"""method -> what is changed in its config: lengths of two or three minutes on two cores"""
+"""method -> what is changed in its config: lengths of about two minutes on two cores"""
 
 
 def command(*words: str | Path) -> None:

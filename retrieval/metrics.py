@@ -1,6 +1,7 @@
 """How good a ranking is: recall@k, median rank, MRR, mAP, nDCG@k, with ties, gaps and exclusions handled.
 
-Letters: Q queries, G gallery items (candidates); `scores` [Q, G], higher is better. Definitions:
+Letters: Q queries, G gallery items (candidates); `scores` [Q, G], higher is better. `place(scores, positive)` tells
+where the positives stand; ask it for rank, recall_at, median_rank, mean_rank and mrr. Definitions:
 
 * A query's rank is that of its best positive, counted from 1. With `above` candidates strictly better, `tied` equal
   ones (itself included), `positives` of these positive, the rank is above + 1 (optimistic), above + tied - positives
@@ -21,19 +22,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from retrieval.ranking import Booleans, Floats, Table, Ties, check_k, place, relevance_of, tied_runs, top_of
-
-
-def rank_of_positive(
-    scores: ArrayLike,
-    positive: ArrayLike,
-    ties: Ties = "expected",
-    *,
-    exclude: ArrayLike | None = None,
-    missing: ArrayLike | None = None,
-) -> Floats:
-    """Rank of each query's (best) positive, from 1: [Q, G] scores -> [Q]. See `place` for the arguments."""
-    return place(scores, positive, exclude=exclude, missing=missing).rank(ties)
+from retrieval.ranking import Booleans, Floats, Table, Ties, check_k, relevance_of, tied_runs, top_of
+from retrieval.ranking import Places as Places
+from retrieval.ranking import place as place
 
 
 def recall_at(
@@ -45,8 +36,11 @@ def recall_at(
     exclude: ArrayLike | None = None,
     missing: ArrayLike | None = None,
 ) -> float:
-    """Share of queries with a positive among the first k (hit@k where a query has several positives)."""
-    return float(place(scores, positive, exclude=exclude, missing=missing).hit(k, ties).mean())
+    """Share of queries with a positive among the first k (hit@k where a query has several positives).
+
+    For several figures of one ranking, `place` it once and ask the result.
+    """
+    return place(scores, positive, exclude=exclude, missing=missing).recall_at(k, ties)
 
 
 def recall_fraction_at(
@@ -69,42 +63,6 @@ def recall_fraction_at(
         shares = np.where(table.missing[rows], 0.0, found / np.maximum(wanted, 1))
         values.append(shares[wanted > 0])
     return _mean(values, table.queries)
-
-
-def median_rank(
-    scores: ArrayLike,
-    positive: ArrayLike,
-    ties: Ties = "expected",
-    *,
-    exclude: ArrayLike | None = None,
-    missing: ArrayLike | None = None,
-) -> float:
-    """Median over queries of the rank, from 1."""
-    return float(np.median(place(scores, positive, exclude=exclude, missing=missing).rank(ties)))
-
-
-def mean_rank(
-    scores: ArrayLike,
-    positive: ArrayLike,
-    ties: Ties = "expected",
-    *,
-    exclude: ArrayLike | None = None,
-    missing: ArrayLike | None = None,
-) -> float:
-    """Mean over queries of the rank, from 1."""
-    return float(place(scores, positive, exclude=exclude, missing=missing).rank(ties).mean())
-
-
-def mrr(
-    scores: ArrayLike,
-    positive: ArrayLike,
-    ties: Ties = "expected",
-    *,
-    exclude: ArrayLike | None = None,
-    missing: ArrayLike | None = None,
-) -> float:
-    """Mean reciprocal rank; a miss counts 0."""
-    return float(place(scores, positive, exclude=exclude, missing=missing).reciprocal(ties).mean())
 
 
 class Mean(NamedTuple):
@@ -199,8 +157,8 @@ def summarize(
     grades `relevance` [Q, G].
     """
     places = place(scores, relevance if positive is None else positive, exclude=exclude, missing=missing)
-    figures = {f"r{k}": float(places.hit(k).mean()) for k in (1, 5, 10)}
-    figures["medr"] = float(np.median(places.rank()))
+    figures = {f"r{k}": places.recall_at(k) for k in (1, 5, 10)}
+    figures["medr"] = places.median_rank()
     figures["ndcg10"] = ndcg_at(scores, relevance, 10, exclude, missing=missing).mean
     figures["n"] = len(places.found)
     return figures

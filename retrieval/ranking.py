@@ -63,6 +63,22 @@ class Places(NamedTuple):
         values = np.array([_expected_reciprocal(*map(int, triple)) for triple in triples])
         return np.where(self.found, values[inverse.reshape(-1)], 0.0)
 
+    def recall_at(self, k: int, ties: Ties = "expected") -> float:
+        """Share of queries with a positive among the first k."""
+        return float(self.hit(k, ties).mean())
+
+    def median_rank(self, ties: Ties = "expected") -> float:
+        """Median over queries of the rank, from 1."""
+        return float(np.median(self.rank(ties)))
+
+    def mean_rank(self, ties: Ties = "expected") -> float:
+        """Mean over queries of the rank, from 1."""
+        return float(self.rank(ties).mean())
+
+    def mrr(self, ties: Ties = "expected") -> float:
+        """Mean reciprocal rank; a miss counts 0."""
+        return float(self.reciprocal(ties).mean())
+
 
 def place(
     scores: ArrayLike, positive: ArrayLike, *, exclude: ArrayLike | None = None, missing: ArrayLike | None = None

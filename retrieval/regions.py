@@ -5,7 +5,7 @@ vectors answer the same question without the network or the recording. In full t
 352 components in float16: 101 kB a window, seventy times the window's own vector), so they are projected onto the
 directions that hold most of their length (a basis found once for a file, from its first windows) and kept as bytes
 between the least and greatest value that a component has in that window, so that a map is fine however flat it is:
-(cells + 8) x components + about 40 bytes, 4.9 kB at 32 components.
+(cells + 8) x components and what SQLite adds, 5.3 kB at 32 components.
 
 A file of regions is SQLite, written once: `cells` has a row for each window (id, scale: middles and steps, codes),
 `told` the shape and the basis. A store lists such files in its manifest; each has the ids of its rows and a basis of its own.

@@ -109,7 +109,7 @@ def _recall(
 ) -> dict[str, float]:
     import torch
 
-    from retrieval.metrics import mrr, recall_at
+    from retrieval.metrics import place
 
     device = next(method.parameters()).device
     found: dict[str, list[Tensor]] = {modality: [] for modality in modalities}
@@ -134,10 +134,11 @@ def _recall(
                     continue
                 scores = vectors[one][keep] @ vectors[other][keep].T
                 own = list(range(len(scores)))
-                reciprocal.append(mrr(scores, own))
+                placed = place(scores, own)
+                reciprocal.append(placed.mrr())
                 by_chance.append(sum(1 / rank for rank in range(1, len(own) + 1)) / len(own))
                 for k in (1, 10):
-                    figures[f"{one}_to_{other}_r{k}"] = recall_at(scores, own, min(k, len(scores)))
+                    figures[f"{one}_to_{other}_r{k}"] = placed.recall_at(min(k, len(scores)))
     directions = max(1, len(reciprocal))
     counts = {"items": float(len(spoken)), **({"with_text": float(spoken.sum())} if "text" in modalities else {})}
     return {"score": sum(reciprocal) / directions, "chance": sum(by_chance) / directions, **counts, **figures}

@@ -56,14 +56,23 @@ def test_every_metric_equals_enumeration(seed, excluding):
     hit, rank, reciprocal, fraction, precision, ndcg = np.array([q.mean(axis=0) for q in per_query]).T
     given = {"exclude": exclude if excluding else None}
 
-    np.testing.assert_allclose(metrics.rank_of_positive(scores, grades, **given), rank, rtol=1e-12)
+    placed = metrics.place(scores, grades, **given)
+    np.testing.assert_allclose(placed.rank(), rank, rtol=1e-12)
     lowest, highest = ([f(q[:, 1]) for q in per_query] for f in (np.min, np.max))
-    np.testing.assert_array_equal(metrics.rank_of_positive(scores, grades, "optimistic", **given), lowest)
-    np.testing.assert_array_equal(metrics.rank_of_positive(scores, grades, "pessimistic", **given), highest)
-    np.testing.assert_allclose(metrics.recall_at(scores, grades, k, **given), hit.mean(), rtol=1e-12)
-    np.testing.assert_allclose(metrics.mean_rank(scores, grades, **given), rank.mean(), rtol=1e-12)
-    np.testing.assert_allclose(metrics.median_rank(scores, grades, **given), np.median(rank), rtol=1e-12)
-    np.testing.assert_allclose(metrics.mrr(scores, grades, **given), reciprocal.mean(), rtol=1e-12)
+    np.testing.assert_array_equal(placed.rank("optimistic"), lowest)
+    np.testing.assert_array_equal(placed.rank("pessimistic"), highest)
+    for rank_of, ties in ((lowest, "optimistic"), (highest, "pessimistic")):
+        assert placed.recall_at(k, ties) == np.mean(
+            [r <= k and q[0, 2] > 0 for r, q in zip(rank_of, per_query, strict=True)]
+        )
+        assert placed.mrr(ties) == pytest.approx(
+            np.mean([(q[0, 2] > 0) / r for r, q in zip(rank_of, per_query, strict=True)])
+        )
+    np.testing.assert_allclose(placed.recall_at(k), hit.mean(), rtol=1e-12)
+    assert metrics.recall_at(scores, grades, k, **given) == placed.recall_at(k)
+    np.testing.assert_allclose(placed.mean_rank(), rank.mean(), rtol=1e-12)
+    np.testing.assert_allclose(placed.median_rank(), np.median(rank), rtol=1e-12)
+    np.testing.assert_allclose(placed.mrr(), reciprocal.mean(), rtol=1e-12)
     for measured, wanted in (
         (metrics.recall_fraction_at(scores, grades, k, **given), fraction),
         (metrics.mean_average_precision(scores, grades, **given), precision),
@@ -90,8 +99,8 @@ def test_constant_scores_are_chance():
         assert metrics.recall_at(constant, own, k) == k / n
         assert metrics.recall_at(constant, own, k, "optimistic") == 1.0
         assert metrics.recall_at(constant, own, k, "pessimistic") == float(k == n)
-    assert metrics.median_rank(constant, own) == (n + 1) / 2
-    assert metrics.mrr(constant, own) == pytest.approx(sum(1 / r for r in range(1, n + 1)) / n)
+    assert metrics.place(constant, own).median_rank() == (n + 1) / 2
+    assert metrics.place(constant, own).mrr() == pytest.approx(sum(1 / r for r in range(1, n + 1)) / n)
 
 
 def test_hand_case():
@@ -105,7 +114,7 @@ def test_hand_case():
     assert linear == pytest.approx((3 + 2 / math.log2(3)) / (3 + 3 / math.log2(3)), rel=1e-12)
     # Relevant at ranks 1, 3 and 6.
     assert metrics.mean_average_precision(scores, [[1, 0, 1, 0, 0, 1]]).mean == pytest.approx((1 + 2 / 3 + 3 / 6) / 3)
-    assert metrics.rank_of_positive([[0.1, 0.9, 0.9, 0.3]], [3]).tolist() == [3.0]
+    assert metrics.place([[0.1, 0.9, 0.9, 0.3]], [3]).rank().tolist() == [3.0]
 
 
 def test_random_orders_reach_the_analytic_chance():
@@ -131,7 +140,7 @@ def test_order_of_the_gallery_and_duplicates_in_it_do_not_matter():
     )
     # A second copy of item 0 that ranks below another query's positive leaves that query's rank alone.
     doubled = np.concatenate([scores, scores[:, :1]], axis=1)
-    ranks, with_copy = metrics.rank_of_positive(scores, own), metrics.rank_of_positive(doubled, own)
+    ranks, with_copy = metrics.place(scores, own).rank(), metrics.place(doubled, own).rank()
     below = scores[:, 0] < scores[own, own]
     assert below.any()
     np.testing.assert_array_equal(ranks[below], with_copy[below])
@@ -142,8 +151,8 @@ def test_missing_is_a_miss_and_stays_in_the_denominator():
     missing = np.array([False, True, False, False])
     assert metrics.recall_at(scores, own, 4, missing=missing) == 0.75
     assert metrics.recall_at(scores, np.array([0, -1, 2, 3]), 10) == 0.75
-    assert metrics.mrr(scores, own, missing=missing) == 0.75
-    assert metrics.rank_of_positive(scores, own, missing=missing).tolist() == [1, 5, 1, 1]
+    assert metrics.place(scores, own, missing=missing).mrr() == 0.75
+    assert metrics.place(scores, own, missing=missing).rank().tolist() == [1, 5, 1, 1]
     figures = metrics.summarize(scores, np.eye(4), positive=own, missing=missing)
     assert figures == {"r1": 0.75, "r5": 0.75, "r10": 0.75, "medr": 1.0, "ndcg10": 0.75, "n": 4}
     assert metrics.mean_average_precision(scores, np.eye(4), missing=missing).mean == 0.75
@@ -193,7 +202,7 @@ def test_wrong_input_is_told(call, said):
 
 def test_infinite_scores_keep_their_order():
     scores = np.array([[-np.inf, 1.0, np.inf, -np.inf]])
-    assert metrics.rank_of_positive(scores, [0]).tolist() == [3.5]
+    assert metrics.place(scores, [0]).rank().tolist() == [3.5]
     exclude = np.array([[False, False, True, True]])
     assert metrics.ndcg_at(scores, [[1, 0, 1, 1]], 4, exclude).mean == pytest.approx(1 / math.log2(3))
     assert metrics.mean_average_precision(scores, [[1, 0, 1, 1]], exclude=exclude).mean == 0.5

@@ -97,9 +97,11 @@ def page() -> str:
         *notes["machine"],
         "",
     ]
-    for key, held in groups.items():
+    # what was judged on validation clips are the trials that chose settings: after the results
+    for key, held in sorted(groups.items(), key=lambda pair: pair[0][2] == "val"):
         note = notes["experiments"].get(key[0], {})
-        lines += [f"## {note.get('title', key[0])}{'' if key[3] == '[]' else ' with ' + key[3]}", ""]
+        trial = f"Trial ({key[1]} steps, validation clips): " if key[2] == "val" else ""
+        lines += [f"## {trial}{note.get('title', key[0])}{'' if key[3] == '[]' else ' with ' + key[3]}", ""]
         lines += group(sorted(held, key=lambda row: row["seed"]), note)
     lines += notes["closing"]
     return "\n".join(lines) + "\n"

@@ -12,7 +12,19 @@ from typing import Any
 import numpy as np
 
 from retrieval.files import sha256_of
-from retrieval.kinds import FLAT_PART, KINDS, Choice, check_kind, choose, emptied, flat, gpus, lists_for, trained
+from retrieval.kinds import (
+    FLAT_PART,
+    KINDS,
+    TRAINING_PER_LIST,
+    Choice,
+    check_kind,
+    choose,
+    emptied,
+    flat,
+    gpus,
+    lists_for,
+    trained,
+)
 from retrieval.kinds import import_faiss as import_faiss
 from retrieval.manifest import IndexEntry, PartEntry, RecallEntry
 from retrieval.nearest import Index as Index
@@ -20,10 +32,9 @@ from retrieval.originals import Originals
 from retrieval.parts import Part, copy_to_gpus, fill, lists_on_disk, read_structure, with_lists, write_structure
 from retrieval.segment import Ids
 from retrieval.store import Save, Store
-from retrieval.tuning import QUERIES, K, Queries, tune
+from retrieval.tuning import QUERIES, SEED, K, Queries, held_out, tune
 
 RECALL = 0.98
-SEED = 0
 
 
 def build(store: Store, kind: str | None = None, recall: float = RECALL, flat_below: int = FLAT_PART) -> Index:
@@ -42,7 +53,7 @@ def build(store: Store, kind: str | None = None, recall: float = RECALL, flat_be
         check_kind(kind)
         originals, chosen = store.originals(), kind
         held = {name: store.ids("modality = ?", [name]) for name in store.space.modalities}
-        asked = _queries(held, originals) if KINDS[kind].empty else []
+        asked = held_out(held, originals) if KINDS[kind].empty else []
 
         def make(save: Save) -> IndexEntry:
             entries: list[PartEntry] = []
@@ -50,13 +61,17 @@ def build(store: Store, kind: str | None = None, recall: float = RECALL, flat_be
             for name, ids in held.items():
                 if not len(ids):
                     continue
-                empty = _empty(chosen, originals, ids, asked, flat_below)
-                part, told = _saved(store, chosen, empty, originals, ids, name, 0, save)
-                if asked:
-                    part, reached = tune(part, chosen, originals, ids, asked, recall)
-                    directions |= reached
+                for actual in filter(None, (chosen, KINDS[chosen].instead)):
+                    empty = _empty(actual, originals, ids, asked, flat_below)
+                    part, apart = _filled(store, actual, empty, originals, ids, name, 0, save)
+                    reached: dict[str, float] = {}
+                    if asked:
+                        part, reached = tune(part, KINDS[actual].refine, originals, ids, asked, recall)
+                    if min(reached.values(), default=1.0) >= recall:
+                        break
+                directions |= reached
                 parts.append(part)
-                entries.append(told | {"probes": part.probes, "refine": part.refine})
+                entries.append(_saved(part, apart, save))
             found = RecallEntry(target=recall, at=K, queries=QUERIES, vectors=len(store), directions=directions)
             return _entry(store, chosen, entries, found if asked else None)
 
@@ -96,16 +111,12 @@ def extend(store: Store, index: Index | None = None, kind: str | None = None) ->
                 ids = np.intersect1d(new, store.ids("modality = ?", [name]), assume_unique=True)
                 if len(ids):
                     like = next((part for part in base if part.modality == name and part.first == 0), None)
-                    structure = (
-                        flat(store.space.width)
-                        if like is None or not like.lists
-                        else emptied(entry["kind"], like.structure)
-                    )
-                    part, told = _saved(store, entry["kind"], structure, originals, ids, name, kept[-1], save)
+                    structure = flat(store.space.width) if like is None or not like.lists else emptied(like.structure)
+                    part, apart = _filled(store, "exact", structure, originals, ids, name, kept[-1], save)
                     if like is not None:
                         part = replace(part, probes=like.probes, refine=like.refine)
                     parts.append(part)
-                    entries.append(told | {"probes": part.probes, "refine": part.refine})
+                    entries.append(_saved(part, apart, save))
             return _entry(store, entry["kind"], entries, entry["recall"])
 
         store.put_index(make)
@@ -170,15 +181,15 @@ def check_covers(store: Store, covered: tuple[str, ...]) -> None:
         raise _changed(store)
 
 
-def describe(entry: IndexEntry, width: int) -> list[str]:
+def describe(entry: IndexEntry) -> list[str]:
     """What a person wants to know of an index, a line for each thing."""
     count = sum(part["ntotal"] for part in entry["parts"])
-    size = KINDS[entry["kind"]].code_bytes(width) + 8
-    lines = [f"{entry['kind']}, {count} vectors in {len(entry['parts'])} parts, {size} bytes of memory for each"]
+    lines = [f"{entry['kind']}, {count} vectors in {len(entry['parts'])} parts"]
     for part in entry["parts"]:
+        looked = "all looked at"
         if part["lists"]:
             looked = f"{part['probes']} of {part['lists']} lists looked at, {part['refine']} k scored again"
-            lines.append(f"{part['modality']}, {part['ntotal']} vectors: {looked}")
+        lines.append(f"{part['modality']}, {part['ntotal']} vectors, {part['memory']} bytes of memory each: {looked}")
     recall = entry["recall"]
     if recall is not None:
         told = ", ".join(f"{name} {value:.3f}" for name, value in recall["directions"].items())
@@ -233,46 +244,38 @@ def _read(store: Store, told: PartEntry) -> Part:
     return Part(told["modality"], told["first"], told["below"], structure, told["probes"], told["refine"])
 
 
-def _queries(held: dict[str, Ids], originals: Originals) -> list[Queries]:
-    """Some vectors of each modality, which the structures are then not trained on."""
-    found = []
-    for name, ids in held.items():
-        if len(ids):
-            chosen = np.sort(np.random.default_rng(SEED).choice(ids, min(QUERIES, max(1, len(ids) // 10)), False))
-            found.append(Queries(name, np.ascontiguousarray(originals.vectors(chosen)), chosen))
-    return found
-
-
 def _empty(kind: str, originals: Originals, ids: Ids, asked: Sequence[Queries], flat_below: int) -> Any:
     """An empty structure for these ids: trained on a sample of them, or one that looks at all."""
     lists = lists_for(len(ids))
     if KINDS[kind].empty is None or len(ids) < flat_below or lists < 2:
         return flat(originals.width)
-    apart = np.concatenate([queries.ids for queries in asked])
-    rest = np.setdiff1d(ids, apart)
-    most = lists * 64
-    sample = rest if len(rest) <= most else np.sort(np.random.default_rng(SEED).choice(rest, most, False))
+    sample = np.setdiff1d(ids, np.concatenate([queries.ids for queries in asked]))
+    most = lists * TRAINING_PER_LIST
+    if len(sample) > most:
+        sample = np.sort(np.random.default_rng(SEED).choice(sample, most, False))
     return trained(kind, lists, np.ascontiguousarray(originals.vectors(sample)))
 
 
-def _saved(
+def _filled(
     store: Store, kind: str, empty: Any, originals: Originals, ids: Ids, modality: str, first: int, save: Save
-) -> tuple[Part, PartEntry]:
-    """A part of these vectors, and what the manifest says of its files."""
+) -> tuple[Part, str]:
+    """A part of these vectors, and the name of the file of its lists where they stay on disk."""
     below, apart = store.manifest["next_id"], ""
-    if KINDS[kind].on_disk and first == 0 and hasattr(empty, "nlist"):
+    if KINDS[kind].on_disk and hasattr(empty, "nlist"):
         apart = save("lists", lambda path: lists_on_disk(empty, originals, ids, path))
-        file = save("faiss", lambda path: write_structure(empty, path))
-        part = Part(modality, first, below, with_lists(empty, store.directory / apart))
-    else:
-        fill(empty, originals, ids)
-        file = save("faiss", lambda path: write_structure(empty, path))
-        part = Part(modality, first, below, empty)
-    told = PartEntry(
-        modality=modality, first=first, below=below, file=file, apart=apart, ntotal=part.count, lists=part.lists,
-        probes=0, refine=1,
+        return Part(modality, first, below, with_lists(empty, store.directory / apart)), apart
+    fill(empty, originals, ids)
+    return Part(modality, first, below, empty), apart
+
+
+def _saved(part: Part, apart: str, save: Save) -> PartEntry:
+    """What the manifest says of a part, once it is written."""
+    structure = emptied(part.structure) if apart else part.structure  # lists on disk are in their own file already
+    return PartEntry(
+        modality=part.modality, first=part.first, below=part.below,
+        file=save("faiss", lambda path: write_structure(structure, path)), apart=apart, ntotal=part.count,
+        memory=part.memory, lists=part.lists, probes=part.probes, refine=part.refine,
     )  # fmt: skip
-    return part, told
 
 
 def _entry(store: Store, kind: str, parts: list[PartEntry], recall: RecallEntry | None) -> IndexEntry:

@@ -12,7 +12,7 @@ EXACT_BELOW = 100_000
 MEMORY_BELOW = 10_000_000
 FLAT_PART = 1_000
 """a modality with fewer vectors than this is looked at whole in every kind"""
-TRAINING_PER_LIST = 64
+TRAINING_PER_LIST = 40  # FAISS's least; more made lists no better and builds longer
 SEED = 0
 
 
@@ -39,12 +39,14 @@ class Kind:
 
     code_bytes: width -> bytes of memory per vector beside its id. empty: (width, lists) -> an untrained FAISS index.
     refine: how many times k are fetched and scored again with the stored vectors; the first that reaches the recall is
-    taken. on_gpu: whether FAISS knows it there.
+    taken. instead: the kind that a modality gets for which this one does not reach the recall. on_gpu: whether FAISS
+    knows it there.
     """
 
     code_bytes: Callable[[int], int]
     empty: Callable[[int, int], Any] | None
     refine: tuple[int, ...] = (1,)
+    instead: str = ""
     on_disk: bool = False
     on_gpu: bool = False
 
@@ -59,18 +61,21 @@ def _scalar(width: int, lists: int) -> Any:
 def _product(width: int, lists: int) -> Any:
     faiss = import_faiss()
     quantizer = faiss.IndexFlatIP(width)
-    return faiss.IndexIVFPQFastScan(quantizer, width, lists, pieces(width), 4, faiss.METRIC_INNER_PRODUCT)
+    index = faiss.IndexIVFPQFastScan(quantizer, width, lists, pieces(width), 4, faiss.METRIC_INNER_PRODUCT)
+    # What is left after the center of the list: near copies, such as windows that overlap, stay apart.
+    index.by_residual = True
+    return index
 
 
 def pieces(width: int) -> int:
-    """Into how many equal pieces a vector is cut for product quantization: the most of at least four numbers each."""
-    return max(count for count in range(1, max(2, width // 4 + 1)) if width % count == 0)
+    """Into how many equal pieces a vector is cut for product quantization: the most of at least two numbers each."""
+    return max(count for count in range(1, max(2, width // 2 + 1)) if width % count == 0)
 
 
 KINDS: Mapping[str, Kind] = {
     "exact": Kind(lambda width: 4 * width, None, on_gpu=True),
     "ivf-sq8": Kind(lambda width: width, _scalar, refine=(2, 4, 8), on_gpu=True),
-    "ivf-pq4": Kind(lambda width: (pieces(width) + 1) // 2, _product, refine=(4, 8, 16, 32, 64)),
+    "ivf-pq4": Kind(lambda width: (pieces(width) + 1) // 2, _product, refine=(2, 4, 8, 16), instead="ivf-sq8"),
     "ivf-disk": Kind(lambda width: 0, _scalar, refine=(2, 4, 8), on_disk=True),
 }
 
@@ -132,17 +137,13 @@ def trained(kind: str, lists: int, sample: NDArray[np.float32]) -> Any:
     return index
 
 
-def emptied(kind: str, structure: Any) -> Any:
+def emptied(structure: Any) -> Any:
     """A structure trained like this one, without its vectors; the given one is only read."""
     faiss = import_faiss()
-    make = KINDS[kind].empty
-    assert make is not None, kind
-    copy = make(structure.d, structure.nlist)
+    scalar = hasattr(structure, "sq")
+    copy = (_scalar if scalar else _product)(structure.d, structure.nlist)
     copy.quantizer.add(structure.quantizer.reconstruct_n(0, structure.nlist))
-    if hasattr(structure, "sq"):
-        learned, place = structure.sq.trained, copy.sq.trained
-    else:
-        learned, place = structure.pq.centroids, copy.pq.centroids
+    learned, place = (structure.sq.trained, copy.sq.trained) if scalar else (structure.pq.centroids, copy.pq.centroids)
     faiss.copy_array_to_vector(faiss.vector_to_array(learned), place)
     copy.is_trained = True
     return copy

@@ -39,6 +39,14 @@ class Part:
         """How many inverted lists it has; 0 where every vector is looked at."""
         return int(getattr(self.structure, "nlist", 0))
 
+    @property
+    def memory(self) -> int:
+        """Bytes of memory for each vector, its id included; what stays on disk is not counted."""
+        faiss = import_faiss()
+        if self.lists and isinstance(faiss.downcast_InvertedLists(self.structure.invlists), faiss.OnDiskInvertedLists):
+            return 0
+        return 8 + int(self.structure.code_size if self.lists else 4 * self.structure.d)
+
     def ids(self) -> Ids:
         """All ids in it, in no order."""
         faiss = import_faiss()

@@ -1,13 +1,12 @@
 """How many lists to look at, so that a stated recall is met in every direction, measured on queries kept apart."""
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.kinds import KINDS
 from retrieval.originals import Originals, Scores, top
 from retrieval.parts import Part
 from retrieval.segment import Ids, Vectors
@@ -15,6 +14,7 @@ from retrieval.segment import Ids, Vectors
 Shares = NDArray[np.float64]  # of each query's true nearest, [Q]
 K = 10
 QUERIES = 256  # of each modality; the structures are not trained on them
+SEED = 0
 TIE = 1e-6  # single precision may order nearer scores either way
 
 
@@ -25,6 +25,16 @@ class Queries:
     modality: str
     vectors: Vectors
     ids: Ids
+
+
+def held_out(held: Mapping[str, Ids], originals: Originals) -> list[Queries]:
+    """Some vectors of each modality to ask with; the structures are not trained on them."""
+    found = []
+    for name, ids in held.items():
+        if len(ids):
+            chosen = np.sort(np.random.default_rng(SEED).choice(ids, min(QUERIES, max(1, len(ids) // 10)), False))
+            found.append(Queries(name, np.ascontiguousarray(originals.vectors(chosen)), chosen))
+    return found
 
 
 def truth(queries: Queries, originals: Originals, ids: Ids) -> Scores:
@@ -52,12 +62,13 @@ def _without_self(queries: Queries, scores: Scores, found: Ids) -> tuple[Scores,
 
 
 def tune(
-    part: Part, kind: str, originals: Originals, members: Ids, asked: list[Queries], target: float
+    part: Part, factors: Sequence[int], originals: Originals, members: Ids, asked: list[Queries], target: float
 ) -> tuple[Part, dict[str, float]]:
     """The part with the fewest probes that meet the target in each direction, and the recall of each direction.
 
-    members: the ids in it. In every direction each half of the queries must meet the target, so that a lucky half does
-    not decide. Where even looking at all lists does not, that is what is used, and the figures say so.
+    factors: how many times k may be scored again, rising. members: the ids in the part. In every direction each half of
+    the queries must meet the target, so that a lucky half does not decide. Where even looking at all lists does not,
+    that is what is used, and the figures say so.
     """
     true = {queries.modality: truth(queries, originals, members) for queries in asked}
 
@@ -71,7 +82,7 @@ def tune(
     if not part.lists:
         return part, _means(part, measured(0, 1))
     # With lists enough, what is missed is missed by the codes: that decides how many are scored again.
-    factors, ample = KINDS[kind].refine, max(16, part.lists // 8)
+    ample = max(16, part.lists // 8)
     enough = _least(measured(ample, factors[-1], step=4)) - (1 - target) / 4
     first = next(place for place, factor in enumerate(factors) if _least(measured(ample, factor, step=4)) >= enough)
     ladder = list(_ladder(part.lists))

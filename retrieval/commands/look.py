@@ -77,7 +77,7 @@ def _info(options: argparse.Namespace) -> int:
         for modality in store.space.modalities:
             print(f"           {len(store.ids('modality = ?', [modality]))} {given.printable(modality)}")
         for entry in manifest["indexes"]:
-            for number, line in enumerate(indexes.describe(entry, store.space.width)):
+            for number, line in enumerate(indexes.describe(entry)):
                 print(f"{'' if number else 'index':<10} {given.printable(line)}")
         print(f"size       {sum(entry['bytes'] for entry in manifest['files'].values()) / 1e6:.1f} MB")
     return 0

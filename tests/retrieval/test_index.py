@@ -102,11 +102,27 @@ def test_float16_stores_are_scored_with_what_they_hold(tmp_path, kind):
     np.testing.assert_allclose(scores, np.einsum("qd,qkd->qk", QUERIES, kept[ids]), atol=1e-6)
 
 
+def test_a_modality_that_four_bits_cannot_tell_apart_gets_eight(tmp_path, monkeypatch):
+    monkeypatch.setitem(KINDS, "ivf-pq4", replace(KINDS["ivf-pq4"], refine=(1,)))  # only as many as are asked for
+    vectors, rows = clustered(1500)
+    with Store.create(tmp_path / "near", SPACE) as store:
+        store.add(vectors, rows)
+        built = index.build(store, "ivf-pq4", flat_below=100)
+        assert [part.memory for part in built.parts] == [40, 40, 40]
+        directions = index.find_entry(store)["recall"]["directions"]
+        assert all(told >= index.RECALL for told in directions.values())
+        more, of_them = clustered(30, seed=4)
+        added = store.add(more, of_them)
+        extended = index.extend(store, built)
+        np.testing.assert_array_equal(extended.nearest(more, 1)[1][:, 0], added)
+        assert len(index.load(store)) == 1530
+
+
 def test_an_emptied_structure_fills_to_the_same(held):
     store, vectors = held
     for kind in ("ivf-sq8", "ivf-pq4"):
         part = index.load(store, kind).parts[0]
-        copy = emptied(kind, part.structure)
+        copy = emptied(part.structure)
         assert copy.ntotal == 0
         ids = np.sort(part.ids())
         copy.add_with_ids(vectors[ids], ids)
@@ -119,7 +135,7 @@ def test_an_emptied_structure_fills_to_the_same(held):
     [
         (0, 0, "exact", "exact: 0 vectors are fewer than 100,000, so looking at all is quick"),
         (99_999, 8, "exact", "fewer than 100,000"),
-        (100_000, 0, "ivf-pq4", "72 bytes of memory each"),
+        (100_000, 0, "ivf-pq4", "136 bytes of memory each"),
         (10_000_000, 0, "ivf-pq4", "at 10,000,000 vectors"),
         (10_000_000, 1, "ivf-sq8", "and a GPU"),
         (10_000_001, 0, "ivf-disk", "more than 10,000,000, so their lists stay on disk"),
@@ -159,7 +175,7 @@ def test_width_and_count_of_codes():
     assert {kind: KINDS[kind].code_bytes(512) for kind in KINDS} == {
         "exact": 2048,
         "ivf-sq8": 512,
-        "ivf-pq4": 64,
+        "ivf-pq4": 128,
         "ivf-disk": 0,
     }
-    assert KINDS["ivf-pq4"].code_bytes(WIDTH) == 4
+    assert KINDS["ivf-pq4"].code_bytes(WIDTH) == 8

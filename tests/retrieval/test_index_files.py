@@ -130,10 +130,15 @@ def test_threads_share_an_index(store, kind):
 
 
 def test_what_a_person_is_told(store):
-    index.build(store, "ivf-pq4", flat_below=100)
-    first, *middle, last = index.describe(index.find_entry(store), store.space.width)
-    assert first == "ivf-pq4, 900 vectors in 3 parts, 12 bytes of memory for each"
-    assert [line.split(":")[0] for line in middle] == [f"{name}, 300 vectors" for name in store.space.modalities]
+    index.build(store, "ivf-sq8", flat_below=100)
+    first, *middle, last = index.describe(index.find_entry(store))
+    assert first == "ivf-sq8, 900 vectors in 3 parts"
+    told = [line.split(":")[0] for line in middle]
+    assert told == [f"{name}, 300 vectors, 40 bytes of memory each" for name in store.space.modalities]
     assert all("of 6 lists looked at" in line for line in middle)
     assert last.startswith("recall@10 of 0.98 asked, measured at 900: audio -> audio ")
     assert last.count("->") == 9
+    index.build(store, "exact")
+    assert index.describe(index.find_entry(store))[1].endswith(" vectors, 136 bytes of memory each: all looked at")
+    index.build(store, "ivf-disk", flat_below=100)
+    assert "300 vectors, 0 bytes of memory each" in index.describe(index.find_entry(store))[1]

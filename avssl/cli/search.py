@@ -63,6 +63,9 @@ def search(
             raise ValueError(f"{value}: no such file")
     if top < 1:
         raise ValueError(f"--top is {top}; it must be at least 1")
+    _check_index(index)
+    if csv_file is not None and csv_file.is_dir():
+        raise ValueError(f"--csv {csv_file}: a folder; name the file to write")
 
     from retrieval import index as indexes
     from retrieval.search import format_time
@@ -71,6 +74,8 @@ def search(
     with Store.open(index) as store:
         loaded_index = indexes.load(store)
         held = [name for name in FIRST if len(store.ids("modality = ?", [name]))]
+        if not held:
+            raise ValueError(f"{index} holds nothing to find")
         # More like a moment is by default what it is itself.
         among = among or (store.rows([like])[0].modality if like is not None and not given else held[0])
         if among != "any" and among not in held:
@@ -110,6 +115,16 @@ def search(
             typer.echo(f"wrote {written}", err=True)
 
 
+def _check_index(folder: Path) -> None:
+    """Before anything is loaded, in the words of these commands."""
+    if (folder / "manifest.json").is_file():
+        return
+    if (folder / "source.json").is_file():
+        raise ValueError(f"{folder} holds vectors, not yet an index: avssl index {folder} -o index")
+    what = "no index" if folder.is_dir() else "no such folder"
+    raise ValueError(f"{folder}: {what}; make one of what avssl embed wrote: avssl index VECTORS -o {folder}")
+
+
 def _weighted(
     wanted: Mapping[str, Sequence[object] | None], unwanted: Mapping[str, Sequence[object] | None], told: Sequence[str]
 ) -> list[tuple[str, str, float]]:
@@ -145,6 +160,7 @@ def _write_csv(path: Path, hits: "Sequence[Hit]") -> None:
     from retrieval.files import replacing
     from retrieval.search import format_time
 
+    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)

@@ -306,7 +306,7 @@ WRONG = {
     "folder without sound": (["train", "trimodal", "data={mute}", *SMALL, "-o", "{out}"], "sound"),
     "unreadable checkpoint": (["embed", "{broken}", "{manifest}", "-o", "{out}"], "damaged"),
     "index of another space": (["search", "{index}", "--text", "a bell", "--run", "{other}"], "embed again"),
-    "no index": (["search", "{empty}", "--text", "a bell"], "not a store"),
+    "no index": (["search", "{empty}", "--text", "a bell"], "avssl index VECTORS"),
     "no vectors": (["index", "{empty}", "-o", "{out}"], "avssl embed"),
     "wrong flag": (["search", "{index}", "--txt", "a bell"], "--text"),
     "wrong command": (["serch", "{index}"], "'search'"),

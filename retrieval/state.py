@@ -7,10 +7,9 @@ from typing import NamedTuple
 from retrieval import manifest as manifests
 from retrieval.files import sha256_of
 from retrieval.manifest import Manifest
-from retrieval.rows import Parameter
 from retrieval.segment import Ids, Segment, hashes_of
 
-Question = tuple[str | None, tuple[Parameter, ...]]
+Question = tuple[str | None, str]  # a condition, and its parameters as they are spelled in Python
 
 
 class State(NamedTuple):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from retrieval.index import Index
 from retrieval.rows import Parameter
-from retrieval.segment import Ids, Vectors
+from retrieval.segment import Ids, Vectors, contains
 from retrieval.store import Store
 
 # Matrix products in single precision differ in their last digits with the number and order of vectors. Candidates
@@ -62,7 +62,7 @@ def _lane(
         # Without a filter, which would cost the index more.
         held = store.ids("modality = ?", [target]) if target else store.ids()
         without = np.union1d(store.removed, gone) if len(gone) else store.removed
-        return Lane(target, None, without, len(held) - (len(np.intersect1d(gone, held)) if len(gone) else 0))
+        return Lane(target, None, without, len(held) - int(contains(held, gone).sum()))
     if set(names) != set(known):
         conditions.append(f"modality IN ({', '.join('?' * len(names))})")
         parameters += names
@@ -73,10 +73,10 @@ def _lane(
     if where is not None:
         # On its own, so that what is wrong with it is told of it alone.
         met = store.ids(*((where, ()) if isinstance(where, str) else where))
-        only = met if only is None else np.intersect1d(only, met)
+        only = met if only is None else only[contains(met, only)]
     assert only is not None
     if len(gone):
-        only = np.setdiff1d(only, gone)
+        only = only[~contains(gone, only)]
     return Lane(target, only, None, len(only))  # the store's own array where it can be: an index knows it again
 
 

@@ -8,7 +8,7 @@ between the least and greatest value that a component has in that window, so tha
 (cells + 8) x components and what SQLite adds, 5.3 kB at 32 components.
 
 A file of regions is SQLite, written once: `cells` has a row for each window (id, scale: middles and steps, codes),
-`told` the shape and the basis. A store lists such files in its manifest; each has the ids of its rows and a basis of its own.
+`told` the shape and the basis. A store lists such files in its manifest; each has a basis of its own.
 """
 
 import json

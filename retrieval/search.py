@@ -165,7 +165,7 @@ class _Asked:
     def unrelated(self, member: int) -> Mapping[str, float]:
         """Modality -> mean score of one query with unrelated windows."""
         names = self._store.space.modalities
-        return {n: float(self.background.scale(self.vectors([member], n), "", n).mean[0]) for n in names}
+        return {name: self.background.mean(self.vectors([member], name)[0], name) for name in names}
 
 
 def _by_exclusion(exclude: str | Sequence[str | None] | None, queries: int) -> dict[str | None, list[int]]:

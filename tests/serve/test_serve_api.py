@@ -2,10 +2,13 @@
 
 import json
 import re
+import shlex
+from pathlib import Path
 
 import pytest
 from running import SHOUT, Painter, make_store, running
 
+import retrieval
 from retrieval.serve.openapi import describe
 from retrieval.serve.settings import Settings
 
@@ -174,3 +177,16 @@ def test_a_network_of_another_checkpoint_is_refused(stored, tmp_path):
     other = Painter(space=replace(SPACE, digest="another"))
     with pytest.raises(ValueError, match="embed again"), running(stored, tmp_path / "up", other, Settings(port=0)):
         pass
+
+
+def test_the_questions_in_the_readme_are_good(service):
+    readme = (Path(retrieval.__file__).parent / "README.md").read_text("utf-8")
+    (block,) = re.findall(r"^```sh\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    by_text, by_upload, media = (shlex.split(line) for line in block.splitlines())
+    address = "localhost:8765"
+    asked = json.loads(by_text[by_text.index("-d") + 1]) | {"text": "red"}  # the painter knows no bells
+    assert service.post(by_text[1].removeprefix(address), asked).status == 200
+    fields = dict(word.split("=", 1) for word in by_upload if "=" in word)
+    assert fields.pop("file").startswith("@")
+    assert service.upload(by_upload[1].removeprefix(address), b"red", **fields).status == 200
+    assert media[-1].startswith(f"{address}/media/")

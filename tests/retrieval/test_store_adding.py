@@ -29,13 +29,13 @@ def test_what_goes_in_comes_out(store):
 
 
 def test_many_small_adds_leave_few_segments(store):
-    vectors, rows = vectors_of(40), rows_of(40)
-    for number in range(40):
+    vectors, rows = vectors_of(20), rows_of(20)
+    for number in range(20):
         store.add(vectors[number : number + 1], rows[number : number + 1])
-    assert len(store) == 40
-    assert len(store.manifest["segments"]) <= 6
-    np.testing.assert_array_equal(store.vectors(range(40)), vectors)
-    assert [row.narration for row in store.rows(range(40))] == [row["narration"] for row in rows]
+    assert len(store) == 20
+    assert len(store.manifest["segments"]) <= 5
+    np.testing.assert_array_equal(store.vectors(range(20)), vectors)
+    assert [row.narration for row in store.rows(range(20))] == [row["narration"] for row in rows]
     blocks = list(store.blocks())
     order = np.argsort(np.concatenate([ids for ids, _ in blocks]))
     np.testing.assert_array_equal(np.concatenate([block for _, block in blocks])[order], vectors)

@@ -81,11 +81,30 @@ def group(held: list[Row], note: dict[str, Any]) -> Iterator[str]:
     yield ""
 
 
+def benchmark(row: Row, note: dict[str, Any]) -> Iterator[str]:
+    """One benchmark's section: what was measured on which machine, a line per figure with its quartiles."""
+    yield f"## {note['title']}: {row['size']:,} x {row['width']}, {row['vectors']}"
+    yield ""
+    yield f"`{note['command']}`"
+    yield ""
+    told = f"{row['date']}; {row['machine']}; load average {row['load'][0]} before and {row['load'][1]} after."
+    yield from (told + " " + note["text"], "", "| figure | median | quartiles | target |", "|---|---|---|---|")
+    for name, figure in row["figures"].items():
+        middle, low, high = (f"{figure[which]:.4g}" for which in ("value", "low", "high"))
+        spread = "" if low == high else f"{low} .. {high}"
+        yield f"| {name} | {middle} {figure['unit']} | {spread} | {figure['target']} |"
+    yield ""
+
+
 def page() -> str:
     """The whole of RESULTS.md."""
     notes = json.loads(TARGETS.read_text(encoding="utf-8"))
     groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
+    measured = []
     for row in rows():
+        if "benchmark" in row:
+            measured.append(row)
+            continue
         groups[(row["config"], str(row["steps"]), str(row["split"]), json.dumps(row.get("overrides", [])))].append(row)
     lines = [
         "# Results",
@@ -103,6 +122,8 @@ def page() -> str:
         trial = f"Trial ({key[1]} steps, validation clips): " if key[2] == "val" else ""
         lines += [f"## {trial}{note.get('title', key[0])}{'' if key[3] == '[]' else ' with ' + key[3]}", ""]
         lines += group(sorted(held, key=lambda row: row["seed"]), note)
+    for row in measured:
+        lines += benchmark(row, notes["experiments"][row["benchmark"]])
     lines += notes["closing"]
     return "\n".join(lines) + "\n"
 

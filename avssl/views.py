@@ -153,6 +153,34 @@ def noise(generator: Generator, samples: int, quietest: float = -50.0, loudest: 
     return (wave * (level / wave.std())).clamp(-1, 1)
 
 
+class PictureAndSound:
+    """One picture and the sound around it: the picture cropped, mirrored and re-coloured, the sound's level changed.
+
+    ``area`` is the least share of the picture that is shown, ``strength`` that of the colours, ``decibels`` the most by
+    which the level changes; ``noise`` adds a sound that nothing makes, ``seed`` a number for draws inside the network.
+    """
+
+    def __init__(
+        self, inputs: Inputs, area: float, strength: float, decibels: float, *, noise: bool = False, seed: bool = False
+    ):
+        self.inputs = inputs
+        self.area, self.strength, self.decibels = area, strength, decibels
+        self.noise, self.seed = noise, seed
+
+    def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
+        """picture uint8 [3, H, W], sound (and noise) [M, F], seed int64; Needs centre the sound on the picture."""
+        picture = flip(crop(sample.video[0, 0], generator, (self.area, 1.0)), generator)
+        wave = gain(sample.audio[0], generator, self.decibels)
+        if self.strength:
+            picture = color(picture, generator, self.strength)
+        result = {"picture": picture, "sound": self.inputs.audio(wave)}
+        if self.noise:
+            result["noise"] = self.inputs.audio(noise(generator, wave.shape[-1]))
+        if self.seed:
+            result["seed"] = torch.randint(2**62, (), generator=generator)
+        return result
+
+
 class ClipAndSound:
     """One window: pictures moved, mirrored and re-toned; sound made louder or softer; a noise; its sentences.
 

@@ -132,7 +132,7 @@ def test_law_6_stop_and_resume_equals_no_stop_bit_for_bit(name, bf16, workers, t
 def test_law_7_embeds_unit_vectors_that_no_neighbor_changes(name):
     run = tiny.run(name)
     method = run.method().eval()
-    for space, (modalities, width) in method.spaces.items():
+    for space, (modalities, width, _) in method.spaces.items():
         for modality in modalities:
             x = run.x(modality)
             with torch.no_grad():

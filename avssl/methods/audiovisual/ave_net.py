@@ -15,7 +15,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from avssl import encoders as towers
 from avssl import ops, views
@@ -24,7 +24,7 @@ from avssl.inputs import Inputs
 from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
 from avssl.nn.gather import gather
 from avssl.nn.heads import mlp
-from avssl.sample import Needs, Sample
+from avssl.sample import Needs
 
 
 class Config(MethodConfig):
@@ -40,20 +40,6 @@ class Config(MethodConfig):
     """of the colour changes"""
     decibels: float = Field(1.0, ge=0)
     """most by which the sound is made louder or softer"""
-
-
-class PictureAndSound:
-    """One picture and the sound around it: picture uint8 [3, H, W], sound [M, F]."""
-
-    def __init__(self, cfg: Config, inputs: Inputs):
-        self.cfg = cfg
-        self.inputs = inputs
-
-    def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
-        """The sound's window is centred on the picture (Needs), so that a positive pair always overlaps in time."""
-        picture = views.flip(views.crop(sample.video[0, 0], generator, (self.cfg.area, 1.0)), generator)
-        sound = views.gain(sample.audio[0], generator, self.cfg.decibels)
-        return {"picture": views.color(picture, generator, self.cfg.strength), "sound": self.inputs.audio(sound)}
 
 
 class AVENet(Method[Config]):
@@ -79,7 +65,7 @@ class AVENet(Method[Config]):
     @classmethod
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
         """Gives ``picture`` and ``sound``."""
-        return PictureAndSound(cfg, inputs)
+        return views.PictureAndSound(inputs, cfg.area, cfg.strength, cfg.decibels)
 
     def field(self, modality: str, x: Tensor) -> Tensor:
         """A batch of one modality -> projected vectors of all places (of a sound: moments), [B, places, D]."""

@@ -10,9 +10,12 @@ from rich.table import Table
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A run's folder.")],
-    manifest: Annotated[Path, typer.Argument(help="The recordings (.jsonl).")],
+    run: Annotated[Path | None, typer.Argument(help="A run's folder.")] = None,
+    manifest: Annotated[Path | None, typer.Argument(help="The recordings (.jsonl).")] = None,
     truth: Annotated[Path | None, typer.Option(help="truth.jsonl of a made-up world: judge localization too.")] = None,
+    trivial: Annotated[
+        Path | None, typer.Option(help="Instead of a run: what trivial predictors score on a released list of boxes.")
+    ] = None,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     label: Annotated[
         str, typer.Option(help="What makes two recordings alike; kind, or the first label there is.")
@@ -23,16 +26,66 @@ def evaluate(
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
-    """Judge a run on held-out recordings, beside its untrained self, chance and trivial predictors."""
+    """Judge a run on held-out recordings, beside its untrained self, chance and trivial predictors.
+
+    avssl evaluate RUN MANIFEST, or without a run: avssl evaluate --trivial vggss.json
+    """
+    from avssl.train.checkpoint import replace_text
+
+    if trivial is not None:
+        if run is not None or truth is not None:
+            raise ValueError("--trivial judges a list without a run: give it alone, with --json if you like")
+        judged = of_list(trivial)
+        show_trivial(Console(), judged)
+        if output:
+            replace_text(output, json.dumps(judged, indent=1) + "\n")
+        return
+    if run is None or manifest is None:
+        missing = "RUN and MANIFEST are" if run is None else "MANIFEST is"
+        raise ValueError(f"{missing} missing: avssl evaluate RUN MANIFEST, or avssl evaluate --trivial LIST")
     from avssl.data.manifest import Manifest
     from avssl.evaluation import evaluate as judge
-    from avssl.train.checkpoint import replace_text
     from avssl.train.distributed import device_of
 
     where = device_of(device)
     result = judge(run, Manifest.load(manifest), split=split, truth=truth, label=label, threads=threads, device=where)
     replace_text(output or run / "results.json", json.dumps(result, indent=1) + "\n")
     show(Console(), result)
+
+
+def of_list(path: Path) -> dict[str, Any]:
+    """The trivial predictors' figures on a released list, with its name."""
+    from avssl.localize import lists, trivial
+
+    try:
+        return {"list": path.name, **trivial.table(lists.read(path))}
+    except ValueError as error:
+        raise error if str(path) in str(error) else ValueError(f"{path}: {error}") from None
+
+
+def show_trivial(console: Console, judged: dict[str, Any]) -> None:
+    """Print the trivial predictors' figures as a table, in percent."""
+    told = [f"{judged['list']}: {judged['items']} items"]
+    if judged["empty"]:
+        told.append(f"{judged['empty']} whose boxes cover nothing, counted as missed")
+    if judged["pictures"]:
+        told.append(f"{judged['pictures']} pictures with several sounds")
+    console.print("; ".join(told), highlight=False, markup=False)
+    console.print("percent; none of these predictors hears anything\n")
+    beside = ("iiou", "iauc") if judged["pictures"] else ()
+    sizes = list(judged["sizes"])
+    titles = ["ciou", "95 %", "auc", *beside, *(f"{name} {judged['sizes'][name]}" for name in sizes)]
+    table = Table("rule", "predictor", *titles, box=None, pad_edge=False)
+    for rule, rows in judged["rules"].items():
+        for who, figures in rows.items():
+            low, high = figures["interval"]
+            cells = [f"{100 * figures['ciou']:.1f}", f"{100 * low:.1f} to {100 * high:.1f}"]
+            cells += [f"{100 * figures[name]:.1f}" for name in ("auc", *beside)]
+            cells += [f"{100 * figures['by_size'][name]:.1f}" for name in sizes]
+            table.add_row(rule.replace("_", " ") if who == "center" else "", who, *cells)
+    console.print(table)
+    deaf = f"F_LOC {100 * judged['f_loc']:.1f}, F_AUC {100 * judged['f_auc']:.1f}"
+    console.print(f"\na disc of 30 % in the centre, which marks every picture alike whatever is heard: {deaf}")
 
 
 def show(console: Console, result: dict[str, Any]) -> None:

@@ -22,64 +22,95 @@ VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".m4v")
 def localize(
     run: Annotated[Path, typer.Argument(help="A run's folder, one of its checkpoints, or an exported folder.")],
     inputs: Annotated[list[Path], typer.Argument(help="Recordings, or folders of them.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="One overlay video (.mp4), or a folder for them.")],
-    text: Annotated[str | None, typer.Option(help="Look for these words instead of the recording's own sound.")] = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="One overlay video (.mp4), or a folder for them.")
+    ] = Path("overlays"),
+    text: Annotated[
+        list[str] | None,
+        typer.Option(help="Look for these words instead of the own sound; up to four times, a colour each."),
+    ] = None,
     audio: Annotated[Path | None, typer.Option(help="Look for the sound in this file.")] = None,
     threshold: Annotated[float | None, typer.Option(help="Light scores from here on; else the run's own.")] = None,
     ceiling: Annotated[float | None, typer.Option(help="Score at which the colours end; else the run's own.")] = None,
     window: Annotated[float | None, typer.Option(help="Seconds per window; else the run's own.")] = None,
     hop: Annotated[float | None, typer.Option(help="Seconds between windows; else half a window.")] = None,
+    refine: Annotated[bool, typer.Option("--refine", help="Fit what is lit to the edges of the picture.")] = False,
+    boxes: Annotated[bool, typer.Option(help="Outline what is lit.")] = True,
     height: Annotated[int, typer.Option(help="Greatest height of the overlay in pixels.")] = 480,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     """Show where in the picture the sound, or a word, is: overlay videos with their sound, stills, figures."""
-    if text is not None and audio is not None:
+    if text and audio is not None:
         raise ValueError("--text and --audio are two queries; give one of them")
+    if text and len(set(text)) < len(text):
+        raise ValueError("--text says the same words twice; each query has one colour")
     console, log = Console(), Console(stderr=True)
     recordings, chosen = _recordings(inputs), len(inputs) == 1 and inputs[0].is_file()
     videos = _targets(recordings, output, chosen)
 
     from avssl.localize import film
     from avssl.localize.heatmap import heatmap
+    from avssl.localize.overlay import HUES
+    from avssl.localize.refine import sharpen
     from avssl.train.checkpoint import load_run
     from avssl.train.distributed import device_of
 
     where = device_of(device)
     loaded = load_run(run)
     loaded.method.to(where)
-    query: Query = text if text is not None else audio
-    told = f'"{text}"' if text is not None else f"the sound of {audio.name}" if audio else "its own sound"
+    if text and len(text) > len(HUES):
+        raise ValueError(f"{len(text)} queries; there are colours for {len(HUES)}")
+    queries: dict[str, Query] = {f'"{words}"': words for words in text or []}
+    if not queries:
+        queries = {f"the sound of {audio.name}" if audio else "its own sound": audio}
     made, passed = 0, []
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, TextColumn("{task.fields[rate]}"), console=log) as bar:
         task = bar.add_task("recordings", total=len(recordings), rate="")
+
+        def rate(doing: str) -> "Callable[[float], None]":
+            """Tells how many seconds of the recording are done, and how fast, once a second at most."""
+            began = bar.tasks[task].elapsed or 0.0
+            last = began
+
+            def tell(seconds: float) -> None:
+                nonlocal last
+                now = bar.tasks[task].elapsed or 0.0
+                if now - last >= 1.0:
+                    last = now
+                    speed = seconds / max(now - began, 1e-3)
+                    bar.update(task, rate=f"{seconds:.0f} s {doing}, {speed:.1f} x real time")
+
+            return tell
+
         for recording, video in zip(recordings, videos, strict=True):
 
             def heat_of(asked: "Query", recording: Path = recording) -> "Heat":
-                began = bar.tasks[task].elapsed or 0.0
-
-                def rate(seconds: float) -> None:
-                    took = (bar.tasks[task].elapsed or 0.0) - began
-                    bar.update(task, rate=f"{seconds:.0f} s looked at, {seconds / max(took, 1e-3):.1f} x real time")
-
                 return heatmap(
                     loaded.method, loaded.inputs, recording,
-                    query=asked, window_seconds=window, hop_seconds=hop, device=where, progress=rate,
+                    query=asked, window_seconds=window, hop_seconds=hop, device=where, progress=rate("looked at"),
                 )  # fmt: skip
 
             try:
-                heat = heat_of(query)
-                scale = _scale(run, loaded, heat, heat_of, threshold, ceiling)
+                heats = {told: heat_of(query) for told, query in queries.items()}
+                scale = _scale(run, loaded, list(heats.values()), heat_of, threshold, ceiling)
+                if refine:
+                    heats = {
+                        told: sharpen(recording, heat, scale, progress=rate("refined")) for told, heat in heats.items()
+                    }
+                found = [film.Found(told, heat, scale, refine) for told, heat in heats.items()]
                 video.parent.mkdir(parents=True, exist_ok=True)
-                written = film.make(recording, video, heat, scale, told, height)
+                written = film.make(recording, video, found, height, boxes=boxes, progress=rate("drawn"))
             except ValueError as error:
                 if len(recordings) == 1:
                     raise
                 passed.append(str(error))
             else:
                 made += 1
-                lit = film.figures(recording, heat, scale, told)["lit_time"]
-                console.print(f"{recording}: lit {100 * lit:.0f} % of the time -> {written[0]}", soft_wrap=True)
+                shares = [f"{100 * film.lit_time(one):.0f} %" for one in found]
+                named = [f"{share} ({one.query})" for share, one in zip(shares, found, strict=True)]
+                lit = ", ".join(named) if len(found) > 1 else shares[0]
+                console.print(f"{recording}: lit {lit} of the time -> {written[0]}", soft_wrap=True)
                 console.print(f"  threshold {scale.threshold:.4g}, {scale.chosen}", style="dim", soft_wrap=True)
             bar.advance(task)
     for reason in passed:
@@ -89,17 +120,25 @@ def localize(
 
 
 def _scale(
-    run: Path, loaded: "Loaded", heat: "Heat", heat_of: "HeatOf", threshold: float | None, ceiling: float | None
+    run: Path,
+    loaded: "Loaded",
+    heats: "list[Heat]",
+    heat_of: "HeatOf",
+    threshold: float | None,
+    ceiling: float | None,
 ) -> "Calibration":
     """The run's own scale, as far as the user did not say otherwise; without one, from silence and noise."""
+    import numpy as np
+
     from avssl.localize import calibration
     from avssl.localize.heatmap import QUERY_SECONDS
 
+    maps = np.concatenate([heat.maps for heat in heats])
     found = next((c for at in (run, run.parent.parent) if (c := calibration.load(at, loaded.digest))), None)
     if found is None and threshold is None:
         samples = round(QUERY_SECONDS * loaded.inputs.cfg.hz)
-        found = calibration.from_noise(heat.maps, lambda sound: heat_of(sound).maps, samples, loaded.digest)
-    return calibration.settle(found, heat.maps, threshold, ceiling, loaded.digest)
+        found = calibration.from_noise(maps, lambda sound: heat_of(sound).maps, samples, loaded.digest)
+    return calibration.settle(found, maps, threshold, ceiling, loaded.digest)
 
 
 def _recordings(inputs: list[Path]) -> list[Path]:

@@ -1,66 +1,162 @@
 """What a person is handed for one recording: an overlay video, a sheet of stills, and figures over time as JSON."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from avssl.data.encode import write_clip
 from avssl.data.media import Header, decode, probe
 from avssl.data.open import PICTURE_FORMATS
+from avssl.localize.boxes import boxes_of
 from avssl.localize.calibration import Calibration, write_json
 from avssl.localize.heatmap import Heat
-from avssl.localize.overlay import Picture, at_time, render, strip_png
+from avssl.localize.overlay import HUES, SILENCE_DB, Layer, Picture, overlay_layers
+from avssl.localize.stills import sheet
+from avssl.localize.strip import strip
 
 MOST_FPS = 30.0
+LEAST_FPS = 1.0  # headers of slide shows claim less; an overlay still shows when it lights
 CHUNK_BYTES = 96 << 20
 SOUND_HZ = (16000, 22050, 24000, 32000, 44100, 48000)  # rates every player takes; others become 44100
+LONG_SECONDS, LONG_HZ = 1200.0, 16000  # sound is held in memory whole, so that of a long recording is thinned
 STILLS = 6
 
 
-def make(path: Path, video: Path, heat: Heat, scale: Calibration, query: str, height: int = 480) -> list[Path]:
+@dataclass(frozen=True)
+class Found:
+    """What a method said of one query (in words, for people) about a recording, and the scale to read it on."""
+
+    query: str
+    heat: Heat
+    scale: Calibration
+    refined: bool = False
+    """whether what is lit was fitted to the picture's edges, so that scores near the threshold are not the method's"""
+
+
+def make(
+    path: Path,
+    video: Path,
+    found: Sequence[Found],
+    height: int = 480,
+    *,
+    boxes: bool = True,
+    progress: Callable[[float], None] | None = None,
+) -> list[Path]:
     """Write `video` (mp4), and beside it the sheet (.png) and the figures (.json); returns what was written.
 
-    `heat` is of the recording at `path`, `query` says in words what was looked for. The picture is at most `height`
-    pixels high; frame rates above 30 are thinned. The sound is the recording's own, mixed to one channel. A still
-    picture gets no video.
+    Args:
+        path: the recording.
+        video: where the overlay goes.
+        found: one to four queries; several get a hue each, one the scale of many colours.
+        height: of the picture in pixels, at most; frame rates above 30 are thinned.
+        boxes: draw outlines around what is lit.
+        progress: called with the seconds drawn so far.
+
+    The sound is the recording's own, mixed to one channel. A still picture gets no video.
     """
+    if not 1 <= len(found) <= len(HUES):
+        raise ValueError(f"{len(found)} queries; an overlay has colours for 1 to {len(HUES)}")
     header = probe(path)
     size = _size(header, height)
-    fps = min(header.pictures[0].fps, MOST_FPS)
-    step = float(heat.times[1] - heat.times[0]) if len(heat.times) > 1 else 1.0 / fps
-    seconds = float(heat.times[-1]) + step
+    fps = min(max(header.pictures[0].fps, LEAST_FPS), MOST_FPS)
+    times = found[0].heat.times
+    step = float(times[1] - times[0]) if len(times) > 1 else 1.0 / fps
+    seconds = float(times[-1]) + step
+    layers = [layer_of(one, None if len(found) == 1 else hue, boxes) for hue, one in enumerate(found)]
     written = []
     if header.format not in PICTURE_FORMATS:
         sound, hz = None, SOUND_HZ[-1]
         if header.sounds:
             hz = header.sounds[0].hz if header.sounds[0].hz in SOUND_HZ else 44100
+            hz = min(hz, LONG_HZ) if seconds > LONG_SECONDS else hz
             sound = decode(path, audio=(0.0, seconds), hz=hz).audio
-        frames = _frames(path, size, fps, max(1, round(seconds * fps)))
-        render(video, frames, fps, heat.maps, heat.times, scale.threshold, scale.ceiling, sound, hz)
+        render(video, _frames(path, size, fps, max(1, round(seconds * fps))), fps, layers, sound, hz, progress)
         written.append(video)
-    chosen = heat.times[moments(heat)]
+    picked = moments([one.heat for one in found])
+    chosen = times[sorted(picked)]
     stills = decode(path, times=chosen.tolist(), size=size).video.transpose(0, 2, 3, 1)
-    maps = np.stack([at_time(heat.maps, heat.times, moment) for moment in chosen])
-    title = f"{path.name}: {query}"
-    strip_png(video.with_suffix(".png"), stills, maps, chosen.tolist(), scale.threshold, scale.ceiling, title)
-    write_json(video.with_suffix(".json"), figures(path, heat, scale, query))
+    title = path.name if len(found) > 1 else f"{path.name}: {found[0].query}"
+    notes = [picked[place] for place in sorted(picked)]
+    sheet(video.with_suffix(".png"), stills, chosen.tolist(), layers, title, notes)
+    write_json(video.with_suffix(".json"), figures(path, found))
     return [*written, video.with_suffix(".png"), video.with_suffix(".json")]
 
 
-def moments(heat: Heat, count: int = STILLS) -> NDArray[np.int64]:
-    """Which maps make a sheet: the highest score, the loudest moment, the rest spread evenly; ascending, none twice."""
-    spread = np.linspace(0, len(heat.times) - 1, max(count - 2, 1)).round().astype(np.int64)
-    picked = [int(heat.maps.max(axis=(1, 2)).argmax()), int(heat.loudness.argmax()), *spread.tolist()]
-    return np.unique(picked)
+def layer_of(found: Found, hue: int | None, boxes: bool = True) -> Layer:
+    """What is drawn for a query."""
+    heat, scale = found.heat, found.scale
+    around = [[one.box for one in boxes_of(scores, scale.threshold)] for scores in heat.maps] if boxes else ()
+    return Layer(heat.maps, heat.times, scale.threshold, scale.ceiling, found.query, hue, around)
 
 
-def figures(path: Path, heat: Heat, scale: Calibration, query: str) -> dict[str, Any]:
+def render(
+    path_out: str | Path,
+    frames: Iterable[Picture],
+    fps: float,
+    layers: Sequence[Layer],
+    sound: NDArray[np.float32] | None,
+    hz: int,
+    progress: Callable[[float], None] | None = None,
+) -> None:
+    """Write the overlay video: frames uint8 [H, W, 3] with what is lit, the sound kept, a strip below.
+
+    Frame k is shown at k / fps seconds; maps are interpolated linearly in time, outlines are those of the nearest
+    map. The strip (see `strip`) spans the whole length, with the present moment as a line. `sound` is float32 [S] or
+    [C, S] at `hz`, or None. Raises ValueError for frames that are no pictures.
+    """
+    heard = 0.0 if sound is None else np.shape(sound)[-1] / hz
+    seconds = max(heard, max(float(layer.times[-1]) for layer in layers), 1.0 / fps)
+
+    def drawn() -> Iterator[Picture]:
+        below: Picture | None = None
+        for index, frame in enumerate(frames):
+            now, width = index / fps, frame.shape[1]
+            out = overlay_layers(frame, layers, now)
+            if below is None:
+                below = strip(width, seconds, sound, hz, layers)
+            moment = below.copy()
+            moment[:, min(int(now / seconds * width), width - 1)] = 255
+            if progress is not None:
+                progress(now)
+            yield np.concatenate([out, moment])
+
+    write_clip(path_out, drawn(), fps, sound, hz)
+
+
+def moments(heats: Sequence[Heat], count: int = STILLS) -> dict[int, str]:
+    """Which maps make a sheet, and why: each query's highest score, the loudest moment, others spread evenly."""
+    picked: dict[int, str] = {}
+    loud = heats[0].loudness
+    if loud.max() > SILENCE_DB:
+        picked[int(loud.argmax())] = "loudest"
+    for heat in heats:
+        best = int(heat.maps.max(axis=(1, 2)).argmax())
+        told = picked.get(best, "")
+        if "highest" not in told:
+            picked[best] = f"{told}, highest score" if told else "highest score"
+    spread = np.linspace(0, len(loud) - 1, max(count - len(picked), 1)).round().astype(np.int64)
+    for place in spread.tolist():
+        picked.setdefault(place, "")
+    return picked
+
+
+def figures(path: Path, found: Sequence[Found]) -> dict[str, Any]:
+    """What is told of a recording: of one query at the top, of several as a list under "queries"."""
+    told = [_told(one) for one in found]
+    return {"recording": str(path), **(told[0] if len(told) == 1 else {"queries": told})}
+
+
+def _told(found: Found) -> dict[str, Any]:
     """The scale, the share of time that is lit, and each moment's peak: its score, its place where lit, the lit area.
 
-    `x` and `y` are fractions of the picture, the middle of the highest cell; None where the moment is dark.
+    `x` and `y` are fractions of the picture, the middle of the highest cell; None where the moment is dark. `boxes`
+    holds a box (x0, y0, x1, y1, fractions) with its highest score for each part that is lit.
     """
+    heat, scale = found.heat, found.scale
     rows, columns = heat.maps.shape[1:]
     told = []
     for seconds, scores, level in zip(heat.times, heat.maps, heat.loudness, strict=True):
@@ -73,17 +169,26 @@ def figures(path: Path, heat: Heat, scale: Calibration, query: str) -> dict[str,
             "x": (x + 0.5) / columns if lit else None,
             "y": (y + 0.5) / rows if lit else None,
             "lit_area": float(np.mean(scores >= scale.threshold)),
+            "boxes": [
+                {"box": [round(side, 4) for side in one.box], "peak": one.peak}
+                for one in boxes_of(scores, scale.threshold)
+            ],
             "loudness_db": round(float(level), 1),
         })  # fmt: skip
     return {
-        "recording": str(path),
-        "query": query,
+        "query": found.query,
+        "edges_from_picture": found.refined,
         "threshold": scale.threshold,
         "ceiling": scale.ceiling,
         "threshold_is": scale.chosen,
-        "lit_time": float(np.mean([moment["x"] is not None for moment in told])),
+        "lit_time": lit_time(found),
         "moments": told,
     }
+
+
+def lit_time(found: Found) -> float:
+    """The share of the moments at which anything is lit."""
+    return float(np.mean(found.heat.maps.max(axis=(1, 2)) >= found.scale.threshold))
 
 
 def _size(header: Header, height: int) -> tuple[int, int]:

@@ -1,39 +1,81 @@
-"""Heat maps drawn over the picture, honestly.
+"""Heat maps drawn over a picture, honestly.
 
 One colour scale for the whole video: 0 at the threshold, 1 at a stated ceiling, never stretched per frame. Where the
 score is below the threshold the picture is left as it is, so a dark overlay means "nothing here makes this sound".
+One query is drawn in a scale of many colours; several have a hue each.
 """
 
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from avssl.data.encode import write_clip
 from avssl.localize.masks import Floats, as_scores, upsample
 
 Picture = NDArray[np.uint8]
 
-STRIP_PIXELS = 24  # even, so that it does not change whether the height can be encoded
-LIT_PIXELS = 6  # the lower part of the strip: lit or dark over time
 SILENCE_DB = -60.0
 FAINTEST, STRONGEST = 0.35, 0.8  # opacity at the threshold and at the ceiling: the edge of what is lit must be visible
 DIMMEST = 0.35  # the table's first third is nearly black and would read as "dark"
-BACKGROUND = (24, 24, 28)
-BAR = (150, 160, 175)
-UNLIT = (62, 62, 70)
 BOX = (255, 255, 255)
+HUES = ((255, 128, 0), (0, 150, 255), (60, 200, 60), (235, 70, 220))  # orange and blue first: most eyes tell them
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What is drawn for one query.
+
+    Attributes:
+        maps: scores [T, h, w], finite.
+        times: of the maps [T], seconds, increasing.
+        threshold: places with a score >= this are lit.
+        ceiling: the score at which the colours end, above the threshold.
+        name: what was looked for, for people.
+        hue: which of HUES it has; None for the scale of many colours.
+        boxes: outlines for each map, each [K, 4] fractions; empty for none at all.
+    """
+
+    maps: Floats
+    times: Floats
+    threshold: float
+    ceiling: float
+    name: str = ""
+    hue: int | None = None
+    boxes: Sequence[ArrayLike | Any] = field(default_factory=tuple)
+
+    def __post_init__(self) -> None:
+        stack, times = _timed(self.maps, self.times)
+        object.__setattr__(self, "maps", stack)
+        object.__setattr__(self, "times", times)
+        calibrate(0.0, self.threshold, self.ceiling)
+        if len(self.boxes) not in (0, len(stack)):
+            raise ValueError(f"{len(stack)} maps but boxes for {len(self.boxes)} times; give one entry (or []) per map")
+
+    def at(self, seconds: float) -> Floats:
+        """The map [h, w] at a moment."""
+        return _between(self.maps, self.times, seconds)
+
+    def lit(self, scores: ArrayLike | Any) -> Picture:
+        """The colours uint8 [..., 3] of scores at or above the threshold."""
+        return colorize(calibrate(scores, self.threshold, self.ceiling), self.hue)
+
+    @property
+    def line(self) -> tuple[int, int, int]:
+        """The colour of its outlines and of its name."""
+        return BOX if self.hue is None else HUES[self.hue]
 
 
 @cache
-def _table() -> Picture:
-    """256 colours [256, 3] of even perceived brightness steps, dark violet to pale yellow."""
+def _table(hue: int | None = None) -> Picture:
+    """256 colours [256, 3] of even brightness steps: dark violet to pale yellow, or from dim to pale of one hue."""
     from matplotlib import colormaps
 
+    if hue is not None:
+        steps, full = np.linspace(0.0, 1.0, 256)[:, None], np.asarray(HUES[hue], dtype=np.float64)
+        return np.round((0.6 + 0.4 * steps) * full + 0.35 * steps * (255.0 - full)).astype(np.uint8)
     colours: Picture = np.round(colormaps["inferno"](np.linspace(DIMMEST, 1.0, 256))[:, :3] * 255).astype(np.uint8)
     return colours
 
@@ -50,10 +92,10 @@ def _blend() -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
     return kept.astype(np.uint16), added.astype(np.uint16)
 
 
-def colorize(score: ArrayLike | Any) -> Picture:
+def colorize(score: ArrayLike | Any, hue: int | None = None) -> Picture:
     """Calibrated scores [h, w] in 0..1 -> uint8 [h, w, 3]; values outside are clipped to the ends of the scale."""
     levels = np.clip(np.asarray(score, dtype=np.float64), 0.0, 1.0)
-    colours: Picture = _table()[np.round(levels * 255).astype(np.int64)]
+    colours: Picture = _table(hue)[np.round(levels * 255).astype(np.int64)]
     return colours
 
 
@@ -85,6 +127,43 @@ def overlay_frame(frame: Picture, scores: ArrayLike | Any, threshold: float, cei
     return over
 
 
+def overlay_layers(frame: Picture, layers: Sequence[Layer], seconds: float) -> Picture:
+    """What several queries light at a moment over a frame uint8 [H, W, 3]; bit-equal where none does. A new array.
+
+    Where more than one lights a place its colours are mixed by their opacities, in no order. Outlines are drawn last.
+    """
+    if len(layers) == 1:
+        out = overlay_frame(frame, layers[0].at(seconds), layers[0].threshold, layers[0].ceiling)
+    else:
+        out = _mixed(frame, layers, seconds)
+    for layer in layers:
+        if layer.boxes:
+            outline(out, layer.boxes[int(np.argmin(np.abs(layer.times - seconds)))], layer.line)
+    return out
+
+
+def _mixed(frame: Picture, layers: Sequence[Layer], seconds: float) -> Picture:
+    size, out = (frame.shape[0], frame.shape[1]), frame.copy()
+    seen = np.ones(size)  # the share of the picture that is still seen
+    weight, colour = np.zeros(size), np.zeros((*size, 3))
+    for layer in layers:
+        cells = layer.at(seconds)
+        if cells.max() < layer.threshold:
+            continue
+        enlarged = upsample(cells, size)
+        lit = enlarged >= layer.threshold
+        levels = np.clip(calibrate(enlarged[lit], layer.threshold, layer.ceiling), 0.0, 1.0)  # [N]
+        opacity = FAINTEST + (STRONGEST - FAINTEST) * levels
+        seen[lit] *= 1.0 - opacity
+        weight[lit] += opacity
+        colour[lit] += opacity[:, None] * colorize(levels, layer.hue)
+    lit = weight > 0.0
+    kept = seen[lit][:, None]
+    over = kept * frame[lit] + (1.0 - kept) * colour[lit] / weight[lit][:, None]
+    out[lit] = np.round(over).astype(np.uint8)
+    return out
+
+
 def at_time(maps: ArrayLike | Any, map_times: ArrayLike | Any, seconds: float) -> Floats:
     """The map [h, w] at a moment: linear between its neighbours in time, the first or last one outside them."""
     stack, times = _timed(maps, map_times)
@@ -110,51 +189,6 @@ def _between(stack: Floats, times: Floats, seconds: float) -> Floats:
     return between
 
 
-def render(
-    path_out: str | Path,
-    frames: Iterable[Picture],
-    fps: float,
-    maps: ArrayLike | Any,
-    map_times: ArrayLike | Any,
-    threshold: float,
-    ceiling: float,
-    sound: NDArray[np.float32] | None,
-    hz: int,
-    boxes: Sequence[ArrayLike | Any] | None = None,
-) -> None:
-    """Write the overlay video: frames uint8 [H, W, 3] with their maps, the sound kept, a strip of 24 px below.
-
-    Frame k is shown at k / fps seconds; `maps` [T, h, w] at `map_times` [T] (seconds on the same clock) are
-    interpolated linearly in time. The strip spans the whole length: loudness above (-60 to 0 dB of full scale), the
-    colour of the highest score below it, grey where nothing is lit, and the present moment as a line. `boxes`, one
-    entry [K, 4] of fractions per map, are drawn as outlines at the nearest map's time.
-
-    `sound` is float32 [S] or [C, S] at `hz`, or None. Raises ValueError for times that do not fit the maps, for a
-    ceiling not above the threshold, and for frames that are no pictures.
-    """
-    stack, times = _timed(maps, map_times)
-    calibrate(stack, threshold, ceiling)
-    if boxes is not None and len(boxes) != len(stack):
-        raise ValueError(f"{len(stack)} maps but boxes for {len(boxes)} times; give one entry (or []) per map")
-    heard = 0.0 if sound is None else np.shape(sound)[-1] / hz
-    seconds = max(heard, float(times[-1]), 1.0 / fps)
-
-    def drawn() -> Iterator[Picture]:
-        below: Picture | None = None
-        for index, frame in enumerate(frames):
-            now = index / fps
-            out = overlay_frame(frame, _between(stack, times, now), threshold, ceiling)
-            if boxes is not None:
-                _outline(out, boxes[int(np.argmin(np.abs(times - now)))])
-            if below is None:
-                below = _strip(frame.shape[1], seconds, sound, hz, stack, times, threshold, ceiling)
-            moment = below.copy()
-            moment[:, min(int(now / seconds * frame.shape[1]), frame.shape[1] - 1)] = 255
-            yield np.concatenate([out, moment])
-
-    write_clip(path_out, drawn(), fps, sound, hz)
-
-
 def loudness(sound: ArrayLike | Any, parts: int) -> Floats:
     """Root mean square of each of `parts` equal parts of a sound ([S] or [C, S]) in dB of full scale, floor -60."""
     waves = np.atleast_2d(np.asarray(sound, dtype=np.float64))
@@ -165,105 +199,16 @@ def loudness(sound: ArrayLike | Any, parts: int) -> Floats:
     return decibels
 
 
-def _strip(
-    width: int,
-    seconds: float,
-    sound: NDArray[np.float32] | None,
-    hz: int,
-    stack: Floats,
-    times: Floats,
-    threshold: float,
-    ceiling: float,
-) -> Picture:
-    """The strip [24, W, 3] without the line of the present moment; column x stands for x / W of the length."""
-    strip: Picture = np.empty((STRIP_PIXELS, width, 3), dtype=np.uint8)
-    strip[:] = BACKGROUND
-    tall = STRIP_PIXELS - LIT_PIXELS - 1
-    heard = np.full(width, SILENCE_DB)
-    if sound is not None and np.size(sound):
-        spoken = max(1, min(width, round(np.shape(sound)[-1] / hz / seconds * width)))
-        heard[:spoken] = loudness(sound, spoken)
-    heights = np.round((1.0 - heard / SILENCE_DB) * tall).astype(np.int64)
-    for x in range(width):
-        strip[tall - heights[x] : tall, x] = BAR
-        highest = float(_between(stack, times, (x + 0.5) / width * seconds).max())
-        lit = highest >= threshold
-        strip[-LIT_PIXELS:, x] = colorize(calibrate(highest, threshold, ceiling)) if lit else UNLIT
-    return strip
-
-
-def _outline(picture: Picture, boxes: ArrayLike | Any) -> None:
-    """Draw boxes (fractions) into the picture, one pixel wide per 200 of its height."""
+def outline(picture: Picture, boxes: ArrayLike | Any, colour: tuple[int, int, int] = BOX) -> None:
+    """Draw boxes (fractions) into the picture, one pixel wide per 200 of its height; specks hardly wider than the line
+    would come out as blots, and get none."""
     height, width = picture.shape[:2]
     thick = max(1, round(height / 200))
     for x0, y0, x1, y1 in np.clip(np.asarray(boxes, dtype=np.float64).reshape(-1, 4), 0.0, 1.0):
         left, top, right, bottom = int(width * x0), int(height * y0), int(width * x1), int(height * y1)
-        picture[top : top + thick, left:right] = BOX
-        picture[max(top, bottom - thick) : bottom, left:right] = BOX
-        picture[top:bottom, left : left + thick] = BOX
-        picture[top:bottom, max(left, right - thick) : right] = BOX
-
-
-def legible(text: str) -> str:
-    """The text with a dot for every letter that the figures' font lacks, as it would draw a box for it and warn."""
-    from matplotlib.font_manager import findfont, get_font
-
-    font = get_font(findfont("DejaVu Sans"))
-    return "".join(letter if font.get_char_index(ord(letter)) else "·" for letter in text)
-
-
-def strip_png(
-    path: str | Path,
-    frames: ArrayLike | Any,
-    maps: ArrayLike | Any,
-    times: Sequence[float],
-    threshold: float,
-    ceiling: float,
-    title: str = "",
-) -> None:
-    """Write a sheet of stills (PNG): frames uint8 [K, H, W, 3] above, the same with maps [K, h, w] below.
-
-    Each column states its time in seconds and its lit area (share of the cells of the map); a colour bar gives the
-    scale in scores, from the threshold to the ceiling.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import ListedColormap, Normalize
-    from matplotlib.figure import Figure
-
-    pictures, stack = np.asarray(frames), as_scores(maps, (3,))
-    if not len(pictures) == len(stack) == len(times):
-        raise ValueError(
-            f"{len(pictures)} frames, {len(stack)} maps and {len(times)} times; there must be as many of each"
-        )
-    count, height, width = pictures.shape[:3]
-    across = 1.9 * min(max(width / height, 0.5), 2.5)
-    figure = Figure(figsize=(across * count + 1.1, 4.7), layout="constrained", dpi=110)
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(2, count, squeeze=False)
-    for column in range(count):
-        scores = stack[column]
-        axes[0, column].imshow(pictures[column])
-        axes[0, column].set_title(f"{times[column]:.2f} s", fontsize=9)
-        axes[1, column].imshow(overlay_frame(pictures[column], scores, threshold, ceiling))
-        axes[1, column].set_title(f"lit {100 * np.mean(scores >= threshold):.0f} %", fontsize=9)
-    for axis in axes.ravel():
-        axis.set_xticks([])
-        axis.set_yticks([])
-    scale = ScalarMappable(Normalize(threshold, ceiling), ListedColormap(_table() / 255.0))
-    bar = figure.colorbar(scale, ax=axes, fraction=0.03, pad=0.01)
-    bar.set_label("score (below the bar: dark)", fontsize=8)
-    bar.ax.tick_params(labelsize=8)
-    if title:
-        figure.suptitle(legible(title), fontsize=10)
-
-    path = Path(path)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial.png")
-    try:
-        with open(partial, "wb") as file:
-            figure.savefig(file, format="png")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+        if min(right - left, bottom - top) < 5 * thick:
+            continue
+        picture[top : top + thick, left:right] = colour
+        picture[max(top, bottom - thick) : bottom, left:right] = colour
+        picture[top:bottom, left : left + thick] = colour
+        picture[top:bottom, max(left, right - thick) : right] = colour

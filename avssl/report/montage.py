@@ -164,7 +164,8 @@ def located(shelf: Shelf, folder: Path) -> list[Markup]:
             samples = round(loaded.inputs.cfg.audio_seconds * loaded.inputs.cfg.hz)
             scale = calibration.from_noise(heat.maps, partial(_maps, heat_of), samples, loaded.digest)
         with TemporaryDirectory() as made:
-            video, sheet, _ = film.make(path, Path(made) / "overlay.mp4", heat, scale, "its own sound", 160)
+            shown = [film.Found("its own sound", heat, scale)]
+            video, sheet, _ = film.make(path, Path(made) / "overlay.mp4", shown, 160)
             clip = shelf.budget.video(video, recording.seconds / 2)
             stills = shelf.budget.file("image/png", sheet)
         inside = [player(clip)] if clip is not None else []

@@ -1,13 +1,17 @@
 """avssl localize as a person calls it: one file, a folder, and every wrong request answered in one line."""
 
 import json
+import struct
+from fractions import Fraction
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from test_heatmap import CFG, Bright, recording
 
 from avssl.cli import run
+from avssl.data.media import probe
 from avssl.inputs import Inputs
 from avssl.localize import calibration
 
@@ -95,3 +99,48 @@ def test_a_sound_of_another_file_is_looked_for(tmp_path, model):
     assert told["query"] == "the sound of loud.mp4"
     assert told["lit_time"] == 1.0
     assert np.all([moment["loudness_db"] == -60 for moment in told["moments"]])
+
+
+def test_two_words_have_a_colour_each(tmp_path, model, monkeypatch, capsys):
+    monkeypatch.setattr(Inputs, "tokens", lambda self, words: torch.zeros(1, len(words[0]), dtype=torch.long))
+    clip = recording(tmp_path / "mute.mp4", 1, sound=False)
+    words = ["--text", "a", "--text", "longer", "--threshold", "3", "--ceiling", "6"]
+    assert call(model, clip, "-o", tmp_path / "out.mp4", *words) == 0
+    told = json.loads((tmp_path / "out.json").read_text())
+    assert [(one["query"], one["lit_time"]) for one in told["queries"]] == [('"a"', 0.0), ('"longer"', 1.0)]
+    boxes = told["queries"][1]["moments"][0]["boxes"]
+    assert len(boxes) == 1
+    assert boxes[0]["box"] == pytest.approx([2 / 3, 0, 1, 0.5], abs=0.09), "around the bright square"
+    assert told["queries"][0]["moments"][0]["boxes"] == []
+    assert 'lit 0 % ("a"), 100 % ("longer") of the time' in capsys.readouterr().out
+    assert call(model, clip, *(word for letter in "abcde" for word in ("--text", letter))) == 2
+    assert "there are colours for 4" in capsys.readouterr().err
+
+
+def test_odd_recordings(tmp_path, model, capsys):
+    """Sound alone, a phone held upright, uneven frames, and a header that claims five hours."""
+    from made_media import VARIABLE, tone, write
+
+    write(tmp_path / "only.mp4", video=None)
+    assert call(model, tmp_path / "only.mp4", "-o", tmp_path / "no.mp4") == 2
+    assert "has no picture" in capsys.readouterr().err
+
+    hum = tone(2.0, 44100, 0.5)
+    write(tmp_path / "turned.mp4", count=50, sound=hum, rotation=90)
+    write(tmp_path / "uneven.mp4", pts=[int(t) for t in VARIABLE if t < 2000], unit=Fraction(1, 1000), sound=hum)
+    long = write(tmp_path / "claims.mkv", count=50, sound=hum)
+    claimed = long.read_bytes()
+    place = claimed.index(b"\x44\x89\x88") + 3  # Matroska's Duration, milliseconds as a double
+    assert struct.unpack(">d", claimed[place : place + 8])[0] == pytest.approx(2000, abs=100)
+    long.write_bytes(claimed[:place] + struct.pack(">d", 5 * 3600e3) + claimed[place + 8 :])
+    assert probe(long).duration == pytest.approx(5 * 3600)
+
+    for name, shape in (("turned.mp4", (64 + 24, 48)), ("uneven.mp4", (48 + 24, 64)), ("claims.mkv", (48 + 24, 64))):
+        out = tmp_path / "out.mp4"
+        assert call(model, tmp_path / name, "-o", out, "--threshold", 0.05) == 0
+        made = probe(out)
+        assert (made.pictures[0].height, made.pictures[0].width) == shape, name
+        assert made.duration == pytest.approx(2.0, abs=0.5), name
+        assert made.sounds, name
+        told = json.loads((tmp_path / "out.json").read_text())
+        assert told["moments"][-1]["seconds"] < 2.5, name

@@ -153,7 +153,7 @@ def test_a_still_picture_takes_a_query(tmp_path):
     heat = heatmap(Bright(), Inputs(CFG), tmp_path / "still.png", query=np.ones(HZ, np.float32))
     assert heat.maps.shape == (1, 4, 6)
     scale = calibration.Calibration(0.1, 1.0, "d", "by hand")
-    written = film.make(tmp_path / "still.png", tmp_path / "out.mp4", heat, scale, "a sound")
+    written = film.make(tmp_path / "still.png", tmp_path / "out.mp4", [film.Found("a sound", heat, scale)])
     assert [path.name for path in written] == ["out.png", "out.json"]
 
 
@@ -185,7 +185,7 @@ def test_film_of_a_recording(tmp_path):
         heat.maps, lambda sound: heatmap(method, inputs, clip, query=sound).maps, HZ, digest="abc"
     )
     assert 0.05 < scale.threshold < scale.ceiling == heat.maps.max()
-    written = film.make(clip, tmp_path / "out.mp4", heat, scale, "its own sound")
+    written = film.make(clip, tmp_path / "out.mp4", [film.Found("its own sound", heat, scale)], boxes=False)
     assert [path.name for path in written] == ["out.mp4", "out.png", "out.json"]
     told = json.loads((tmp_path / "out.json").read_text())
     assert told["threshold"] == scale.threshold

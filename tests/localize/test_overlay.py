@@ -5,6 +5,10 @@ import numpy as np
 import pytest
 
 from avssl.localize import overlay
+from avssl.localize.film import render
+from avssl.localize.overlay import HUES, Layer, overlay_layers
+from avssl.localize.stills import sheet
+from avssl.localize.strip import legible, strip
 
 GREY = np.full((24, 36, 3), 90, dtype=np.uint8)
 
@@ -85,7 +89,10 @@ def test_video_lights_up_in_place_and_time_and_keeps_the_sound(tmp_path):
     maps = np.zeros((5, 4, 6))
     maps[3:, 1, 4] = 1.0  # from 1.5 s on; rising from 1 s
     boxes = [[], [], [], [[0.0, 0.5, 0.25, 1.0]], []]
-    overlay.render(tmp_path / "o.mp4", iter(frames), fps, maps, np.arange(5) / 2, 0.3, 1.0, sound, hz, boxes)
+    done = []
+    layer = Layer(maps, np.arange(5) / 2, 0.3, 1.0, boxes=boxes)
+    render(tmp_path / "o.mp4", iter(frames), fps, [layer], sound, hz, done.append)
+    assert done == [k / fps for k in range(20)]
     assert [file.name for file in tmp_path.iterdir()] == ["o.mp4"]
     pictures, heard = read(tmp_path / "o.mp4")
     assert len(pictures) == 20
@@ -110,7 +117,7 @@ def test_video_lights_up_in_place_and_time_and_keeps_the_sound(tmp_path):
 
 def test_video_without_sound_of_an_odd_size(tmp_path):
     frames = [np.full((33, 51, 3), 60, dtype=np.uint8)] * 3
-    overlay.render(tmp_path / "o.mp4", frames, 5.0, np.zeros((1, 2, 2)), [0.0], 0.5, 1.0, None, 16000)
+    render(tmp_path / "o.mp4", frames, 5.0, [Layer(np.zeros((1, 2, 2)), [0.0], 0.5, 1.0)], None, 16000)
     pictures, sound = read(tmp_path / "o.mp4")
     assert sound is None
     assert len(pictures) == 3
@@ -118,31 +125,80 @@ def test_video_without_sound_of_an_odd_size(tmp_path):
 
 
 def test_nothing_is_written_for_what_cannot_be_drawn(tmp_path):
-    frames = [GREY] * 2
     for times, ceiling, boxes, words in [
-        ([0.0, 1.0], 1.0, None, "times of shape"),
-        ([0.0], 0.1, None, "not above"),
+        ([0.0, 1.0], 1.0, (), "times of shape"),
+        ([0.0], 0.1, (), "not above"),
         ([0.0], 1.0, [[], []], "boxes for 2 times"),
     ]:
         with pytest.raises(ValueError, match=words):
-            overlay.render(tmp_path / "o.mp4", frames, 5.0, np.zeros((1, 2, 2)), times, 0.5, ceiling, None, 1, boxes)
+            Layer(np.zeros((1, 2, 2)), times, 0.5, ceiling, boxes=boxes)
+    layer = Layer(np.zeros((1, 2, 2)), [0.0], 0.5, 1.0)
+    with pytest.raises(ValueError, match="uint8"):
+        render(tmp_path / "o.mp4", [GREY.astype(np.float32)], 5.0, [layer], None, 1)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_sheet_of_stills(tmp_path):
     frames = np.stack([GREY] * 3)
-    overlay.strip_png(tmp_path / "s.png", frames, np.eye(3)[None].repeat(3, 0), [0.0, 0.5, 1.0], 0.5, 1.0, "bell")
+    times = [0.0, 0.5, 1.0]
+    layer = Layer(np.eye(3)[None].repeat(3, 0), times, 0.5, 1.0)
+    sheet(tmp_path / "s.png", frames, times, [layer], "bell", ["", "loudest", ""])
     assert [file.name for file in tmp_path.iterdir()] == ["s.png"]
     with av.open(str(tmp_path / "s.png")) as container:
-        sheet = next(container.decode(video=0)).to_ndarray(format="rgb24")
-    assert sheet.shape[1] > sheet.shape[0] > 300
+        sheet_of_one = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    assert sheet_of_one.shape[1] > sheet_of_one.shape[0] > 300
+    two = [Layer(layer.maps, times, 0.5, 1.0, name, hue) for hue, name in enumerate(("bell", "drum"))]
+    sheet(tmp_path / "two.png", frames, times, two)
+    with av.open(str(tmp_path / "two.png")) as container:
+        assert next(container.decode(video=0)).height > sheet_of_one.shape[0] + 150, "a row for each query"
     with pytest.raises(ValueError, match="as many of each"):
-        overlay.strip_png(tmp_path / "t.png", frames, np.zeros((2, 3, 3)), [0.0, 0.5, 1.0], 0.5, 1.0)
+        sheet(tmp_path / "t.png", frames, times[:2], [layer])
+    with pytest.raises(ValueError, match="at least one query"):
+        sheet(tmp_path / "t.png", frames, times, [])
 
 
 def test_letters_that_the_font_lacks_become_dots(recwarn, tmp_path):
-    assert overlay.legible("a bell, größer") == "a bell, größer"
-    assert overlay.legible("鐘 🔔") == "· ·"
+    assert legible("a bell, größer") == "a bell, größer"
+    assert legible("鐘 🔔") == "· ·"
     frames = np.zeros((2, 8, 8, 3), np.uint8)
-    overlay.strip_png(tmp_path / "s.png", frames, np.zeros((2, 4, 4)), [0.0, 1.0], 0.5, 1.0, title="鐘")
+    sheet(tmp_path / "s.png", frames, [0.0, 1.0], [Layer(np.zeros((2, 4, 4)), [0.0, 1.0], 0.5, 1.0)], title="鐘")
     assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
+
+
+def two_queries():
+    """A square each, which overlap, at one moment."""
+    maps = np.zeros((2, 1, 6, 6))
+    maps[0, :, 0:4, 0:4], maps[1, :, 2:6, 2:6] = 0.8, 0.6
+    return [Layer(maps[k], [0.0], 0.5, 1.0, name, k) for k, name in enumerate(("bell", "drum"))]
+
+
+def test_two_queries_have_a_colour_each_and_mix_in_no_order():
+    frame = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+    grey, layers = np.full_like(frame, 90), two_queries()
+    out = overlay_layers(grey, layers, 0.0).astype(int)
+    assert np.array_equal(out, overlay_layers(grey, layers[::-1], 0.0))
+    for place, hue in ((4, 0), (44, 1)):
+        towards = out[place, place] - 90
+        assert np.sign(towards[np.argmax(HUES[hue])]) == 1, "its own colour is added"
+    assert np.ptp(out[[4, 24, 44], [4, 24, 44]], axis=0).max() > 30, "the two and where they meet look different"
+    noisy = overlay_layers(frame, layers, 0.0)
+    dark = (overlay.upsample(layers[0].maps[0], (48, 48)) < 0.5) & (overlay.upsample(layers[1].maps[0], (48, 48)) < 0.5)
+    assert 0.2 < dark.mean() < 0.8
+    assert np.array_equal(noisy[dark], frame[dark])
+    unlit = [Layer(np.full((1, 2, 2), 0.4), [0.0], 0.5, 1.0, hue=k, boxes=[[]]) for k in range(2)]
+    assert np.array_equal(overlay_layers(frame, unlit, 0.0), frame)
+
+
+def test_strip_has_a_row_for_each_query_and_their_names():
+    layers = two_queries()
+    one, two = strip(200, 2.0, None, 1, [layers[0]]), strip(200, 2.0, None, 1, layers)
+    assert one.shape == (24, 200, 3)
+    assert two.shape[0] % 2 == 0
+    assert two.shape[0] > 24 + 7 + 12
+    rows = [two[18 + 3], two[25 + 3]]
+    assert [tuple(row[100].tolist()) for row in rows] == [tuple(one_.lit(one_.maps.max()).tolist()) for one_ in layers]
+    names = two[-18:].astype(int)
+    for half, hue in ((names[:, :100], 0), (names[:, 100:], 1)):
+        written = half[np.ptp(half, axis=-1) > 60]
+        assert len(written) > 10
+        assert np.argmax(written.sum(0)) == np.argmax(HUES[hue])

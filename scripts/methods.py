@@ -1,16 +1,21 @@
-"""Does each method learn? Every method on the made-up world, a few seeds, beside its own network untrained.
+"""Does each method learn? Every method, a few seeds, beside its own network untrained.
 
-    python scripts/methods.py [-o runs/methods] [--only simclr jigsaw] [--seeds 0 1 2]
+    python scripts/methods.py [--data DATA] [-o runs/methods] [--only simclr jigsaw] [--seeds 0 1]
 
-All methods see the same 1,500 clips and are judged on the same held-out ones by `avssl evaluate`. What is done is not
-done again, so an interrupted comparison goes on. A row per run is added to results/methods.jsonl.
+Methods of sound and narration see the same 1,500 made-up clips; methods of pictures see 3,000 of CIFAR-10
+(DATA/cifar10/cifar10.tar.gz, pictures as JPEG in class folders; Krizhevsky, 2009), for the things of the made-up world
+have random colors and stand on random ground. All are judged on held-out recordings by `avssl evaluate`. What is done
+is not done again, so an interrupted comparison goes on. A row per run is added to results/methods.jsonl.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
+import tarfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +29,15 @@ from avssl.train.checkpoint import replace_text
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIPS = 1500
+SMALL = ["inputs.height=32", "inputs.width=32"]
 LENGTHS = {
-    "simclr": ["steps=150"], "jigsaw": ["steps=250"], "bigan": ["steps=400"], "ave_net": ["steps=300"],
-    "avid": ["steps=200"], "mil_nce": ["steps=250"], "dense_av": ["steps=150", "evaluate_every=0"],
+    "ave_net": ["steps=300"], "avid": ["steps=200"], "mil_nce": ["steps=250"],
+    "dense_av": ["steps=150", "evaluate_every=0"], "simclr": ["steps=500", *SMALL],
+    "jigsaw": ["steps=500", "inputs.height=48", "inputs.width=48"], "bigan": ["steps=500", *SMALL],
 }  # fmt: skip
-"""method -> what is changed in its config: lengths of about two minutes on two cores"""
+"""method -> what is changed in its config: sizes of the pictures, and lengths of about two minutes on two cores"""
+OF_PICTURES = ("simclr", "jigsaw", "bigan")
+PER_CLASS = {"train": 300, "val": 20, "test": 80}
 
 
 def command(*words: str | Path) -> None:
@@ -47,11 +56,40 @@ def made_world(out: Path) -> Path:
     return listed
 
 
-def row(out: Path, listed: Path, method: str, seed: int) -> dict[str, Any]:
+def pictures(out: Path, data: Path) -> Path:
+    """The manifest of a share of CIFAR-10, unpacked and listed once. Raises ValueError if it is not there."""
+    listed, packed, folder = out / "pictures.jsonl", data / "cifar10" / "cifar10.tar.gz", out / "pictures"
+    if listed.is_file():
+        return listed
+    if not packed.is_file():
+        raise ValueError(f"{packed}: not there; methods of pictures are compared on CIFAR-10, see --data")
+    rows = []
+    with tarfile.open(packed) as archive:
+        members = sorted((one for one in archive.getmembers() if one.name.endswith(".jpg")), key=lambda one: one.name)
+        taken: Counter[tuple[str, str]] = Counter()
+        for member in members:
+            half, kind, name = member.name.split("/")[-3:]
+            split = "test" if half == "test" else "train" if taken["train", kind] < PER_CLASS["train"] else "val"
+            if taken[split, kind] == PER_CLASS[split]:
+                continue
+            taken[split, kind] += 1
+            path = folder / split / kind / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            content = archive.extractfile(member)
+            assert content is not None
+            path.write_bytes(content.read())
+            rows.append(f"{path.relative_to(folder)}\t{split}\t{kind}\n")
+    labels = out / "pictures.tsv"
+    replace_text(labels, "path\tsplit\tkind\n" + "".join(rows))
+    command("manifest", folder, "-o", listed, "--labels", labels)
+    return listed
+
+
+def row(out: Path, listed: Path, truth: Path | None, method: str, seed: int) -> dict[str, Any]:
     """Train one method with one seed, or go on, and judge it."""
     run, changes = out / f"{method}-{seed}", LENGTHS[method]
     command("train", method, f"data={listed}", f"seed={seed}", *changes, "-o", run)
-    judged = evaluate(run, Manifest.load(listed), truth=out / "world" / "truth.jsonl")
+    judged = evaluate(run, Manifest.load(listed), truth=truth)
     times = [json.loads(line).get("time", 0.0) for line in (run / "log.jsonl").read_text().splitlines()]
     return {
         "config": "methods", "method": method, "changes": changes, "digest": judged["digest"],
@@ -76,19 +114,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/methods"))
     parser.add_argument("--only", nargs="+", default=list(LENGTHS), choices=list(LENGTHS))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("AVSSL_DATA", "../shared/data")))
     parser.add_argument("--rows", type=Path, default=ROOT / "results" / "methods.jsonl", help="where rows are added")
     args = parser.parse_args()
     out: Path = args.output
     out.mkdir(parents=True, exist_ok=True)
-    listed = made_world(out)
     lines = args.rows.read_text(encoding="utf-8").splitlines() if args.rows.is_file() else []
     rows = [json.loads(line) for line in lines]
     for seed in args.seeds:
         for method in args.only:
             if (method, seed, LENGTHS[method]) in [(one["method"], one["seed"], one["changes"]) for one in rows]:
                 continue
-            rows.append(row(out, listed, method, seed))
+            of_pictures = method in OF_PICTURES
+            listed = pictures(out, args.data) if of_pictures else made_world(out)
+            truth = None if of_pictures else out / "world" / "truth.jsonl"
+            rows.append(row(out, listed, truth, method, seed))
             replace_text(args.rows, "".join(json.dumps(one) + "\n" for one in rows))
     show([one for one in rows if one["method"] in args.only])
 

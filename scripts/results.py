@@ -19,7 +19,7 @@ from avssl.train.checkpoint import replace_text
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGETS = ROOT / "results" / "targets.json"
-COLUMNS = ("trained", "untrained", "chance", "center", "whole", "oracle")
+COLUMNS = ("trained", "untrained", "chance", "center", "average", "whole", "random", "oracle")
 Row = dict[str, Any]
 
 

@@ -108,6 +108,30 @@ def test_a_network_that_listens(listening):
     assert table["swap_gap"]["whole"] == 0.0
     assert table["two_things"]["whole"] == 0.5
     assert table["ciou"]["whole"] == 0.0
+    assert table["iauc"]["trained"] == pytest.approx(19.5 / 20)  # enlarging rounds the corners: cIoU is not quite 1
+    assert table["ciou"]["low"] == table["ciou"]["high"] == 1.0
+    assert table["swap_gap"]["random"] == 0.0
+    assert "average" not in table["ciou"]
+
+
+def test_trivial_columns_of_the_world():
+    """Things on the left, small and large: the average box of others finds them, a random map does not."""
+    small = [0.1, 0.4, 0.2, 0.5]
+    clips = [
+        Judged("one", (thing(box, True),), heat(LEFT), noise=heat(LEFT) if box is LEFT else heat())
+        for box in (LEFT, LEFT, LEFT, small)
+    ]
+    held = locating.prior([*clips[:2], Judged("silent", (thing(RIGHT, False),), heat())])
+    assert np.array_equal(held, clips[0].truth)
+    table = locating.table(clips, clips, {"trained": 0.5, "untrained": 0.5}, held)
+    assert table["ciou"]["trained"] == table["ciou"]["average"] == 0.75
+    assert table["ciou"]["low"] <= 0.75 <= table["ciou"]["high"]
+    assert table["ciou"]["random"] < 0.75
+    assert table["ciou_small"]["trained"] == 0.0
+    assert table["ciou_large"]["trained"] == 1.0
+    assert table["ciou_large"]["oracle"] == 1.0
+    assert table["noise_area"]["trained"] == pytest.approx(3 / 4 * 0.25)
+    assert "center" not in table["noise_area"]
 
 
 def test_a_network_that_does_not_listen(listening):

@@ -108,9 +108,11 @@ def show(console: Console, result: dict[str, Any]) -> None:
     if not result["retrieval"]:
         console.print("no two modalities to judge, and no label within one")
     if "localization" in result:
-        columns = ("trained", "untrained", "center", "whole", "oracle")
-        table = Table("locating", *columns, box=None, pad_edge=False)
+        columns = ("trained", "untrained", "center", "average", "whole", "random", "oracle")
+        table = Table("locating", "trained", "95 %", *columns[1:], box=None, pad_edge=False)
         for name, figures in result["localization"].items():
-            table.add_row(name, *(f"{figures[who]:.3f}" if who in figures else "" for who in columns))
+            first, *cells = (f"{figures[who]:.3f}" if who in figures else "" for who in columns)
+            interval = f"{figures['low']:.2f} to {figures['high']:.2f}" if "low" in figures else ""
+            table.add_row(name, first, interval, *cells)
         console.print("")
         console.print(table)

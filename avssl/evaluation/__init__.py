@@ -52,8 +52,8 @@ def evaluate(
     Returns:
         ``retrieval.<from>_to_<to>.{r1,r5,r10,medr,ndcg10}`` each {trained, untrained, chance};
         ``localization.{ciou,auc,iiou,two_things,swap_gap,silence_area,lit_sounding,...}`` each {trained, untrained,
-        center, whole, oracle} where they apply; and what was judged. The threshold is kept in the run's folder, where
-        overlays find it. Raises ValueError when there is nothing to judge.
+        center, average, whole, random, oracle, low, high} where they apply; and what was judged. The
+        threshold is kept in the run's folder, where overlays find it. Raises ValueError when there is nothing to judge.
     """
     if threads:
         torch.set_num_threads(threads)
@@ -87,14 +87,15 @@ def evaluate(
     }
     if truth is not None and localizes(loaded.method):
         known = maps.read_truth(Path(truth))
-        columns, chosen = {}, {}
+        columns, chosen, average = {}, {}, None
         for who, one in (("trained", loaded), ("untrained", fresh)):
             validation = maps.judged(one.method, one.inputs, manifest, "val", known, Path(truth).parent)
             chosen[who] = locating.threshold(validation)
             if who == "trained":
+                average = locating.prior(validation)
                 _keep(Path(run), locating.sounding_peaks(validation), chosen[who], loaded.digest)
             columns[who] = maps.judged(one.method, one.inputs, manifest, split, known, Path(truth).parent)
-        result["localization"] = locating.table(columns["trained"], columns["untrained"], chosen)
+        result["localization"] = locating.table(columns["trained"], columns["untrained"], chosen, average)
         result["thresholds"] = chosen
     result["seconds"] = round(time.perf_counter() - began, 1)
     return result

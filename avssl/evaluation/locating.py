@@ -42,6 +42,7 @@ class Judged:
         own: maps [T, h, w] of its own sound.
         swapped: maps of another clip's sound, of another kind, on this clip's picture.
         solo: for clips with two sounds: index of a thing -> maps of that thing's sound alone.
+        noise: maps of white noise on this clip's picture.
     """
 
     case: str
@@ -49,6 +50,7 @@ class Judged:
     own: Floats
     swapped: Floats | None = None
     solo: Mapping[int, Floats] = field(default_factory=dict)
+    noise: Floats | None = None
 
     @property
     def truth(self) -> Floats:
@@ -65,6 +67,8 @@ class Judged:
         return np.maximum.reduce(masks) if masks else np.zeros(SIZE)
 
 
+RANDOM_MAPS = 16
+"""that clips take in turn"""
 SINGLE = ("one", "bystander")
 """cases in which exactly one visible thing sounds"""
 
@@ -81,25 +85,39 @@ def threshold(clips: Sequence[Judged], share: float = SHARE) -> float:
 
 def places(clips: Sequence[Judged]) -> dict[str, float]:
     """Figures that need no threshold; those for which no clip is of the right case are left out."""
-    result: dict[str, float] = {}
+    return {name: float(np.mean(values)) for name, values in each(clips).items()}
+
+
+def each(clips: Sequence[Judged]) -> dict[str, list[float]]:
+    """The values of single clips whose means are the figures of :func:`places`."""
+    result: dict[str, list[float]] = {}
     single = [clip for clip in clips if clip.case in SINGLE]
     if single:
         found = [score.ciou(_marked(clip.own, clip.truth), clip.truth) for clip in single]
-        result["ciou"], result["auc"] = score.success_at(found), score.auc(found)
-        result["pointing"] = float(np.mean([score.pointing(_place(clip.own), clip.truth) for clip in single]))
+        result["ciou"], result["auc"] = _reached(found), [score.auc([one]) for one in found]
+        result["pointing"] = [score.pointing(_place(clip.own), clip.truth) for clip in single]
+        sized = score.by_size(_reached(found), [score.size_of(clip.truth) for clip in single])
+        if len(sized) > 1:
+            result |= {f"ciou_{name}": held for name, held in sized.items()}
     groups = [
         [score.ciou(_marked(maps, clip.things[k].mask), clip.things[k].mask) for k, maps in clip.solo.items()]
         for clip in clips
         if len(clip.solo) > 1
     ]
     if groups:
-        result["iiou"] = score.iiou(groups)
+        result["iiou"] = _reached([min(group) for group in groups])
+        result["iauc"] = [score.iauc([group]) for group in groups]
     chosen = [
         score.two_things(_place(clip.own), clip.truth, clip.silent) for clip in single if any(clip.silent.ravel())
     ]
     if chosen:
-        result["two_things"] = float(np.mean(chosen))
+        result["two_things"] = chosen
     return result
+
+
+def _reached(cious: Sequence[float]) -> list[float]:
+    """1 where a cIoU is at least 0.5, else 0."""
+    return [score.success_at([one]) for one in cious]
 
 
 def lit(clips: Sequence[Judged], lit_from: float) -> dict[str, float]:
@@ -114,17 +132,29 @@ def lit(clips: Sequence[Judged], lit_from: float) -> dict[str, float]:
         dark = [score.lit_area(clip.own, lit_from) for clip in clips if clip.case == case]
         if dark:
             result[name] = float(np.mean(dark))
+    noise = [score.lit_area(clip.noise, lit_from) for clip in clips if clip.noise is not None]
+    if noise:
+        result["noise_area"] = float(np.mean(noise))
     peaks = sounding_peaks(clips)
     if peaks:
         result["lit_sounding"] = score.lit_share(peaks, lit_from)
     return result
 
 
-def blind(clips: Sequence[Judged], fixed: Floats) -> dict[str, float]:
-    """The figures of one map [H, W] for all clips, a predictor that neither sees nor hears."""
-    maps = fixed[None]
-    deaf = [replace(clip, own=maps, swapped=maps, solo=dict.fromkeys(clip.solo, maps)) for clip in clips]
-    gap = {name: value for name, value in lit(deaf, float(maps.min())).items() if name == "swap_gap"}
+def prior(clips: Sequence[Judged]) -> Floats:
+    """How often each place [H, W] holds a sounding thing: the average box of these clips, those of validation."""
+    return np.asarray(np.mean([clip.truth for clip in clips if clip.truth.any()], axis=0))
+
+
+def blind(clips: Sequence[Judged], *fixed: Floats) -> dict[str, float]:
+    """The figures of maps [H, W] which the clips take in turn: a predictor that neither sees nor hears."""
+    turns = [fixed[index % len(fixed)][None] for index in range(len(clips))]
+    deaf = [
+        replace(clip, own=maps, swapped=maps, solo=dict.fromkeys(clip.solo, maps), noise=None)
+        for clip, maps in zip(clips, turns, strict=True)
+    ]
+    lowest = min(float(maps.min()) for maps in fixed)
+    gap = {name: value for name, value in lit(deaf, lowest).items() if name == "swap_gap"}
     return {**places(deaf), **gap}
 
 
@@ -139,19 +169,35 @@ def oracle(clips: Sequence[Judged]) -> dict[str, float]:
 
 
 def table(
-    trained: Sequence[Judged], untrained: Sequence[Judged], chosen: Mapping[str, float]
+    trained: Sequence[Judged],
+    untrained: Sequence[Judged],
+    chosen: Mapping[str, float],
+    average: Floats | None = None,
 ) -> dict[str, dict[str, float]]:
-    """Figure -> {trained, untrained, center, whole, oracle} where they apply: a disc in the middle, the whole picture.
+    """Figure -> {trained, untrained, center, average, whole, random, oracle, low, high} where they apply.
 
-    ``chosen``: the trained and the untrained network's threshold.
+    Beside the networks: a disc in the middle, the average box, the whole picture, random maps, and the most that the
+    rule allows; ``low`` and ``high`` are the 95 % interval of the trained network's figure over the clips.
+
+    Args:
+        trained: clips with the trained network's maps.
+        untrained: the same clips with the untrained network's maps.
+        chosen: the trained and the untrained network's threshold.
+        average: the average box [H, W] of other clips, see :func:`prior`.
     """
+    generator = np.random.default_rng(0)
     columns = {
         "trained": {**places(trained), **lit(trained, chosen["trained"])},
         "untrained": {**places(untrained), **lit(untrained, chosen["untrained"])},
         "center": blind(trained, score.centre_disc(SIZE)),
+        **({} if average is None else {"average": blind(trained, average)}),
         "whole": blind(trained, score.whole_image(SIZE)),
+        "random": blind(trained, *(score.random_map(generator, SIZE) for _ in range(RANDOM_MAPS))),
         "oracle": oracle(trained),
     }
+    intervals = {name: score.bootstrap(values) for name, values in each(trained).items()}
+    columns["low"] = {name: low for name, (low, _) in intervals.items()}
+    columns["high"] = {name: high for name, (_, high) in intervals.items()}
     names = list(columns["trained"])
     return {name: {who: held[name] for who, held in columns.items() if name in held} for name in names}
 

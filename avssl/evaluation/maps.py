@@ -72,12 +72,14 @@ def judged(
         pictures[[index for index, _, _ in alone]],
         torch.cat([sound for _, _, sound in alone] or [sounds[:0]]),
     )
+    noise = torch.from_numpy(np.random.default_rng(0).normal(scale=0.1, size=(1, sounds.shape[1])).astype(np.float32))
+    noisy = _localize(method, inputs, pictures, noise.expand(len(pictures), -1))
     solo: dict[int, dict[int, NDArray[np.float64]]] = {}
     for (index, thing, _), maps in zip(alone, each, strict=True):
         solo.setdefault(index, {})[thing] = maps
     return [
         Judged(str(known["case"]), _things(known, middle_of(recording, window), window.seconds), own[index],
-               swapped.get(index), solo.get(index, {}))
+               swapped.get(index), solo.get(index, {}), noisy[index])
         for index, (recording, known, _, _) in enumerate(clips)
     ]  # fmt: skip
 

@@ -24,10 +24,12 @@ LOCATING = {
     "auc": ("AUC", "the same over all overlaps from 0 to 1"),
     "pointing": ("pointing", "share of clips whose highest place lies on the thing"),
     "iiou": ("IIoU@0.5", "share of clips with two sounds in which both are found, each by its own sound"),
+    "iauc": ("IAUC", "the same over all overlaps from 0 to 1"),
     "two_things": ("one of two", "share of clips in which the sounding thing, not the silent one, is lit more"),
     "swap_gap": ("swap gap", "what is lost when the sound of another clip is played; 0 for what does not listen"),
     "silence_area": ("lit on silence", "share of the picture that is lit while nothing sounds; 0 is right"),
     "offscreen_area": ("lit off screen", "the same while what sounds is not in the picture"),
+    "noise_area": ("lit on noise", "the same while white noise is played"),
     "lit_sounding": ("lit when sounding", "share of clips with a sounding thing in which anything is lit"),
 }
 COUNTS = ("held_out/items", "held_out/with_text")
@@ -157,7 +159,8 @@ def _finding(results: Mapping[str, Any]) -> Markup:
 
 
 def _locating(results: Mapping[str, Any]) -> Markup:
-    columns = ("trained", "untrained", "center", "whole", "oracle")
+    known = ("trained", "untrained", "center", "average", "whole", "random", "oracle")
+    columns = [who for who in known if any(who in figures for figures in results.values())]
     rows = []
     for name, figures in results.items():
         title, meaning = LOCATING.get(name, (name, ""))

@@ -3,8 +3,8 @@
 Mo and Morgado: A Closer Look at Weakly-Supervised Audio-Visual Source Localization (SLAVC), NeurIPS 2022. An item is
 detected where its confidence reaches a cut. The released scorer and a strict reading of the same idea differ:
 
-* compatible: a detected item in the wrong place is a false positive alone, so recall is not monotone and steps of AP
-  may be negative; about 200 cuts (11 for F1) are taken, never the highest for AP; the first step of recall is left
+* compatible: a detected item in the wrong place is a false positive alone, not also a miss, so recall reaches 1 with
+  any number of them; about 200 cuts (11 for F1) are taken, never the highest for AP; the first step of recall is left
   out; LocAcc asks for a cIoU above 0.5.
 * strict: such an item is also a miss, as its sound was not found; every distinct confidence is a cut, tied items enter
   together; AP is the exact area under the greatest precision at any greater or equal recall; cIoU 0.5 suffices.

@@ -1,0 +1,60 @@
+"""avssl evaluate without a run: the trivial predictors on a list, its figures as a file, and wrong combinations."""
+
+import json
+
+import pytest
+
+from avssl.cli import run
+
+
+@pytest.fixture
+def listed(tmp_path):
+    """Two sounds in each of two pictures: one thing in the middle, one in a corner."""
+    boxes = {"cat": [56, 56, 168, 168], "bell": [0, 0, 56, 56]}
+    rows = [
+        {"image": f"/x/{n}_{name}.jpg", "audio": f"/x/{n}_{name}.wav", "gt_box": box}
+        for n in (1, 2)
+        for name, box in boxes.items()
+    ]
+    path = tmp_path / "list.json"
+    path.write_text(json.dumps(rows))
+    return path
+
+
+def test_a_list_is_judged_without_a_run(listed, tmp_path, capsys):
+    assert run(["evaluate", "--trivial", str(listed), "--json", str(tmp_path / "out.json")]) == 0
+    told = capsys.readouterr().out
+    assert "list.json: 4 items; 2 pictures with several sounds" in told
+    assert "F_LOC" in told
+    for words in ("top half", "adaptive", "center", "average", "whole", "random", "oracle", "iiou"):
+        assert words in told
+    judged = json.loads((tmp_path / "out.json").read_text())
+    adaptive = judged["rules"]["adaptive"]
+    assert judged["list"] == "list.json"
+    assert adaptive["center"]["ciou"] == 0.5  # the thing in the middle
+    assert adaptive["center"]["iiou"] == 0.0
+    assert adaptive["oracle"]["iiou"] == 1.0
+    assert judged["rules"]["top_half"]["oracle"]["ciou"] == 0.5  # half must be marked: a quarter of it is the most
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], "RUN and MANIFEST are missing"),
+        (["runs/x"], "MANIFEST is missing"),
+        (["runs/x", "x.jsonl", "--trivial", "{list}"], "without a run"),
+        (["--trivial", "{list}", "--truth", "t.jsonl"], "without a run"),
+        (["--trivial", "none.json"], "none.json: No such file"),
+        (["--trivial", "{ids}"], "ids.csv: a_000001: the list has no boxes"),
+        (["--trivial", "{broken}"], "broken.json, item 0: expected file and bbox"),
+    ],
+)
+def test_wrong_words_are_one_clear_line(words, expected, listed, tmp_path, capsys):
+    (tmp_path / "ids.csv").write_text("a_000001\n")
+    (tmp_path / "broken.json").write_text("[{}]")
+    places = {"list": listed, "ids": tmp_path / "ids.csv", "broken": tmp_path / "broken.json"}
+    assert run(["evaluate", *(word.format(**places) for word in words)]) == 2
+    told = capsys.readouterr()
+    assert expected in told.err
+    assert told.err.count("\n") == 1
+    assert not told.out

@@ -16,7 +16,7 @@ from avssl.localize.calibration import Calibration, write_json
 from avssl.localize.heatmap import Heat
 from avssl.localize.overlay import HUES, SILENCE_DB, Layer, Picture, overlay_layers
 from avssl.localize.stills import sheet
-from avssl.localize.strip import strip
+from avssl.localize.strip import LEGEND_PIXELS, strip
 
 MOST_FPS = 30.0
 LEAST_FPS = 1.0  # headers of slide shows claim less; an overlay still shows when it lights
@@ -109,6 +109,7 @@ def render(
     [C, S] at `hz`, or None. Raises ValueError for frames that are no pictures.
     """
     heard = 0.0 if sound is None else np.shape(sound)[-1] / hz
+    named = LEGEND_PIXELS if len(layers) > 1 else 0  # the line of the present moment leaves the names alone
     seconds = max(heard, max(float(layer.times[-1]) for layer in layers), 1.0 / fps)
 
     def drawn() -> Iterator[Picture]:
@@ -119,7 +120,7 @@ def render(
             if below is None:
                 below = strip(width, seconds, sound, hz, layers)
             moment = below.copy()
-            moment[:, min(int(now / seconds * width), width - 1)] = 255
+            moment[: len(below) - named, min(int(now / seconds * width), width - 1)] = 255
             if progress is not None:
                 progress(now)
             yield np.concatenate([out, moment])

@@ -75,7 +75,7 @@ def _table(hue: int | None = None) -> Picture:
 
     if hue is not None:
         steps, full = np.linspace(0.0, 1.0, 256)[:, None], np.asarray(HUES[hue], dtype=np.float64)
-        return np.round((0.6 + 0.4 * steps) * full + 0.35 * steps * (255.0 - full)).astype(np.uint8)
+        return np.round((0.8 + 0.2 * steps) * full + 0.4 * steps * (255.0 - full)).astype(np.uint8)
     colours: Picture = np.round(colormaps["inferno"](np.linspace(DIMMEST, 1.0, 256))[:, :3] * 255).astype(np.uint8)
     return colours
 
@@ -132,7 +132,7 @@ def overlay_layers(frame: Picture, layers: Sequence[Layer], seconds: float) -> P
 
     Where more than one lights a place its colours are mixed by their opacities, in no order. Outlines are drawn last.
     """
-    if len(layers) == 1:
+    if len(layers) == 1 and layers[0].hue is None:
         out = overlay_frame(frame, layers[0].at(seconds), layers[0].threshold, layers[0].ceiling)
     else:
         out = _mixed(frame, layers, seconds)

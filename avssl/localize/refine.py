@@ -150,10 +150,16 @@ def sharpen(
 
 
 def snap(scores: Floats, picture: Picture, scale: Calibration, crf: Crf | None = None) -> Floats:
-    """Scores [H, W] whose lit places end at the edges of a picture uint8 [H, W, 3]."""
+    """Scores [H, W] whose lit places end at the edges of a picture uint8 [H, W, 3].
+
+    A faint light on a small part of something even is put out by the sure dark around it; where all of it would be,
+    the scores stay as they are, for edges are no reason to say that nothing sounds.
+    """
     levels = calibrate(scores, scale.threshold, scale.ceiling)
     odds = SURE * np.clip(levels, -1.0, 1.0)
     lit = mean_field(np.stack([-odds, np.zeros_like(odds)]), picture, crf)[0] >= 0.5
+    if not lit.any():
+        return scores.copy()
     margin = MARGIN * (scale.ceiling - scale.threshold)
     out: Floats = np.where(lit, np.maximum(scores, scale.threshold), np.minimum(scores, scale.threshold - margin))
     return out

@@ -181,6 +181,8 @@ def test_two_queries_have_a_colour_each_and_mix_in_no_order():
         towards = out[place, place] - 90
         assert np.sign(towards[np.argmax(HUES[hue])]) == 1, "its own colour is added"
     assert np.ptp(out[[4, 24, 44], [4, 24, 44]], axis=0).max() > 30, "the two and where they meet look different"
+    alone = overlay_layers(grey, layers[1:], 0.0)[44, 44]
+    assert np.array_equal(alone, out[44, 44]), "a query keeps its colour where it is shown alone"
     noisy = overlay_layers(frame, layers, 0.0)
     dark = (overlay.upsample(layers[0].maps[0], (48, 48)) < 0.5) & (overlay.upsample(layers[1].maps[0], (48, 48)) < 0.5)
     assert 0.2 < dark.mean() < 0.8

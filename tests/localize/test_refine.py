@@ -116,6 +116,14 @@ def test_a_blurry_blob_snaps_to_the_square(exact, monkeypatch):
     assert iou(after) > 0.9
 
 
+def test_edges_do_not_put_out_a_whole_moment():
+    """A part of the square scores just above the threshold, among places that score far below."""
+    faint = np.where(blob(at=(13, 17), wide=3.0) >= 0.5, 0.56, 0.0)
+    odds = 3 * np.clip(2 * faint - 1, -1, 1)
+    assert mean_field(np.stack([-odds, 0 * odds]), pictures()["flat"])[0].max() < 0.5
+    assert np.array_equal(snap(faint, pictures()["flat"], SCALE), faint)
+
+
 def test_nothing_is_lit_that_was_dark(tmp_path):
     frame = pictures(48, 64)["flat"]
     write_clip(tmp_path / "clip.mp4", [frame] * 6, 5.0, crf=4)

@@ -71,7 +71,7 @@ def show_trivial(console: Console, judged: dict[str, Any]) -> None:
     if judged["pictures"]:
         told.append(f"{judged['pictures']} pictures with several sounds")
     console.print("; ".join(told), highlight=False, markup=False)
-    console.print("percent; none of these predictors hears anything\n")
+    console.print("percent; none of these predictors hears anything; average is of the list's own boxes\n")
     beside = ("iiou", "iauc") if judged["pictures"] else ()
     sizes = list(judged["sizes"])
     titles = ["ciou", "95 %", "auc", *beside, *(f"{name} {judged['sizes'][name]}" for name in sizes)]

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from avssl.inputs import Inputs
-from avssl.localize.overlay import legible
+from avssl.localize.strip import legible
 from retrieval.files import replacing
 
 MOST, FRAMES = 12, 8

@@ -102,9 +102,12 @@ class Index:
             probes = min(part.lists, math.ceil(part.probes * wider))
             fetch = min(k + spare, part.count)
             found.append(part.nearest(self.originals, queries, fetch, probes, part.refine, selector))
-        if len(found) == 1 and not spare and found[0][0].shape[1] == k:
-            return found[0]
-        scores, ids = (np.hstack(columns) for columns in zip(*found, strict=True))
+        if len(found) == 1:
+            scores, ids = found[0]
+            if not parts[0].lists and not spare and scores.shape[1] == k:
+                return scores, ids
+        else:
+            scores, ids = (np.concatenate(columns, axis=1) for columns in zip(*found, strict=True))
         if spare and hide is not None:
             gone = contains(hide, ids.reshape(-1)).reshape(ids.shape)
             scores, ids = np.where(gone, np.float32(-np.inf), scores), np.where(gone, -1, ids)

@@ -100,11 +100,12 @@ class Originals:
 
 def top(scores: Scores, ids: Ids, k: int) -> tuple[Scores, Ids]:
     """The k best of each row, best first, equal scores in the order of ids; [Q, k], filled up with -inf and -1."""
-    if scores.shape[1] > k:
+    rows = np.arange(len(scores))[:, None]
+    if scores.shape[1] > 4 * k:
         chosen = np.argpartition(-scores, k - 1, axis=1)[:, :k]
-        scores, ids = np.take_along_axis(scores, chosen, 1), np.take_along_axis(ids, chosen, 1)
-    order = np.lexsort((ids, -scores), axis=1)
-    scores, ids = np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
+        scores, ids = scores[rows, chosen], ids[rows, chosen]
+    order = np.lexsort((ids, -scores), axis=1)[:, :k]
+    scores, ids = scores[rows, order], ids[rows, order]
     short = k - scores.shape[1]
     if short > 0:
         scores = np.pad(scores, ((0, 0), (0, short)), constant_values=-np.inf)

@@ -8,7 +8,7 @@ import numpy as np
 
 from retrieval.files import TEMPORARY
 from retrieval.kinds import import_faiss
-from retrieval.originals import Originals, Scores, top
+from retrieval.originals import Originals, Scores
 from retrieval.segment import Ids, Vectors
 
 GPU_MOST = 2048  # results per query that FAISS gives on a GPU
@@ -74,11 +74,11 @@ class Part:
     def nearest(
         self, originals: Originals, queries: Vectors, k: int, probes: int, refine: int, selector: Any = None
     ) -> tuple[Scores, Ids]:
-        """The k nearest, best first, [Q, k], scored with the stored vectors; -inf and -1 where it found fewer."""
+        """The k nearest, maybe more, in any order, scored with the stored vectors; -inf and -1 where it found fewer."""
         if not self.lists:
             return self.search(queries, k, 0, selector)
         _, ids = self.search(queries, min(k * refine, self.count), probes, selector)
-        return top(originals.products(queries, ids), ids, k)
+        return originals.products(queries, ids), ids
 
 
 def fill(structure: Any, originals: Originals, ids: Ids) -> None:

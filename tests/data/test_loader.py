@@ -213,7 +213,8 @@ def test_a_slow_consumer_is_no_hang() -> None:
 
 
 SCRIPT = """
-import os, sys, time
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests themselves run in the background
 from toy_source import Toy, slow
 from avssl.data.loader import Loader
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-# Each goal makes the environment when it is missing; a second run installs nothing.
+# Each goal makes the environment when it is missing; a second run installs nothing. The demo needs less than the tests.
 PYTHON ?= python3
 VENV ?= .venv
 FAISS ?= cpu
@@ -6,6 +6,8 @@ JOBS ?= 2
 
 PY := $(VENV)/bin/python
 READY := $(VENV)/ready
+TOOLS := $(VENV)/tools
+INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
 .PHONY: help env demo test faults lint bench
 
@@ -18,19 +20,25 @@ help:
 	@echo "make env    only the environment, in $(VENV)"
 	@echo "settings    PYTHON=python3.12  VENV=.venv  FAISS=cpu|gpu  JOBS=2"
 
-env: $(READY)
+env: $(TOOLS)
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "avssl needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) ..."
-	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(FAISS),dev,dev-$(FAISS)]"
+	@$(INSTALL) ".[$(FAISS)]"
+	@touch $@
+
+# What tests need and users do not.
+$(TOOLS): $(READY)
+	@echo "installing what tests need ..."
+	@$(INSTALL) ".[$(FAISS),dev,dev-$(FAISS)]"
 	@touch $@
 
 demo: $(READY)
 	@$(PY) scripts/demo.py
 
-lint: $(READY)
+lint: $(TOOLS)
 	@$(PY) -m ruff check --quiet .
 	@$(PY) -m ruff format --check --quiet .
 	@$(PY) -m mypy --no-error-summary
@@ -38,8 +46,8 @@ lint: $(READY)
 test: lint
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile
 
-faults: $(READY)
+faults: $(TOOLS)
 	@FAULTS=1 OMP_NUM_THREADS=1 $(PY) -m pytest -s tests/retrieval/test_crash.py tests/retrieval/test_fuzz.py
 
-bench: $(READY)
+bench: $(TOOLS)
 	@for script in scripts/bench_*.py; do echo "$$script"; $(PY) $$script || exit 1; done

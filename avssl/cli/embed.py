@@ -78,7 +78,8 @@ def embed(
         console.print(f"{count} {reason}, skipped there", highlight=False)
     if done.kept:
         console.print(f"{done.kept} shards were done before and are kept", highlight=False)
-    console.print(escape(f"\n{output} is written; next: avssl index {output} -o index"), highlight=False, soft_wrap=True)
+    told = f"\n{output} is written; next: avssl index {output} -o index"
+    console.print(escape(told), highlight=False, soft_wrap=True)
 
 
 def _lacking(recordings: "Manifest", index: Path, embedder: "Embedder", digest: str) -> "tuple[Manifest, int]":

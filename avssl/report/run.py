@@ -22,6 +22,10 @@ FIGURES = {"r1": "R@1", "r5": "R@5", "r10": "R@10", "medr": "median rank", "ndcg
 LOCATING = {
     "ciou": ("cIoU@0.5", "share of clips whose place overlaps the sounding thing by half"),
     "auc": ("AUC", "the same over all overlaps from 0 to 1"),
+    "ciou_small": ("cIoU@0.5, small", "of small things"),
+    "ciou_medium": ("cIoU@0.5, medium", "of things of a middle size"),
+    "ciou_large": ("cIoU@0.5, large", "of large things"),
+    "ciou_huge": ("cIoU@0.5, huge", "of things that fill much of the picture"),
     "pointing": ("pointing", "share of clips whose highest place lies on the thing"),
     "iiou": ("IIoU@0.5", "share of clips with two sounds in which both are found, each by its own sound"),
     "iauc": ("IAUC", "the same over all overlaps from 0 to 1"),

@@ -32,7 +32,7 @@ from retrieval.originals import Originals
 from retrieval.parts import Part, copy_to_gpus, fill, lists_on_disk, read_structure, with_lists, write_structure
 from retrieval.segment import Ids
 from retrieval.store import Save, Store
-from retrieval.tuning import QUERIES, SEED, K, Queries, held_out, tune
+from retrieval.tuning import QUERIES, SEED, K, Queries, aim, held_out, tune
 
 RECALL = 0.98
 
@@ -66,8 +66,8 @@ def build(store: Store, kind: str | None = None, recall: float = RECALL, flat_be
                     part, apart = _filled(store, actual, empty, originals, ids, name, 0, save)
                     reached: dict[str, float] = {}
                     if asked:
-                        part, reached = tune(part, KINDS[actual].refine, originals, ids, asked, recall)
-                    if min(reached.values(), default=1.0) >= recall:
+                        part, reached = tune(part, KINDS[actual].refine, originals, ids, asked, aim(recall))
+                    if min(reached.values(), default=1.0) >= aim(recall):
                         break
                 directions |= reached
                 parts.append(part)

@@ -127,7 +127,7 @@ def test_the_map_shows_the_place_that_looks_like_the_sound():
     video, sound = run.x("video", 2), run.x("audio", 2)
     with torch.no_grad():
         scores = method.localize(video, sound, "audio")
-        places = method.field("image", video[:, 1]).unflatten(1, scores.shape[2:])
+        places = method.heads["image"](method.encoders["image"](video[:, 1]).maps[-1].permute(0, 2, 3, 1))
         heard = method.embed("audio", sound)
     for item in range(2):
         for row in range(scores.shape[2]):
@@ -137,3 +137,20 @@ def test_the_map_shows_the_place_that_looks_like_the_sound():
     assert scores.abs().max() <= 1 + 1e-5
     with pytest.raises(ValueError, match="localizes audio, not text"):
         method.localize(video, sound, "text")
+
+
+@pytest.mark.parametrize("pooling", ["max", "mean"])
+def test_pooling_is_by_the_strongest_place_or_by_the_mean_of_projections(pooling):
+    run = tiny.run("ave_net", f"method.pooling={pooling}")
+    method, x = run.method().eval(), run.x("image", 2)
+    with torch.no_grad():
+        cells = method.encoders["image"](x).maps[-1].flatten(2).unbind(2)
+        head = method.heads["image"]
+        if pooling == "max":
+            strongest = cells[0]
+            for cell in cells[1:]:
+                strongest = torch.where(cell > strongest, cell, strongest)
+            expected = head(strongest)
+        else:
+            expected = sum(head(cell) for cell in cells) / len(cells)
+        torch.testing.assert_close(method.embed("image", x), ops.unit(expected), atol=1e-5, rtol=1e-4)

@@ -148,3 +148,14 @@ def test_picture_and_sound_are_of_one_window():
     assert needs.clips == 1
     assert needs.frames > 1
     assert needs.audio_seconds > 0
+
+
+def test_pooling_takes_each_feature_where_it_is_strongest_or_its_mean():
+    for pooling in ("max", "mean"):
+        run = tiny.run("avid", f"method.pooling={pooling}")
+        method, x = run.method().eval(), run.x("video", 2)
+        with torch.no_grad():
+            maps = method.encoders["video"](x).maps[-1].flatten(2)
+            vector = maps.max(2).values if pooling == "max" else maps.sum(2) / maps.shape[2]
+            expected = ops.unit(method.heads["video"](vector))
+            torch.testing.assert_close(method.embed("video", x), expected, atol=1e-5, rtol=1e-4)

@@ -6,11 +6,13 @@ Look, Listen and Learn, ICCV 2017, arXiv:1705.08168.
 Two logits whose difference is an affine function of the distance are one logistic of that function; its weight begins
 negative, since otherwise the network can begin (and stay) the wrong way round.
 
-Deviations: negatives are the batch's sounds moved on by one picture, and a pair from one recording does not count; the
-picture is pooled by its mean, after the projection, so that the sound can be compared with every place.
+Deviations: negatives are the batch's sounds moved on by one picture, and a pair from one recording does not count; a
+place is scored by the projection of its own features, which is what the paper's AVOL-Net is trained for.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +36,8 @@ class Config(MethodConfig):
     """width of each projection's hidden layer"""
     width: int = Field(128, ge=1)
     """D, the width of the space in which picture and sound are compared"""
+    pooling: Literal["max", "mean"] = "max"
+    """over places and moments: each feature where it is strongest, then the projection; or the mean of projections"""
     area: float = Field(0.76, gt=0, le=1)
     """least share of the picture that a view shows"""
     strength: float = Field(0.25, ge=0)
@@ -67,11 +71,12 @@ class AVENet(Method[Config]):
         """Gives ``picture`` and ``sound``."""
         return views.PictureAndSound(inputs, cfg.area, cfg.strength, cfg.decibels)
 
-    def field(self, modality: str, x: Tensor) -> Tensor:
-        """A batch of one modality -> projected vectors of all places (of a sound: moments), [B, places, D]."""
-        maps = self.encoders[modality](x).maps[-1]
-        projected: Tensor = self.heads[modality](maps.flatten(2).transpose(1, 2))
-        return projected
+    def pooled(self, modality: str, x: Tensor) -> Tensor:
+        """A batch of one modality -> projected vectors [B, D]."""
+        maps = self.encoders[modality](x).maps[-1].flatten(2)  # [B, C, places or moments]
+        head = self.heads[modality]
+        found: Tensor = head(maps.amax(2)) if self.cfg.pooling == "max" else head(maps.transpose(1, 2)).mean(1)
+        return found
 
     def forward(self, batch: Batch, turn: str = "main") -> Step:
         """Binary cross-entropy of true pairs and of pairs with the next item's sound, half each."""
@@ -95,7 +100,7 @@ class AVENet(Method[Config]):
         """Unit vectors [B, D]."""
         if modality not in self.modalities or space != "main":
             raise self.no_space(modality, space)
-        return ops.unit(self.field(modality, x).mean(1))
+        return ops.unit(self.pooled(modality, x))
 
     def localize(self, video: Tensor, query: Tensor, modality: str) -> Tensor:
         """Cosine of the sound with every place of every picture, [B, T, h, w]."""

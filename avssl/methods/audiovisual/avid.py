@@ -11,6 +11,8 @@ estimated on the first batch (one frozen number for all tasks); items of the sam
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from pydantic import Field
@@ -42,6 +44,8 @@ class Config(MethodConfig):
     """D, the width of the space"""
     layers: int = Field(3, ge=1)
     """layers of the projections"""
+    pooling: Literal["max", "mean"] = "max"
+    """of the encoders' maps over places and moments; where the sounding thing is small, its mean is drowned"""
     area: float = Field(0.28, gt=0, le=1)
     """least share of the picture that a view shows"""
     strength: float = Field(0.5, ge=0)
@@ -124,4 +128,6 @@ class AVID(Method[Config]):
         """Unit vectors [B, D]."""
         if modality not in self.modalities or space != "main":
             raise self.no_space(modality, space)
-        return ops.unit(self.heads[modality](self.encoders[modality](x).vector))
+        found = self.encoders[modality](x)
+        vector = found.maps[-1].flatten(2).amax(2) if self.cfg.pooling == "max" else found.vector
+        return ops.unit(self.heads[modality](vector))

@@ -203,3 +203,29 @@ class ClipAndSound:
         if self.inputs.vocabulary is not None and sample.has("text"):
             result["tokens"] = self.inputs.tokens(sample.text)
         return result
+
+
+class Narrated:
+    """Windows and the phrases around them: pictures cropped and mirrored, the sound (if asked for) made louder or softer.
+
+    ``area`` is the least share of the picture that is shown, ``decibels`` the most by which the level changes.
+    """
+
+    def __init__(self, inputs: Inputs, area: float, decibels: float = 6.0):
+        self.inputs = inputs
+        self.area, self.decibels = area, decibels
+
+    def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
+        """video uint8 [T, 3, H, W], tokens [K, L], audio [M, F], times [K, 2]; of several windows, [N, ...] each."""
+        clips = [flip(crop(clip, generator, (self.area, 1.0)), generator) for clip in sample.video]
+        tokens, count = self.inputs.tokens(sample.text), len(clips)
+        if count == 1:
+            result = {"video": clips[0], "tokens": tokens}
+        else:
+            result = {"video": torch.stack(clips), "tokens": tokens.unflatten(0, (count, -1))}
+        if sample.has("audio"):
+            sounds = [self.inputs.audio(gain(wave, generator, self.decibels)) for wave in sample.audio]
+            result["audio"] = torch.stack(sounds) if count > 1 else sounds[0]
+        if sample.has("times"):
+            result["times"] = sample.times
+        return result

@@ -229,3 +229,29 @@ class Narrated:
         if sample.has("times"):
             result["times"] = sample.times
         return result
+
+
+class CroppedClip:
+    """One window and its sound: pictures cropped, mirrored and re-coloured alike; the sound's level changed, a stretch
+    of its time and one of its bands hidden; ``draws`` large numbers with which negatives are drawn from a bank.
+
+    ``area`` is the least share of the picture that is shown, ``strength`` that of the colours, ``decibels`` the most by
+    which the level changes, ``hidden`` the greatest share of time and of bands that is hidden.
+    """
+
+    def __init__(
+        self, inputs: Inputs, area: float, strength: float, decibels: float, hidden: float = 0.0, draws: int = 0
+    ):
+        self.inputs = inputs
+        self.area, self.strength, self.decibels, self.hidden = area, strength, decibels, hidden
+        self.draws = draws
+
+    def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
+        """video uint8 [T, 3, H, W], audio [M, F] (or the wave), draw int64 [K], which knows nothing of other ranks."""
+        video = flip(crop(sample.video[0], generator, (self.area, 1.0)), generator)
+        sound = self.inputs.audio(gain(sample.audio[0], generator, self.decibels))
+        if self.inputs.cfg.audio == "mel":
+            sound = hide(sound, generator, self.hidden, self.hidden)
+        draw = torch.randint(1 << 62, (self.draws,), generator=generator)
+        made = {"video": color(video, generator, self.strength), "audio": sound}
+        return {**made, "draw": draw} if self.draws else made

@@ -16,7 +16,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from avssl import encoders as towers
 from avssl import ops, views
@@ -26,7 +26,7 @@ from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
 from avssl.nn.bank import Bank
 from avssl.nn.gather import gather
 from avssl.nn.heads import mlp
-from avssl.sample import Needs, Sample
+from avssl.sample import Needs
 
 
 class Config(MethodConfig):
@@ -56,23 +56,6 @@ class Config(MethodConfig):
     """most of the spectrogram's time, and of its bands, that is hidden"""
 
 
-class ClipAndSound:
-    """A clip and its sound, and the draws of the negatives: video [T, 3, H, W], audio [M, F], draw int64 [K]."""
-
-    def __init__(self, cfg: Config, inputs: Inputs):
-        self.cfg = cfg
-        self.inputs = inputs
-
-    def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
-        """Negatives are drawn here, as large numbers, so that they do not depend on ranks or workers."""
-        video = views.flip(views.crop(sample.video[0], generator, (self.cfg.area, 1.0)), generator)
-        sound = self.inputs.audio(views.gain(sample.audio[0], generator, self.cfg.decibels))
-        if self.inputs.cfg.audio == "mel":
-            sound = views.hide(sound, generator, self.cfg.hidden_share, self.cfg.hidden_share)
-        draw = torch.randint(1 << 62, (self.cfg.negatives,), generator=generator)
-        return {"video": views.color(video, generator, self.cfg.strength), "audio": sound, "draw": draw}
-
-
 class AVID(Method[Config]):
     """Two towers, two banks, each side looks for itself in the other side's bank."""
 
@@ -96,7 +79,7 @@ class AVID(Method[Config]):
     @classmethod
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
         """Gives ``video``, ``audio`` and ``draw``."""
-        return ClipAndSound(cfg, inputs)
+        return views.CroppedClip(inputs, cfg.area, cfg.strength, cfg.decibels, cfg.hidden_share, cfg.negatives)
 
     def forward(self, batch: Batch, turn: str = "main") -> Step:
         """Mean of both directions' InfoNCE."""

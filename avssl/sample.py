@@ -37,10 +37,17 @@ class Needs:
     """sound per window, centred on the window; 0 leaves the sound undecoded"""
     narrations: int = 0
     """phrases nearest in time to the window's middle; fewer are padded with empty text"""
+    narrations_each: bool = False
+    """give so many phrases for every window, not for the first alone"""
+    narration_times: bool = False
+    """give the times of the phrases too"""
     words_inside: bool = False
     """cut phrases whose words are timed to the words said inside the window"""
-    window: Literal["random", "narration", "all"] = "random"
-    """random: anywhere; narration: around a random phrase; all: from the item's beginning (deterministic)"""
+    label: str = ""
+    """name of a label in the manifest; its values are numbered in alphabetical order over all splits"""
+    window: Literal["random", "narration", "inside", "all"] = "random"
+    """random: anywhere; narration: around a random phrase; inside: its middle anywhere inside a random phrase;
+    all: from the item's beginning (deterministic)"""
     clip_gap_seconds: float = 0.0
     """least distance between the beginnings of the clips of one item"""
     height: int = 96
@@ -80,8 +87,20 @@ class Sample:
 
     @property
     def text(self) -> tuple[str, ...]:
-        """Narration phrases of the first window, nearest in time first; padded with empty strings."""
+        """Narration phrases of the first window (or of each, one window's after the other's), nearest in time first;
+        padded with empty strings."""
         return self._part("text", "narrations")  # type: ignore[return-value]
+
+    @property
+    def times(self) -> Tensor:
+        """float32 [K, 2]: beginning and end of each phrase of ``text``, in seconds from the beginning of its window;
+        nan for a phrase that is padding."""
+        return self._part("times", "narration_times")  # type: ignore[return-value]
+
+    @property
+    def label(self) -> int:
+        """Number of the item's label among the manifest's values of it, in alphabetical order."""
+        return self._part("label", "label")  # type: ignore[return-value]
 
     def has(self, name: str) -> bool:
         """Whether this part was asked for."""

@@ -16,7 +16,7 @@ from torch import Generator
 from avssl.data import cache, windows
 from avssl.data.manifest import Manifest, Recording
 from avssl.data.media import Unreadable, decode
-from avssl.data.narration import Phrase, nearest, said_inside
+from avssl.data.narration import Phrase, nearest_phrases, said_inside
 from avssl.sample import Needs, Sample
 
 FAR_SECONDS = 15.0  # words further than this from a window's middle are not about it
@@ -43,6 +43,9 @@ class Items:
         if not item_seconds > 0:
             raise ValueError(f"item_seconds is {item_seconds}; it must be above 0")
         self.root = manifest.root
+        held = {recording.labels[needs.label] for recording in manifest.recordings if needs.label in recording.labels}
+        self.classes = sorted(held)
+        """values of the label that is needed, over all splits, so that a number means the same in each"""
         self.recordings: list[Recording] = []
         self.items: list[Item] = []
         passed: Counter[str] = Counter()
@@ -88,6 +91,8 @@ def lacking(recording: Recording, needs: Needs) -> str | None:
         return "without picture"
     if needs.audio_seconds > 0 and recording.audio is None:
         return "without sound"
+    if needs.label and needs.label not in recording.labels:
+        return f"without the label {needs.label}"
     if needs.frames > 1 and recording.is_picture:
         return "a single picture"
     for part, held in (("picture", recording.video if needs.frames > 1 else None), ("sound", recording.audio)):
@@ -133,7 +138,7 @@ class Source:
     def get(self, index: int, generator: Generator) -> Sample:
         """The sample at windows drawn by ``generator``. Raises Unreadable for bad media."""
         item = self.items[index]
-        phrases = self.items.phrases(index) if self.needs.window == "narration" else ()
+        phrases = self.items.phrases(index) if self.needs.window in ("narration", "inside") else ()
         return self.at(index, windows.choose(item.start, item.end, self.needs, generator, phrases))
 
     def at(self, index: int, starts: Sequence[float]) -> Sample:
@@ -158,11 +163,29 @@ class Source:
             if needs.audio_seconds > 0:
                 parts["audio"] = torch.from_numpy(np.stack([sound for _, sound in clips]))
         if needs.narrations:
-            said: Sequence[Phrase] = recording.narration
-            if needs.words_inside:
-                said = said_inside(said, starts[0], starts[0] + needs.window_seconds)
-            parts["text"] = nearest(said, starts[0] + needs.window_seconds / 2, needs.narrations, FAR_SECONDS)
+            said = [
+                heard(recording.narration, start, needs) for start in (starts if needs.narrations_each else starts[:1])
+            ]
+            parts["text"] = tuple(phrase.text for phrases in said for phrase in phrases)
+            if needs.narration_times:
+                times = [
+                    (phrase.start - start, phrase.end - start)
+                    for start, phrases in zip(starts, said, strict=False)
+                    for phrase in phrases
+                ]
+                parts["times"] = torch.tensor(times, dtype=torch.float32)
+        if needs.label:
+            parts["label"] = self.items.classes.index(recording.labels[needs.label])
         return Sample(recording.key, index, tuple(starts), parts)
+
+
+def heard(narration: Sequence[Phrase], start: float, needs: Needs) -> list[Phrase]:
+    """The phrases nearest to the middle of the window that begins at ``start``, as many as are needed; what is padded
+    has no text and no time."""
+    if needs.words_inside:
+        narration = said_inside(narration, start, start + needs.window_seconds)
+    near = nearest_phrases(narration, start + needs.window_seconds / 2, needs.narrations, FAR_SECONDS)
+    return near + [Phrase(math.nan, math.nan, "")] * (needs.narrations - len(near))
 
 
 def read(

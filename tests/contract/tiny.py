@@ -118,7 +118,16 @@ def sample(needs: Needs, index: int) -> Sample:
         noise = torch.randn(needs.clips, len(time), generator=draw) * 0.01
         parts["audio"] = 0.5 * tone + noise
     if needs.narrations:
-        parts["text"] = phrases(index, needs.narrations)
+        windows = needs.clips if needs.narrations_each else 1
+        said = [phrases(index + 3 * window, needs.narrations) for window in range(windows)]
+        parts["text"] = tuple(phrase for one in said for phrase in one)
+        if needs.narration_times:
+            length = needs.window_seconds / needs.narrations
+            times = torch.arange(needs.narrations)[:, None] * length + torch.tensor([0.0, length])
+            times[torch.tensor([not phrase for phrase in said[0]])] = math.nan
+            parts["times"] = times.repeat(windows, 1)
+    if needs.label:
+        parts["label"] = index % 2
     return Sample(f"item{index}", index, tuple(float(n) for n in range(needs.clips)), parts)
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avssl.evaluation import finding, locating, maps
-from avssl.evaluation.locating import Boxes, Judged
+from avssl.evaluation import finding, locating, maps, marking
+from avssl.evaluation.judged import Boxes, Judged
 
 LABELS = ["bell", "bell", "drum", "drum", "dog", ""]
 
@@ -150,13 +150,13 @@ def test_the_threshold_lights_the_share():
     clips = [Judged("one", (thing(LEFT, True),), heat(LEFT, level=level)) for level in np.linspace(0.1, 1.0, 10)]
     chosen = locating.threshold(clips, 0.8)
     assert chosen == pytest.approx(0.3)
-    assert locating.lit(clips, chosen)["lit_sounding"] == pytest.approx(0.8)
+    assert marking.lit(clips, chosen)["lit_sounding"] == pytest.approx(0.8)
     with pytest.raises(ValueError, match="no validation clip"):
         locating.threshold([Judged("silent", (), heat())])
 
 
 def test_what_stays_dark_finds_nothing(listening):
-    above = locating.lit(listening, 2.0)
+    above = marking.lit(listening, 2.0)
     assert above["lit_sounding"] == above["swap_gap"] == 0.0
 
 
@@ -170,7 +170,8 @@ def test_truth_is_read(tmp_path):
     path = tmp_path / "truth.jsonl"
     line = {"id": "a", "case": "one", "kinds": ["bell"], "things": [], "fps": 8.0, "seed": 3}
     path.write_text(json.dumps(line) + "\n")
-    assert maps.read_truth(path) == {"a": {key: line[key] for key in ("case", "kinds", "things", "fps")}}
+    known = {key: line[key] for key in ("case", "kinds", "things", "fps")}
+    assert maps.read_truth(path) == {"a": {**known, "sources": []}}
     path.write_text(json.dumps(line) + "\n{}\n")
     with pytest.raises(ValueError, match="line 2"):
         maps.read_truth(path)
@@ -179,7 +180,56 @@ def test_truth_is_read(tmp_path):
 
 
 def test_swapped_sounds_are_of_another_kind():
-    truth = [{"case": case, "kinds": kinds} for case, kinds in
+    truth = [{"case": case, "kinds": kinds, "sources": []} for case, kinds in
              [("one", ["bell"]), ("one", ["bell"]), ("silent", []), ("bystander", ["dog"])]]  # fmt: skip
     assert [maps._other(index, truth) for index in range(4)] == [3, 3, None, 0]
     assert maps._other(0, truth[:2]) is None
+
+
+def test_swapped_sounds_are_no_recording_that_is_seen():
+    """Mosaics of one talker differ in their recordings alone."""
+    truth = [{"case": "bystander", "kinds": [f"talker {n}"], "sources": sources} for n, sources in
+             enumerate((["a", "b"], ["b", "c"], ["c", "d"]))]  # fmt: skip
+    assert [maps._other(index, truth) for index in range(3)] == [2, None, 0]
+
+
+def test_a_sound_of_a_kind_that_is_to_be_seen_is_not_off_screen():
+    own = {"things": [{"kind": "bell"}, {"kind": "dog"}]}
+    assert not maps._apart(own, {"kinds": ["dog"]})
+    assert maps._apart(own, {"kinds": ["drum"]})
+
+
+def test_figures_at_the_threshold_by_hand():
+    """Quarters of the picture: one clip marked right, one marked twice too large, each negative its own share."""
+    clips = [
+        Judged("one", (thing(LEFT, True),), heat(LEFT), noise=heat(), silence=heat(), foreign=heat(LEFT)),
+        Judged("one", (thing(LEFT, True),), heat(LEFT, RIGHT), noise=heat(), silence=heat(RIGHT), foreign=heat(RIGHT)),
+    ]
+    found = marking.lit(clips, 0.2)
+    masks, truth = [marking.marked(clip.own, 0.2) for clip in clips], clips[0].truth > 0
+    ious = [(mask & truth).sum() / (mask | truth).sum() for mask in masks]
+    assert ious == pytest.approx([1.0, 0.5], abs=0.03), "enlarging rounds the corners"
+    assert found["miou"] == pytest.approx(np.mean(ious))
+    areas = [np.mean([marking.marked(maps, 0.2).mean() for maps in held]) for held in
+             ((heat(), heat(RIGHT)), (heat(), heat()), (heat(LEFT), heat(RIGHT)))]  # fmt: skip
+    dark = 1 - np.mean(areas)
+    assert found["f_loc"] == pytest.approx(2 * np.mean(ious) * dark / (np.mean(ious) + dark))
+    assert found["silence_area"] == pytest.approx(0.125)
+    assert found["noise_area"] == 0.0
+    assert found["offscreen_area"] == pytest.approx(0.25)
+    assert found["auc_n"] == pytest.approx(np.mean([(1 + 1 - 5.5 / 20) / 2, 1.0, 1 - 5.5 / 20]), abs=0.05)
+
+
+def test_detection_ranks_what_sounds_and_is_found_before_what_does_not():
+    """Highest scores 4, 3, 2, 1: found, silent, found, wrong place."""
+    wrong = Judged("one", (thing(RIGHT, True),), heat(LEFT, level=1.0))
+    right = [Judged("one", (thing(LEFT, True),), heat(LEFT, level=level)) for level in (4.0, 2.0)]
+    clips = [*right, wrong, Judged("silent", (), heat(LEFT, level=3.0))]
+    found = locating.detected(clips)
+    assert found["ap"] == pytest.approx(1 / 3 + 1 / 3 * 2 / 3)
+    assert found["max_f1"] == pytest.approx(2 * 2 / (3 + 3))
+    assert locating.detected(clips[:3]) == {}, "without negatives there is nothing to tell apart"
+    table = locating.table(clips, clips, {"trained": 0.5, "untrained": 0.5})
+    assert table["ap"]["oracle"] == table["max_f1"]["oracle"] == 1.0
+    assert table["ap"]["whole"] == 0.0
+    assert table["ap"]["center"] < 0.5

@@ -12,7 +12,9 @@ from rich.table import Table
 def evaluate(
     run: Annotated[Path | None, typer.Argument(help="A run's folder.")] = None,
     manifest: Annotated[Path | None, typer.Argument(help="The recordings (.jsonl).")] = None,
-    truth: Annotated[Path | None, typer.Option(help="truth.jsonl of a made-up world: judge localization too.")] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="truth.jsonl of a made-up world or of mosaics: judge localization too.")
+    ] = None,
     trivial: Annotated[
         Path | None, typer.Option(help="Instead of a run: what trivial predictors score on a released list of boxes.")
     ] = None,

@@ -15,6 +15,7 @@ import torch
 
 from avssl.data.manifest import Manifest
 from avssl.evaluation import finding, locating, maps
+from avssl.evaluation.judged import peaks
 from avssl.evaluation.middles import chosen_label, middles
 from avssl.localize import calibration
 from avssl.methods.base import localizes
@@ -43,7 +44,8 @@ def evaluate(
         run: its folder.
         manifest: the recordings.
         split: the one judged; the threshold of localization is chosen on ``val``.
-        truth: ``truth.jsonl`` of a made-up world; with it localization is judged too, if the method localizes.
+        truth: ``truth.jsonl`` of a made-up world or of mosaics; with it localization is judged too, if the method
+            localizes.
         label: what makes two recordings relevant to each other; "" takes ``kind`` if there is one, else the first
             label there is, else each recording is relevant to itself alone.
         threads: of torch; None leaves them.
@@ -51,9 +53,10 @@ def evaluate(
 
     Returns:
         ``retrieval.<from>_to_<to>.{r1,r5,r10,medr,ndcg10}`` each {trained, untrained, chance};
-        ``localization.{ciou,auc,iiou,two_things,swap_gap,silence_area,lit_sounding,...}`` each {trained, untrained,
-        center, average, whole, random, oracle, low, high} where they apply; and what was judged. The
-        threshold is kept in the run's folder, where overlays find it. Raises ValueError when there is nothing to judge.
+        ``localization.{ciou,auc,pointing,iiou,two_things,ap,max_f1,swap_gap,silence_area,lit_sounding,miou,f_loc,...}``
+        each {trained, untrained, center, average, whole, random, oracle, low, high} where they apply; and what was
+        judged. The threshold is kept in the run's folder, where overlays find it. Raises ValueError when there is
+        nothing to judge.
     """
     if threads:
         torch.set_num_threads(threads)
@@ -88,19 +91,20 @@ def evaluate(
     if truth is not None and localizes(loaded.method):
         known = maps.read_truth(Path(truth))
         columns, chosen, average = {}, {}, None
+        clips = {part: maps.read(loaded.inputs, manifest, part, known, Path(truth).parent) for part in ("val", split)}
         for who, one in (("trained", loaded), ("untrained", fresh)):
-            validation = maps.judged(one.method, one.inputs, manifest, "val", known, Path(truth).parent)
+            validation = maps.judged(one.method, one.inputs, clips["val"])
             chosen[who] = locating.threshold(validation)
             if who == "trained":
                 average = locating.prior(validation)
-                _keep(Path(run), locating.sounding_peaks(validation), chosen[who], loaded.digest)
-            columns[who] = maps.judged(one.method, one.inputs, manifest, split, known, Path(truth).parent)
+                _keep(Path(run), peaks(validation), chosen[who], loaded.digest)
+            columns[who] = maps.judged(one.method, one.inputs, clips[split])
         result["localization"] = locating.table(columns["trained"], columns["untrained"], chosen, average)
         result["thresholds"] = chosen
     result["seconds"] = round(time.perf_counter() - began, 1)
     return result
 
 
-def _keep(run: Path, peaks: list[float], threshold: float, digest: str) -> None:
+def _keep(run: Path, highest: list[float], threshold: float, digest: str) -> None:
     share = f"tells own sounds from others best, among those that light {locating.SHARE:.0%} of validation clips"
-    calibration.from_peaks(np.array(peaks), threshold, digest, share).save(run)
+    calibration.from_peaks(np.array(highest), threshold, digest, share).save(run)

@@ -1,7 +1,8 @@
-"""The maps that a network makes of clips of known truth: with their own sound, another, and each sound alone."""
+"""The maps that a network makes of clips of known truth: with their own sound, another, each sound alone, and none."""
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from avssl.data.manifest import Manifest, Recording
 from avssl.embedding.window import Window
-from avssl.evaluation.locating import SINGLE, Boxes, Judged
+from avssl.evaluation.judged import SINGLE, Boxes, Judged
 from avssl.evaluation.middles import middle_of, read_middle
 from avssl.inputs import Inputs
 from avssl.methods.base import Method
@@ -23,27 +24,44 @@ BATCH = 16
 Truth = Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Clips:
+    """Clips of known truth, one window of each, decoded at a run's sizes.
+
+    Attributes:
+        truth: of each clip.
+        things: what is visible in each, with the boxes of the window.
+        pictures: uint8 [N, T, 3, H, W].
+        sounds: float32 [N, S].
+        alone: (index of a clip, index of a thing, its sound [1, S]) for the clips with two sounding things.
+    """
+
+    truth: tuple[Truth, ...]
+    things: tuple[tuple[Boxes, ...], ...]
+    pictures: Tensor
+    sounds: Tensor
+    alone: tuple[tuple[int, int, Tensor], ...]
+
+
 def read_truth(path: Path) -> dict[str, Truth]:
-    """``truth.jsonl`` of a made-up world: id -> its line. Raises ValueError naming the line that is none."""
+    """``truth.jsonl`` of a made-up world or of mosaics: id -> what it says. Raises ValueError naming a wrong line."""
     found: dict[str, Truth] = {}
     with open(path, encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
             try:
                 record = json.loads(line)
-                found[record["id"]] = {key: record[key] for key in ("case", "kinds", "things", "fps")}
+                known = {key: record[key] for key in ("case", "kinds", "things", "fps")}
+                found[record["id"]] = {**known, "sources": record.get("sources", [])}
             except (ValueError, KeyError, TypeError) as error:
                 raise ValueError(f"{path}, line {number}: no truth about a clip ({error!r})") from None
     return found
 
 
-def judged(
-    method: Method[Any], inputs: Inputs, manifest: Manifest, split: str, truth: Mapping[str, Truth], root: Path
-) -> list[Judged]:
-    """The clips of a split that the truth knows and that have picture and sound, with their maps.
+def read(inputs: Inputs, manifest: Manifest, split: str, truth: Mapping[str, Truth], root: Path) -> Clips:
+    """The clips of a split that the truth knows and that have picture and sound.
 
     Args:
-        method: one that localizes sounds.
-        inputs: its inputs.
+        inputs: a run's; networks of the same inputs can be judged on what is read once.
         manifest: the recordings; a clip is known by the stem of its file.
         split: of the manifest.
         truth: from :func:`read_truth`.
@@ -52,59 +70,82 @@ def judged(
     Raises ValueError when there is no such clip.
     """
     window = Window(inputs)
-    clips: list[tuple[Recording, Truth, Tensor, Tensor]] = []
+    found: list[tuple[Recording, Truth, Tensor, Tensor]] = []
     for recording in manifest.split(split):
         known = truth.get(Path(recording.path).stem)
         got = None if known is None else read_middle(manifest, recording, window, video=True, audio=True)
         if known is not None and got is not None and got.video is not None and got.audio is not None:
-            clips.append((recording, known, got.video, got.audio))
-    if not clips:
+            found.append((recording, known, got.video, got.audio))
+    if not found:
         raise ValueError(f"the truth knows none of the clips in the {split} split; was it made for other recordings?")
-    pictures, sounds = torch.cat([clip[2] for clip in clips]), torch.cat([clip[3] for clip in clips])
+    return Clips(
+        tuple(known for _, known, _, _ in found),
+        tuple(_things(known, middle_of(recording, window), window.seconds) for recording, known, _, _ in found),
+        torch.cat([pictures for _, _, pictures, _ in found]),
+        torch.cat([sound for _, _, _, sound in found]),
+        tuple(_alone([(recording, known) for recording, known, _, _ in found], window, root)),
+    )
+
+
+def judged(method: Method[Any], inputs: Inputs, clips: Clips) -> list[Judged]:
+    """The clips with the maps of a method that localizes sounds.
+
+    Where no clip is silent by itself, each picture is shown with digital silence too; where none has its sound off
+    screen, another clip's sound, of a kind that the picture does not show, stands for one.
+    """
+    pictures, sounds, count = clips.pictures, clips.sounds, len(clips.truth)
+    cases = {str(known["case"]) for known in clips.truth}
     own = _localize(method, inputs, pictures, sounds)
-    others = [_other(index, [clip[1] for clip in clips]) for index in range(len(clips))]
-    paired = [index for index, other in enumerate(others) if other is not None]
-    swapped = dict(zip(paired, _localize(method, inputs, pictures[paired], sounds[_known(others)]), strict=True))
-    alone = _alone(clips, window, root)
+    others = [_other(index, clips.truth) for index in range(count)]
+    paired = {index: other for index, other in enumerate(others) if other is not None}
+    swapped = dict(
+        zip(paired, _localize(method, inputs, pictures[list(paired)], sounds[list(paired.values())]), strict=True)
+    )
     each = _localize(
         method,
         inputs,
-        pictures[[index for index, _, _ in alone]],
-        torch.cat([sound for _, _, sound in alone] or [sounds[:0]]),
+        pictures[[index for index, _, _ in clips.alone]],
+        torch.cat([sound for _, _, sound in clips.alone] or [sounds[:0]]),
     )
     noise = torch.from_numpy(np.random.default_rng(0).normal(scale=0.1, size=(1, sounds.shape[1])).astype(np.float32))
-    noisy = _localize(method, inputs, pictures, noise.expand(len(pictures), -1))
+    noisy = _localize(method, inputs, pictures, noise.expand(count, -1))
+    silent = [] if "silent" in cases else _localize(method, inputs, pictures, torch.zeros_like(noise).expand(count, -1))
     solo: dict[int, dict[int, NDArray[np.float64]]] = {}
-    for (index, thing, _), maps in zip(alone, each, strict=True):
+    for (index, thing, _), maps in zip(clips.alone, each, strict=True):
         solo.setdefault(index, {})[thing] = maps
+    foreign = {
+        index: swapped[index]
+        for index, other in paired.items()
+        if "offscreen" not in cases and _apart(clips.truth[index], clips.truth[other])
+    }
     return [
-        Judged(str(known["case"]), _things(known, middle_of(recording, window), window.seconds), own[index],
-               swapped.get(index), solo.get(index, {}), noisy[index])
-        for index, (recording, known, _, _) in enumerate(clips)
+        Judged(str(known["case"]), clips.things[index], own[index], swapped.get(index), solo.get(index, {}),
+               noisy[index], silent[index] if silent else None, foreign.get(index))
+        for index, known in enumerate(clips.truth)
     ]  # fmt: skip
-
-
-def _known(values: Sequence[int | None]) -> list[int]:
-    return [value for value in values if value is not None]
 
 
 def _other(index: int, truth: Sequence[Truth]) -> int | None:
     """The next clip with one sounding thing, of another kind; None where it is not asked for or there is none."""
-    if truth[index]["case"] not in SINGLE:
+    own = truth[index]
+    if own["case"] not in SINGLE:
         return None
     for step in range(1, len(truth)):
-        other = (index + step) % len(truth)
-        if truth[other]["case"] in SINGLE and not set(truth[other]["kinds"]) & set(truth[index]["kinds"]):
-            return other
+        other = truth[(index + step) % len(truth)]
+        shared = set(other["kinds"]) & set(own["kinds"]) or set(other["sources"]) & set(own["sources"])
+        if other["case"] in SINGLE and not shared:
+            return (index + step) % len(truth)
     return None
 
 
-def _alone(
-    clips: Sequence[tuple[Recording, Truth, Tensor, Tensor]], window: Window, root: Path
-) -> list[tuple[int, int, Tensor]]:
-    """(index of a clip, index of a thing, its sound [1, S]) for the clips with two sounding things."""
+def _apart(own: Truth, other: Truth) -> bool:
+    """Whether nothing that a clip shows is of the kind that sounds in the other."""
+    return not {thing["kind"] for thing in own["things"]} & set(other["kinds"])
+
+
+def _alone(clips: Sequence[tuple[Recording, Truth]], window: Window, root: Path) -> list[tuple[int, int, Tensor]]:
     found = []
-    for index, (recording, known, _, _) in enumerate(clips):
+    for index, (recording, known) in enumerate(clips):
         if known["case"] == "two":
             for thing, told in enumerate(known["things"]):
                 path = root / "solo" / f"{Path(recording.path).stem}.{thing}.wav"

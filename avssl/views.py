@@ -206,7 +206,7 @@ class ClipAndSound:
 
 
 class Narrated:
-    """Windows and the phrases around them: pictures cropped and mirrored, the sound (if asked for) made louder or softer.
+    """Windows and the phrases around them: pictures cropped and mirrored, sound (if asked for) made louder or softer.
 
     ``area`` is the least share of the picture that is shown, ``decibels`` the most by which the level changes.
     """

@@ -140,7 +140,15 @@ def beside(path: Path, names: Collection[str] | None = None) -> Path | None:
 
 
 def nearest(phrases: Sequence[Phrase], middle: float, k: int, within_seconds: float = float("inf")) -> tuple[str, ...]:
-    """The ``k`` phrases nearest in time to ``middle`` (seconds), nearest first, padded with empty text.
+    """The texts of :func:`nearest_phrases`, padded with empty text."""
+    texts = tuple(phrase.text for phrase in nearest_phrases(phrases, middle, k, within_seconds))
+    return texts + ("",) * (k - len(texts))
+
+
+def nearest_phrases(
+    phrases: Sequence[Phrase], middle: float, k: int, within_seconds: float = float("inf")
+) -> list[Phrase]:
+    """The ``k`` phrases nearest in time to ``middle`` (seconds), nearest first; fewer where there are fewer.
 
     A phrase that is being said at ``middle`` has distance 0; of several, that whose own middle is nearer comes first.
     Those further away than ``within_seconds`` do not count.
@@ -150,8 +158,7 @@ def nearest(phrases: Sequence[Phrase], middle: float, k: int, within_seconds: fl
         return max(phrase.start - middle, middle - phrase.end, 0.0), abs(phrase.middle - middle)
 
     near = (phrase for phrase in phrases if distance(phrase)[0] <= within_seconds)
-    texts = tuple(phrase.text for phrase in heapq.nsmallest(k, near, key=distance))
-    return texts + ("",) * (k - len(texts))
+    return heapq.nsmallest(k, near, key=distance)
 
 
 def said_inside(phrases: Sequence[Phrase], start: float, end: float) -> list[Phrase]:

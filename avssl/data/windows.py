@@ -31,7 +31,7 @@ def choose(
     last = last_place(start, end, needs)
     if needs.window == "all":
         places = _spread(needs.clips, last)
-    elif needs.window == "narration" and phrases:
+    elif needs.window in ("narration", "inside") and phrases:
         places = _around(start, needs, last, generator, phrases)
     else:
         places = _scattered(needs.clips, last, _gap(needs, last), generator)
@@ -66,10 +66,17 @@ def _scattered(clips: int, last: int, gap: int, generator: Generator) -> list[in
 
 
 def _around(start: float, needs: Needs, last: int, generator: Generator, phrases: Sequence[Phrase]) -> list[int]:
-    """Each window in the middle of a phrase drawn at random, of those that keep the gap to the windows before it."""
+    """Each window in the middle of a phrase drawn at random, of those that keep the gap to the windows before it.
+
+    With ``window="inside"`` the window's middle is anywhere inside the phrase.
+    """
     gap = _gap(needs, last)
     half = needs.window_seconds / 2
-    centred = [min(last, max(0, round((phrase.middle - half - start) * needs.fps))) for phrase in phrases]
+    middles = [phrase.middle for phrase in phrases]
+    if needs.window == "inside":
+        shares = torch.rand(len(phrases), generator=generator).tolist()
+        middles = [p.start + share * (p.end - p.start) for p, share in zip(phrases, shares, strict=True)]
+    centred = [min(last, max(0, round((middle - half - start) * needs.fps))) for middle in middles]
     places: list[int] = []
     for _ in range(needs.clips):
         apart = [place for place in centred if all(abs(place - other) >= gap for other in places)]

@@ -200,6 +200,21 @@ def test_text_is_of_the_window(real: Manifest) -> None:
     assert Source(items, needs).at(0, [0.4]).text == ("first", "second", "third", "")
 
 
+def test_every_window_has_its_phrases_and_their_times(real: Manifest) -> None:
+    said = (Phrase(0.2, 0.4, "first"), Phrase(2.2, 2.6, "second"))
+    film = Recording(**{**vars(real.recordings[0]), "narration": said})
+    needs = Needs(clips=2, frames=4, fps=4.0, narrations=1, narrations_each=True, narration_times=True, **SIZE)
+    items = Items(Manifest((film,), root=real.root), None, 10.0, needs)
+    sample = Source(items, needs).at(0, [0.0, 2.0])
+    assert sample.text == ("first", "second")
+    torch.testing.assert_close(sample.times, torch.tensor([[0.2, 0.4], [0.2, 0.6]]))
+    few = Needs(frames=4, fps=4.0, narrations=3, narration_times=True, **SIZE)
+    sample = Source(Items(Manifest((film,), root=real.root), None, 10.0, few), few).at(0, [2.0])
+    assert sample.text == ("second", "first", "")
+    torch.testing.assert_close(sample.times[:2], torch.tensor([[0.2, 0.6], [-1.8, -1.6]]))
+    assert sample.times[2].isnan().all()
+
+
 def test_text_is_cut_to_the_window_where_words_are_timed(real: Manifest) -> None:
     words = ((0.2, 0.6, "one"), (0.6, 1.0, "two"), (1.0, 1.4, "three"))
     film = Recording(**{**vars(real.recordings[0]), "narration": (Phrase(0.2, 1.4, "one two three", words),)})

@@ -17,7 +17,7 @@ def places(starts: tuple[float, ...], start: float, fps: float) -> list[int]:
 
 @pytest.mark.parametrize("fps", [4.0, 25.0, 29.97])
 @pytest.mark.parametrize("clips", [1, 2, 3])
-@pytest.mark.parametrize("window", ["random", "narration", "all"])
+@pytest.mark.parametrize("window", ["random", "narration", "inside", "all"])
 def test_windows_are_on_the_grid_and_inside(fps: float, clips: int, window: str) -> None:
     needs = Needs(clips=clips, frames=8, fps=fps, window=window)  # type: ignore[arg-type]
     phrases = [Phrase(12.0, 13.0, "a"), Phrase(15.0, 15.5, "b")]
@@ -73,3 +73,11 @@ def test_narration_windows_are_around_phrases() -> None:
     assert len(seen) == 3
     one = windows.choose(0.0, 20.0, needs, generator(0), phrases[:1])
     assert one[1] - one[0] >= 3.0, "the second window keeps its distance though there is one phrase"
+
+
+def test_inside_windows_have_their_middle_anywhere_in_a_phrase() -> None:
+    needs = Needs(frames=8, fps=4.0, window="inside")
+    phrases = [Phrase(3.0, 6.0, "a"), Phrase(10.0, 11.0, "b")]
+    middles = [windows.choose(0.0, 20.0, needs, generator(seed), phrases)[0] + 1.0 for seed in range(80)]
+    assert all(any(phrase.start - 0.125 <= m <= phrase.end + 0.125 for phrase in phrases) for m in middles)
+    assert len({m for m in middles if m < 7}) > 8, "not its middle alone"

@@ -32,7 +32,7 @@ class Config(MethodConfig):
     """Narration correspondence; widths as in L3-Net and AVE-Net."""
 
     fusion: Literal["distance", "joined"] = "distance"
-    """distance: a logistic of how far apart the vectors are; joined: a network sees both, and nothing can be searched"""
+    """distance: a logistic of how far apart the vectors are; joined: a network sees both, and there is no space"""
     hidden: int = Field(128, ge=1)
     """width of hidden layers"""
     width: int = Field(128, ge=1)

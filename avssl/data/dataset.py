@@ -43,8 +43,8 @@ class Items:
         if not item_seconds > 0:
             raise ValueError(f"item_seconds is {item_seconds}; it must be above 0")
         self.root = manifest.root
-        held = {recording.labels[needs.label] for recording in manifest.recordings if needs.label in recording.labels}
-        self.classes = sorted(held)
+        values = {recording.labels[needs.label] for recording in manifest.recordings if needs.label in recording.labels}
+        self.classes = sorted(values)
         """values of the label that is needed, over all splits, so that a number means the same in each"""
         self.recordings: list[Recording] = []
         self.items: list[Item] = []

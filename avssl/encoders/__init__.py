@@ -20,6 +20,10 @@ class Features(NamedTuple):
     vector: Tensor
     maps: tuple[Tensor, ...] = ()
 
+    def pooled(self, how: str) -> Tensor:
+        """One vector per input, [B, D]: "max" of the last map over its places and moments, "mean" the encoder's own."""
+        return self.maps[-1].flatten(2).amax(2) if how == "max" else self.vector
+
 
 class Spec(Protocol):
     """The plain values an encoder is built from (a config section has them)."""

@@ -59,6 +59,8 @@ class Method(nn.Module, ABC, Generic[C]):
     """encoders it trains"""
     optional: ClassVar[tuple[str, ...]] = ()
     """those of them it can do without where no training recording has them"""
+    inherits: ClassVar[tuple[str, ...]] = ()
+    """parts taken over with the encoders from the run that ``init`` names, where it has them"""
     spaces: dict[str, Space]
     """name -> modalities that can be compared there, and width; most methods have ``main`` alone"""
 

@@ -40,6 +40,12 @@ class Bank(nn.Module):
         self.vectors[rows] = ops.unit(self.momentum * old + (1 - self.momentum) * ops.unit(new))
         self.recording[index] = recording
 
+    @torch.no_grad()
+    def fill(self, index: Tensor, recording: Tensor, vectors: Tensor) -> None:
+        """Puts unit vectors [B, D] in the rows ``index`` [B] as they are, forgetting what was there."""
+        self.vectors[index] = vectors.float()
+        self.recording[index] = recording
+
     def negatives(self, draw: Tensor, index: Tensor, recording: Tensor) -> tuple[Tensor, Tensor]:
         """Rows for draws that know nothing of N.
 
@@ -54,3 +60,16 @@ class Bank(nn.Module):
         rows = draw % len(self.vectors)
         valid = (rows != index[:, None]) & (self.recording[rows] != recording[:, None])
         return rows, valid
+
+    def against(self, x: Tensor, draw: Tensor, index: Tensor, recording: Tensor, mined: Tensor | None = None) -> Tensor:
+        """Cosines of x [B, D] with drawn rows, [B, K]; minus infinity for those that are no negatives.
+
+        Args:
+            x: unit vectors of the items that ask.
+            draw, index, recording: as :meth:`negatives` takes them.
+            mined: int64 [B, P] rows that are positives of the item, and so no negatives either.
+        """
+        rows, valid = self.negatives(draw, index, recording)
+        if mined is not None:
+            valid = valid & (rows[..., None] != mined[:, None]).all(2)
+        return torch.einsum("bd,bkd->bk", x, self.vectors[rows]).masked_fill(~valid, float("-inf"))

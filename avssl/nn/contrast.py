@@ -59,6 +59,22 @@ def mil_nce(logits: Tensor, positive: Tensor, valid: Tensor) -> Tensor:
     return losses.sum() / rows.sum().clamp_min(1)
 
 
+def each_positive(near: Tensor, far: Tensor, valid: Tensor) -> Tensor:
+    """InfoNCE of several positives, each alone against the negatives: no positive is another's negative.
+
+    Args:
+        near: [B, P] logits of the positives.
+        far: [B, K] logits of the negatives, minus infinity for those that are none.
+        valid: bool [B, P], positives that count.
+
+    Returns:
+        The mean over an item's positives, then over all items; an item without positives adds nothing.
+    """
+    logits = torch.cat([near[..., None], far[:, None].expand(-1, near.shape[1], -1)], 2)
+    losses = torch.where(valid, logits.logsumexp(2) - near, 0.0)
+    return (losses.sum(1) / valid.sum(1).clamp_min(1)).mean()
+
+
 def nt_xent(first: Tensor, second: Tensor, temperature: float, recording: Tensor | None = None) -> Tensor:
     """NT-Xent (Chen, Kornblith, Norouzi, Hinton, 2020): two views, 2B - 2 negatives, mean over 2B rows.
 

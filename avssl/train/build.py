@@ -96,7 +96,10 @@ def fill(method: nn.Module, weights: dict[str, Tensor], where: str) -> None:
 
 
 def fill_encoders(method: Method[MethodConfig], weights: dict[str, Tensor], where: str) -> None:
-    """Start from another run's encoders. Raises ValueError if they share none, or one is of another shape."""
+    """Start from another run's encoders, and from the parts beside them that the method inherits.
+
+    Raises ValueError if they share no encoder, or something is of another shape.
+    """
     own = method.encoders.state_dict()
     theirs = {key.removeprefix("encoders."): value for key, value in weights.items() if key.startswith("encoders.")}
     shared = {modality for modality in method.encoders if any(key.startswith(f"{modality}.") for key in theirs)}
@@ -109,6 +112,14 @@ def fill_encoders(method: Method[MethodConfig], weights: dict[str, Tensor], wher
     method.encoders.load_state_dict(
         {key: theirs.get(key, value) if key.split(".", 1)[0] in shared else value for key, value in own.items()}
     )
+    whole = method.state_dict()
+    for key in [key for key in whole if key.split(".", 1)[0] in method.inherits and key in weights]:
+        if weights[key].shape != whole[key].shape:
+            raise ValueError(
+                f"init={where}: {key} is {tuple(weights[key].shape)} there, {tuple(whole[key].shape)} here"
+            )
+        whole[key] = weights[key]
+    method.load_state_dict(whole)
 
 
 def layout(method: nn.Module, channels_last: bool) -> None:

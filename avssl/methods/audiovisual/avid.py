@@ -89,10 +89,8 @@ class AVID(Method[Config]):
             self.fresh.append({"index": index, "recording": recording, **{kind: x[kind].detach() for kind in x}})
         losses, hits = [], []
         for kind, bank in (("video", self.audio_bank), ("audio", self.video_bank)):
-            rows, valid = bank.negatives(batch["draw"], index, recording)
             target = (x[kind] * bank.vectors[index]).sum(1, keepdim=True)  # [B, 1]
-            against = torch.einsum("bd,bkd->bk", x[kind], bank.vectors[rows])
-            against = against.masked_fill(~valid, float("-inf"))
+            against = bank.against(x[kind], batch["draw"], index, recording)
             logits = torch.cat([target, against], 1) / self.cfg.temperature  # [B, 1 + K]
             losses.append(F.cross_entropy(logits, torch.zeros_like(index)))
             hits.append((logits.argmax(1) == 0).float().mean())
@@ -111,6 +109,4 @@ class AVID(Method[Config]):
         """Unit vectors [B, D]."""
         if modality not in self.modalities or space != "main":
             raise self.no_space(modality, space)
-        found = self.encoders[modality](x)
-        vector = found.maps[-1].flatten(2).amax(2) if self.cfg.pooling == "max" else found.vector
-        return ops.unit(self.heads[modality](vector))
+        return ops.unit(self.heads[modality](self.encoders[modality](x).pooled(self.cfg.pooling)))

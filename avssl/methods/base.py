@@ -140,6 +140,45 @@ class HasPlaces(Protocol):
         ...
 
 
+@runtime_checkable
+class HasCourse(Protocol):
+    """A method that compares sound and picture step by step: one slid along the other tells by how much they are apart.
+
+    Training matches each step of the picture with the mean of the sound's steps over the same time.
+    """
+
+    time_stride: int
+    """pictures per step"""
+
+    def course(self, modality: str, x: Tensor) -> Tensor:
+        """Features over time, before their size over the window is fixed, evenly spaced over it.
+
+        video uint8 [B, T, 3, H, W] -> [B, T', E]; audio log-mel [B, M, F] -> [B, t, E].
+        """
+        ...
+
+
+@runtime_checkable
+class TellsOffset(Protocol):
+    """A method that names the offset between a picture and a sound."""
+
+    offsets: tuple[float, ...]
+    """seconds by which the sound is late, ascending and evenly spaced"""
+
+    def offset_logits(self, video: Tensor, audio: Tensor) -> Tensor:
+        """Windows of the same times, as long as ``needs`` asks for: uint8 [B, T, 3, H, W], [B, M, F] -> [B, K]."""
+        ...
+
+
+@runtime_checkable
+class HasClusters(Protocol):
+    """A method that sorts what it embeds into clusters of its own."""
+
+    def cluster(self, modality: str, vectors: Tensor) -> Tensor:
+        """Numbers of the clusters, int64 [B], of unit vectors [B, D] that :meth:`Method.embed` made of a modality."""
+        ...
+
+
 def localizes(method: Method[MethodConfig], modality: str = "audio") -> bool:
     """Whether this method can localize this kind of query."""
     kinds: tuple[str, ...] = getattr(method, "localizes", ())

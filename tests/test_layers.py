@@ -34,6 +34,10 @@ MAY: dict[str, tuple[str, ...]] = {
         "avssl.localize", "avssl.config", "avssl.sample", "avssl.data", "avssl.inputs", "avssl.methods.base",
         "retrieval.metrics",
     ),
+    "avssl.sync": (
+        "avssl.sync", "avssl.embedding", "avssl.config", "avssl.sample", "avssl.data", "avssl.inputs",
+        "avssl.methods.base",
+    ),
     "avssl.methods.base": ("avssl.config", "avssl.inputs", "avssl.sample"),
     "avssl.methods": (
         "avssl.methods.base", "avssl.methods.sounding", "avssl.views", "avssl.encoders", "avssl.nn", "avssl.inputs",

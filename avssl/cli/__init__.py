@@ -16,7 +16,7 @@ PANELS = {
     "Get data": ("world", "manifest", "prepare"),
     "Learn": ("train", "export"),
     "Find": ("embed", "index", "regions", "search", "serve"),
-    "Locate": ("localize",),
+    "Locate": ("localize", "sync"),
     "Judge": ("evaluate", "report"),
 }
 """The order in which ``avssl --help`` tells the commands; a command that is not named here comes last."""

@@ -7,6 +7,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from avssl.cli._named import recordings as named_recordings
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -45,7 +47,7 @@ def localize(
     if text and len(set(text)) < len(text):
         raise ValueError("--text says the same words twice; each query has one colour")
     console, log = Console(), Console(stderr=True)
-    recordings, chosen = _recordings(inputs), len(inputs) == 1 and inputs[0].is_file()
+    recordings, chosen = named_recordings(inputs), len(inputs) == 1 and inputs[0].is_file()
     videos = _targets(recordings, output, chosen)
 
     from avssl.localize import film
@@ -139,25 +141,6 @@ def _scale(
         samples = round(QUERY_SECONDS * loaded.inputs.cfg.hz)
         found = calibration.from_noise(maps, lambda sound: heat_of(sound).maps, samples, loaded.digest)
     return calibration.settle(found, maps, threshold, ceiling, loaded.digest)
-
-
-def _recordings(inputs: list[Path]) -> list[Path]:
-    """The files named, and those in the folders named, in order."""
-    from avssl.data.narration import SUFFIXES
-
-    found: list[Path] = []
-    for path in inputs:
-        if path.is_dir():
-            held = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
-            held = [p for p in held if p.suffix.lower() not in SUFFIXES]
-            if not held:
-                raise ValueError(f"{path}: an empty folder; name recordings, or a folder that holds some")
-            found += held
-        elif path.exists():
-            found.append(path)
-        else:
-            raise ValueError(f"{path}: no such file or folder")
-    return found
 
 
 def _targets(recordings: list[Path], output: Path, single: bool) -> list[Path]:

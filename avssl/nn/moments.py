@@ -46,13 +46,18 @@ class Look(nn.Module):
     def forward(self, maps: Tensor) -> Seen:
         """Moments are attended to; meaning takes each feature where it is strongest, its mean and maximum over time."""
         each = maps.movedim(1, 4)  # [B, T, h, w, C]
-        weights = self.attention(each).float().flatten(2, 4).softmax(2)  # [B, T, hw]
-        flat = each.flatten(2, 3).float()  # [B, T, hw, C]
         places = window_unit(self.places(each).movedim(4, 2), self.remove_mean)
-        moments = window_unit(self.moments(torch.einsum("btpc,btp->btc", flat, weights)), self.remove_mean)
-        strongest = flat.amax(2)  # [B, T, C]
+        moments = window_unit(self.course(maps), self.remove_mean)
+        strongest = each.flatten(2, 3).float().amax(2)  # [B, T, C]
         meaning = self.meaning(torch.cat([strongest.mean(1), strongest.amax(1)], 1))
         return Seen(places, moments, ops.unit(meaning))
+
+    def course(self, maps: Tensor) -> Tensor:
+        """What is looked at from step to step, before its size over the window is fixed, [B, T, E]."""
+        each = maps.movedim(1, 4)  # [B, T, h, w, C]
+        weights = self.attention(each).float().flatten(2, 4).softmax(2)  # [B, T, hw]
+        looked: Tensor = self.moments(torch.einsum("btpc,btp->btc", each.flatten(2, 3).float(), weights))
+        return looked
 
     def each_place(self, maps: Tensor) -> Tensor:
         """Unit vectors of meaning [B, T, h, w, D], as if each place at each moment were the whole clip."""
@@ -83,6 +88,11 @@ class Listen(nn.Module):
     def forward(self, maps: Tensor, steps: int) -> Heard:
         """Moments are averages of the sound's steps; meaning sees their mean and maximum over time."""
         maps = maps.float()
-        moments = F.adaptive_avg_pool1d(self.moments(maps), steps).transpose(1, 2)
+        moments = F.adaptive_avg_pool1d(self.course(maps), steps).transpose(1, 2)
         meaning = self.meaning(torch.cat([maps.mean(2), maps.amax(2)], 1))
         return Heard(window_unit(moments, self.remove_mean), ops.unit(meaning))
+
+    def course(self, maps: Tensor) -> Tensor:
+        """What is heard from step to step, as fine as the encoder gives it, [B, E, t]."""
+        heard: Tensor = self.moments(maps.float())
+        return heard

@@ -179,6 +179,12 @@ class Trimodal(Method[Config]):
             return F.pad(self.said(query), (0, self.spaces["main"].width - self.cfg.width))
         return F.pad(self.heard(query, self.steps(query)).moments.flatten(1), (meaning, 0))
 
+    def course(self, modality: str, x: Tensor) -> Tensor:
+        """video [B, T, 3, H, W] -> [B, T', E], audio [B, M, F] -> [B, t, E]: moments whose size is not fixed yet."""
+        maps = self.encoders[modality](x).maps[-1]
+        course: Tensor = self.look.course(maps) if modality == "video" else self.listen.course(maps).transpose(1, 2)
+        return course
+
     def steps(self, audio: Tensor) -> int:
         """Of the video encoder over a window as long as this sound [B, M, F]."""
         frames = round(self.inputs.audio_seconds(audio) * self.inputs.cfg.fps)

@@ -1,0 +1,22 @@
+"""The recordings that a person names: files, and folders of them."""
+
+from pathlib import Path
+
+
+def recordings(inputs: list[Path]) -> list[Path]:
+    """The files named, and those in the folders named, in order; subtitles are no recordings."""
+    from avssl.data.narration import SUFFIXES
+
+    found: list[Path] = []
+    for path in inputs:
+        if path.is_dir():
+            held = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+            held = [p for p in held if p.suffix.lower() not in SUFFIXES]
+            if not held:
+                raise ValueError(f"{path}: an empty folder; name recordings, or a folder that holds some")
+            found += held
+        elif path.exists():
+            found.append(path)
+        else:
+            raise ValueError(f"{path}: no such file or folder")
+    return found

@@ -1,0 +1,100 @@
+"""avssl sync: is the sound in step with the picture?"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+
+from avssl.cli._counting import counting
+from avssl.cli._named import recordings as named_recordings
+
+if TYPE_CHECKING:
+    from avssl.sync.recording import Synchrony
+
+COLORS = {"in sync": "green", "shifted": "yellow", "dubbed": "red"}
+
+
+def sync(
+    run: Annotated[Path, typer.Argument(help="A run's folder, one of its checkpoints, or an exported folder.")],
+    inputs: Annotated[list[Path], typer.Argument(help="Recordings, or folders of them.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per recording.")] = False,
+    reach: Annotated[float | None, typer.Option(help="Greatest offset looked for, in seconds; 1 unless given.")] = None,
+    tolerance: Annotated[
+        float | None, typer.Option(help="Greatest offset that is in sync, in seconds; 0.1 unless given.")
+    ] = None,
+    confidence: Annotated[
+        float | None, typer.Option(help="Below it the sound fits at no offset: dubbed; 0.55 unless given.")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(help="Of a long recording that are looked at; 60 unless given.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Tell by how much sound and picture are apart, and which recordings are shifted or dubbed."""
+    console, log = Console(), Console(stderr=True)
+    recordings = named_recordings(inputs)
+    told = {"--reach": reach, "--tolerance": tolerance, "--confidence": confidence, "--seconds": seconds}
+    for option, value in told.items():
+        if value is not None and not value > 0:
+            raise ValueError(f"{option} is {value:g}; it must be above 0")
+
+    from avssl.sync import recording
+    from avssl.train.checkpoint import load_run
+    from avssl.train.distributed import device_of
+
+    where = device_of(device)
+    loaded = load_run(run)
+    loaded.method.to(where)
+    recording.refuse_unless_timed(loaded.method)
+    found: list[Synchrony] = []
+    passed: list[str] = []
+    with counting("recordings") as tell:
+        for done, path in enumerate(recordings, 1):
+            try:
+                one = recording.synchrony(
+                    loaded.method, loaded.inputs, path, device=where,
+                    reach_seconds=reach or recording.REACH_SECONDS,
+                    tolerance_seconds=tolerance or recording.TOLERANCE_SECONDS,
+                    confident=confidence or recording.CONFIDENT,
+                    most_seconds=seconds or recording.MOST_SECONDS,
+                )  # fmt: skip
+            except ValueError as error:
+                if len(recordings) == 1:
+                    raise
+                passed.append(str(error))
+            else:
+                found.append(one)
+                if as_json:
+                    print(json.dumps(one.row()), flush=True)
+            if len(recordings) > 1:
+                tell(done, len(recordings))
+    if found and not as_json:
+        console.print(table(found))
+    for reason in passed:
+        log.print(f"passed over {reason}", soft_wrap=True, markup=False)
+    if not found:
+        raise ValueError(f"not one of {len(recordings)} recordings could be compared; the first: {passed[0]}")
+
+
+def table(found: "list[Synchrony]") -> Table:
+    """A line per recording."""
+    path = Column("recording", overflow="fold")
+    shown = Table(path, "", "sound is", "confidence", "looked at", box=None, pad_edge=False)
+    for one in found:
+        color = COLORS.get(one.verdict)
+        verdict = f"[{color}]{one.verdict}[/{color}]" if color else one.verdict
+        confidence = "" if one.offset is None else f"{one.confidence:.2f}"
+        shown.add_row(escape(one.path), verdict, said(one), confidence, f"{one.looked_at_seconds:.1f} s")
+    return shown
+
+
+def said(one: "Synchrony") -> str:
+    """The offset in words; nothing where the sound fits nowhere."""
+    if one.offset is None or one.verdict == "dubbed":
+        return ""
+    thousandths = round(1000 * one.offset)
+    return f"{abs(thousandths)} ms {'late' if thousandths > 0 else 'early'}" if thousandths else "on time"

@@ -1,0 +1,129 @@
+"""Is a recording's sound in step with its picture? A network looks and listens, stretch by stretch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from avssl.data.media import probe
+from avssl.embedding.window import Window
+from avssl.inputs import Inputs
+from avssl.methods.base import HasCourse, Method, TellsOffset
+from avssl.sync.curve import peak
+from avssl.sync.evidence import Evidence, Slid, Told, is_silent, is_still
+
+REACH_SECONDS = 1.0
+"""greatest offset that is looked for, either way"""
+TOLERANCE_SECONDS = 0.1
+"""offsets up to here are in sync: two and a half pictures at 25 per second"""
+CONFIDENT = 0.55
+"""least height of the best offset above the others"""
+MOST_SECONDS = 60.0
+"""of a long recording that are looked at, spread over all of it"""
+LEAST_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Synchrony:
+    """What was found about one recording."""
+
+    path: str
+    verdict: str
+    """in sync; shifted: the sound fits at another time; dubbed: it fits at no offset; silent or still: no evidence"""
+    offset: float | None
+    """seconds by which the sound is late (early where negative); None where there is no evidence"""
+    confidence: float
+    """how much better the best offset fits than the others do: 0..1 for a method that tells offsets, else 0..2"""
+    looked_at_seconds: float
+
+    def row(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+
+def synchrony(
+    method: Method[Any],
+    inputs: Inputs,
+    path: str | Path,
+    *,
+    reach_seconds: float = REACH_SECONDS,
+    tolerance_seconds: float = TOLERANCE_SECONDS,
+    confident: float = CONFIDENT,
+    most_seconds: float = MOST_SECONDS,
+    device: str | torch.device = "cpu",
+) -> Synchrony:
+    """By how much sound and picture of a recording are apart.
+
+    Args:
+        method: one that compares sound and picture step by step (:class:`HasCourse`), or that tells offsets
+            (:class:`TellsOffset`); on ``device`` and in eval mode.
+        inputs: the run's.
+        path: the recording.
+        reach_seconds: greatest offset that is looked for; the second kind of method has its own.
+        tolerance_seconds: greatest offset that is called in sync.
+        confident: least confidence; below it the recording is called dubbed.
+        most_seconds: of a long recording that are looked at.
+        device: where the method is.
+
+    Raises ValueError for a method of neither kind, and for a recording without picture or sound, or too short.
+    """
+    path = Path(path)
+    if not reach_seconds > 0:
+        raise ValueError(f"a reach of {reach_seconds:g} s; it must be above 0")
+    refuse_unless_timed(method)
+    header = probe(path)
+    seconds = header.duration or 0.0
+    if not header.pictures or header.duration is None:
+        raise ValueError(f"{path}: has no moving picture; sync compares sound and picture")
+    if not header.sounds:
+        raise ValueError(f"{path}: has no sound; sync compares sound and picture")
+    evidence: Evidence
+    if isinstance(method, TellsOffset):
+        evidence = Told(method, inputs, torch.device(device))
+        least = evidence.seconds
+    else:
+        assert isinstance(method, HasCourse)
+        evidence = Slid(method, inputs, seconds, reach_seconds, torch.device(device))
+        least = LEAST_SECONDS
+    if seconds < least - 0.5 / inputs.cfg.fps:
+        raise ValueError(f"{path}: is {seconds:.2f} s long; at least {least:g} s are needed")
+    window, loud, fitting = Window(inputs, evidence.seconds), False, 0
+    for start in spread(seconds, evidence.seconds, most_seconds):
+        clip = window.read(path, [start], video=True, audio=True)
+        assert clip.video is not None
+        assert clip.audio is not None
+        still, silent = is_still(clip.video[0]), is_silent(clip.audio[0])
+        loud = loud or not silent
+        if not (still or silent):
+            evidence.add(clip.video, clip.audio)
+            fitting += 1
+    if not fitting:
+        return Synchrony(str(path), "still" if loud else "silent", None, 0.0, 0.0)
+    offset, confidence = peak(evidence.offsets, evidence.fits())
+    verdict = "in sync" if abs(offset) <= tolerance_seconds else "shifted"
+    verdict = verdict if confidence >= confident else "dubbed"
+    looked_at = round(min(seconds, fitting * evidence.seconds), 3)
+    return Synchrony(str(path), verdict, round(offset, 3), round(confidence, 3), looked_at)
+
+
+def refuse_unless_timed(method: Method[Any]) -> None:
+    """Raise ValueError for a method that cannot tell how far sound and picture are apart."""
+    if not isinstance(method, HasCourse | TellsOffset):
+        raise ValueError(
+            f"{method.cfg.name} does not compare sound and picture step by step; trimodal and sync_offset do"
+        )
+
+
+def spread(seconds: float, stretch: float, most: float) -> list[float]:
+    """Beginnings of stretches of a recording, evenly spread over all of it: as many as cover it, or ``most`` seconds.
+
+    On a grid of a hundredth of a second, so that picture and sound begin at the same time.
+    """
+    count = max(1, math.ceil(min(seconds, most) / stretch - 0.05))
+    last = max(0.0, seconds - stretch)
+    return [math.floor(start * 100 + 1e-6) / 100 for start in np.linspace(0.0, last, count).tolist()]

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import localizer_tables
+
 from avssl.train.checkpoint import replace_text
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -100,10 +102,13 @@ def page() -> str:
     """The whole of RESULTS.md."""
     notes = json.loads(TARGETS.read_text(encoding="utf-8"))
     groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
-    measured = []
+    measured, localizers = [], []
     for row in rows():
         if "benchmark" in row:
             measured.append(row)
+            continue
+        if row["config"] == "localizers":
+            localizers.append(row)
             continue
         groups[(row["config"], str(row["steps"]), str(row["split"]), json.dumps(row.get("overrides", [])))].append(row)
     lines = [
@@ -122,6 +127,8 @@ def page() -> str:
         trial = f"Trial ({key[1]} steps, validation clips): " if key[2] == "val" else ""
         lines += [f"## {trial}{note.get('title', key[0])}{'' if key[3] == '[]' else ' with ' + key[3]}", ""]
         lines += group(sorted(held, key=lambda row: row["seed"]), note)
+    if localizers:
+        lines += localizer_tables.section(localizers, notes["experiments"].get("localizers", {}))
     for row in measured:
         lines += benchmark(row, notes["experiments"][row["benchmark"]])
     lines += notes["closing"]

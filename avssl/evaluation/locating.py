@@ -121,36 +121,47 @@ def oracle(clips: Sequence[Judged]) -> dict[str, float]:
     ])  # fmt: skip
 
 
+def trivial(clips: Sequence[Judged], average: Floats | None = None) -> dict[str, dict[str, float]]:
+    """Predictor -> its figures: a disc in the middle, the average box, the whole picture, random maps, and the oracle.
+
+    None of them hears, but for the oracle, the most that the rule allows. Where a threshold is asked for, they mark
+    the share of the picture that sounding things cover on average, the whole picture all of it. They do not depend on
+    the networks' maps.
+    """
+    generator = np.random.default_rng(0)
+    sounding = [clip.truth.mean() for clip in clips if clip.sounds]
+    area = float(average.mean() if average is not None else np.mean(sounding or [1.0]))
+    return {
+        "center": blind(clips, score.centre_disc(SIZE), area=area),
+        **({} if average is None else {"average": blind(clips, average, area=area)}),
+        "whole": blind(clips, score.whole_image(SIZE), area=1.0),
+        "random": blind(clips, *(score.random_map(generator, SIZE) for _ in range(RANDOM_MAPS)), area=area),
+        "oracle": oracle(clips),
+    }
+
+
 def table(
     trained: Sequence[Judged],
     untrained: Sequence[Judged],
     chosen: Mapping[str, float],
     average: Floats | None = None,
+    beside: Mapping[str, dict[str, float]] | None = None,
 ) -> dict[str, dict[str, float]]:
     """Figure -> {trained, untrained, center, average, whole, random, oracle, low, high} where they apply.
 
-    Beside the networks: a disc in the middle, the average box, the whole picture, random maps, and the most that the
-    rule allows. Where a threshold is asked for, the blind ones mark the share of the picture that sounding things
-    cover on average, the whole picture all of it. ``low`` and ``high`` are the 95 % interval of the trained network's
-    figure over the clips.
+    ``low`` and ``high`` are the 95 % interval of the trained network's figure over the clips.
 
     Args:
         trained: clips with the trained network's maps.
         untrained: the same clips with the untrained network's maps.
         chosen: the trained and the untrained network's threshold.
         average: the average box [H, W] of other clips, see :func:`prior`.
+        beside: what :func:`trivial` gives for these clips, where it is known already.
     """
-    generator = np.random.default_rng(0)
-    sounding = [clip.truth.mean() for clip in trained if clip.sounds]
-    area = float(average.mean() if average is not None else np.mean(sounding or [1.0]))
     columns = {
         "trained": {**places(trained), **lit(trained, chosen["trained"])},
         "untrained": {**places(untrained), **lit(untrained, chosen["untrained"])},
-        "center": blind(trained, score.centre_disc(SIZE), area=area),
-        **({} if average is None else {"average": blind(trained, average, area=area)}),
-        "whole": blind(trained, score.whole_image(SIZE), area=1.0),
-        "random": blind(trained, *(score.random_map(generator, SIZE) for _ in range(RANDOM_MAPS)), area=area),
-        "oracle": oracle(trained),
+        **(trivial(trained, average) if beside is None else beside),
     }
     intervals = {name: score.bootstrap(values) for name, values in each(trained).items()}
     columns["low"] = {name: low for name, (low, _) in intervals.items()}

@@ -79,6 +79,8 @@ def test_one_mosaic_depends_on_its_seed_and_number_alone(tmp_path, talkers):
     assert first[0] == first[1] != first[2]
     with pytest.raises(ValueError, match="holds other mosaics"):
         mosaic.make(tmp_path / "a", "talkers", build, 2, 5, {})
+    drawn = [mosaic.talkers(np.random.default_rng(seed), "test", *build.keywords.values(), 2) for seed in range(2)]
+    assert [len(one.things) for one in drawn] == [2, 2]
     with pytest.raises(ValueError, match="--all takes any"):
         mosaic.held_out(talkers, everything=False)
 

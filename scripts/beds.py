@@ -1,0 +1,103 @@
+"""Where localizers learn and where they are judged: made-up worlds and mosaics of real recordings, made once.
+
+Used by scripts/localizers.py. What is made already is kept; worlds of another folder can be used instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import grid
+import mosaic
+
+from avssl import cli
+from avssl.data.manifest import Manifest, Recording
+from avssl.evaluation import maps
+from avssl.inputs import Inputs
+
+LEVELS = ("easy", "medium", "hard")
+MOSAICS = ("talkers", "pasted", "classes")
+PER_LEVEL_SEED = {"easy": 0, "medium": 1, "hard": 2}
+"""so that no two levels show the same things"""
+
+
+@dataclass(frozen=True)
+class Bed:
+    """Clips of known truth: the manifest that has their splits, and the truth beside it.
+
+    ``across`` pictures stand side by side, each as large as the run's pictures are.
+    """
+
+    name: str
+    manifest: Path
+    truth: Path
+    across: int = 1
+
+    def read(self, inputs: Inputs, split: str) -> maps.Clips:
+        """One split, decoded at a run's sizes."""
+        shown = Inputs(inputs.cfg.model_copy(update={"width": inputs.cfg.width * self.across}))
+        return maps.read(shown, Manifest.load(self.manifest), split, maps.read_truth(self.truth), self.truth.parent)
+
+
+def command(*words: str | Path) -> None:
+    """A command of avssl. Raises ValueError where it fails; it has told why."""
+    if code := cli.run([str(word) for word in words]):
+        raise ValueError(f"avssl {words[0]} ended with {code}; put right what it says above and start again")
+
+
+def world(folder: Path, level: str, clips: int, side: int) -> Bed:
+    """A world of one level, and its manifest."""
+    out, listed = folder / level, folder / f"{level}.jsonl"
+    if not (out / "truth.jsonl").is_file():
+        seed = str(PER_LEVEL_SEED[level])
+        command("world", "-o", out, "--clips", str(clips), "--level", level, "--seed", seed, "--side", str(side))
+    if not listed.is_file():
+        command("manifest", out / "videos", "-o", listed, "--labels", out / "labels.tsv")
+    return Bed(level, listed, out / "truth.jsonl")
+
+
+def joined(beds: Sequence[Bed], out: Path) -> Path:
+    """One manifest of several worlds; a recording's key says which world it is of."""
+    held = [(bed, Manifest.load(bed.manifest)) for bed in beds]
+    recordings: list[Recording] = [
+        replace(one, key=f"{bed.name}/{one.key}", path=str(manifest.path_of(one).resolve()))
+        for bed, manifest in held
+        for one in manifest.recordings
+    ]
+    Manifest(tuple(recordings), root=out.parent.resolve()).save(out)
+    return out
+
+
+def missing(bed: str, data: Path) -> str:
+    """Why a bed of mosaics cannot be made of these recordings; "" where it can."""
+    needed = {
+        "talkers": [data / "grid" / "video"],
+        "pasted": [data / "grid" / "video"],
+        "classes": [data / "cifar10" / "cifar10.tar.gz", data / "esc10"],
+    }
+    lacking = [str(path) for path in needed[bed] if not path.exists()]
+    return f"{', '.join(lacking)} is not there (see --data)" if lacking else ""
+
+
+def of_mosaics(out: Path, bed: str, data: Path, larger: Path, count: int) -> Bed:
+    """Mosaics of real recordings: pairs of talkers, a talker pasted into a ``larger`` moving picture, 2 x 2 classes."""
+    folder, listed = out / bed, out / f"{bed}.jsonl"
+    if not (folder / "truth.jsonl").is_file():
+        words = ["--data", str(data / "grid" / "video")]
+        if bed == "talkers":
+            words += ["--most", "2"]
+        if bed == "pasted":
+            words += ["--over", str(larger)]
+        if bed == "classes":
+            words = ["--pictures", str(data / "cifar10" / "cifar10.tar.gz"), "--sounds", str(data / "esc10")]
+        mosaic.main([bed, *words, "-o", str(folder), "--count", str(count)])
+    if not listed.is_file():
+        command("manifest", folder / "videos", "-o", listed, "--labels", folder / "labels.tsv")
+    return Bed(bed, listed, folder / "truth.jsonl", across=2 if bed == "talkers" else 1)
+
+
+def of_talker(out: Path, data: Path) -> Path:
+    """The manifest of the GRID talker, its held-out clips those of the mosaics."""
+    return grid.listed(data / "grid", out)

@@ -1,0 +1,279 @@
+"""Which localizer listens? Every localizer with the same trunk, inputs and budget, on the same test beds.
+
+    python scripts/localizers.py [-o runs/localizers] [--only dense_av lvs] [--seeds 0 1 2] [--level hard]
+                                 [--steps 300 | --minutes-per-run 5] [--on grid] [--data DATA]
+                                 [--set key=value ...]
+
+Training is on made-up worlds of three levels, mixed (--on world), or on one talker of GRID (--on grid). Judged, trained
+and untrained, are held-out clips of each level and mosaics of real recordings: pairs of GRID talkers, a GRID talker
+pasted into a larger moving picture, 2 x 2 CIFAR-10 pictures with an ESC-10 sound (see scripts/mosaic.py). A checkpoint
+has one threshold, chosen on validation clips of what it was trained on (for GRID: pairs of talkers), which lights 90 %
+of those that sound at least; it is used on every bed. Beside: a disc in the middle, the average box, the whole picture,
+random maps, and the most that the rule allows.
+
+An interrupted comparison goes on, and what is done is not done again. Each method, variant and seed adds a row to
+results/localizers.jsonl; python scripts/results.py makes the tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import beds
+import numpy as np
+from beds import Bed
+from localizer_tables import show
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from avssl import cli, config
+from avssl.data.manifest import Manifest
+from avssl.evaluation import locating, maps
+from avssl.evaluation.judged import Floats, Judged, peaks
+from avssl.inputs import Inputs
+from avssl.localize import calibration
+from avssl.methods import base
+from avssl.train import run
+from avssl.train.build import Loaded
+from avssl.train.checkpoint import load_run, replace_text
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARE = 0.9
+"""of the sounding validation clips, lit at the threshold"""
+TRIAL_STEPS, STALLED = 16, 0.3
+"""steps that are timed, and the share of time spent waiting for data from which they are timed again, then cached"""
+SMALL = ("name=small", "width=128", "stride=8", "norm=batch")
+SAME = [
+    "inputs.height=96", "inputs.width=96", "inputs.frames=25", "inputs.fps=12.5", "inputs.audio_seconds=2.0",
+    "inputs.mels=64", *(f"encoders.{name}.{word}" for name in ("image", "video") for word in SMALL),
+    "encoders.video.time_stride=4", "encoders.audio.name=small", "encoders.audio.width=128",
+    "data.batch=48", "data.cache_gb=8", "optim.name=adamw", "optim.lr=0.002", "optim.weight_decay=0.02",
+    "optim.warmup=0.05", "optim.clip=1.0", "precision=bf16", "checkpoint_every=100", "evaluate_every=0",
+]  # fmt: skip
+"""trunk, inputs and optimizer of every run, whatever its own config says"""
+
+
+class Variant(NamedTuple):
+    """A shipped config and what is changed in it."""
+
+    config: str
+    words: tuple[str, ...] = ()
+
+
+FLAGSHIP = ("method.moment_weight=0.4", "method.narration=2.0", "inputs.vocabulary=500")
+"""as in configs/demo.yaml"""
+VARIANTS = {
+    "trimodal": Variant("trimodal", FLAGSHIP),
+    **{
+        name: Variant(name)
+        for name in (
+            "dense_av",
+            "avol_net",
+            "attention_localizer",
+            "lvs",
+            "ez_vsl",
+            "slavc",
+            "fnac",
+            "ssl_tie",
+            "ave_net",
+        )
+    },
+    "trimodal-no_narration": Variant("trimodal", (*FLAGSHIP, "method.narration=0")),
+    "dense_av-no_negatives": Variant("dense_av", ("method.negatives=false",)),
+    "ez_vsl-negatives": Variant("ez_vsl", ("method.negatives=true",)),
+}
+"""name -> what is trained: every localizer, then what is taken away from or given to one"""
+
+
+@dataclass
+class Workplace:
+    """What all runs share: beds, what was read of them at which size, and the trivial predictors' figures there."""
+
+    out: Path
+    judged_on: list[Bed]
+    chosen_on: list[Bed]
+    held: dict[Any, maps.Clips] = field(default_factory=dict)
+    averages: dict[str, Floats] = field(default_factory=dict)
+    trivial: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+
+    def read(self, bed: Bed, inputs: Inputs, split: str) -> maps.Clips:
+        """Clips of a bed, decoded once for all runs of these inputs."""
+        key = bed.name, split, inputs.cfg.model_dump_json(exclude={"vocabulary", "tokens", "narration"})
+        if key not in self.held:
+            self.held[key] = bed.read(inputs, split)
+        return self.held[key]
+
+    def average(self, bed: Bed, inputs: Inputs) -> Floats:
+        """The average box of the bed's validation clips; their truth is enough."""
+        if bed.name not in self.averages:
+            known = self.read(bed, inputs, "val")
+            nothing = np.zeros((1, 1, 1))
+            self.averages[bed.name] = locating.prior([Judged("", things, nothing) for things in known.things])
+        return self.averages[bed.name]
+
+
+def workplace(args: argparse.Namespace) -> tuple[Workplace, Path]:
+    """Make what is missing of the beds; they, and the manifest that is learnt from."""
+    out: Path = args.output
+    if args.on == "grid" and ("talkers" not in args.mosaics or beds.missing("talkers", args.data)):
+        raise ValueError(f"--on grid needs GRID and the bed talkers; {beds.missing('talkers', args.data)}")
+    worlds: Path = args.worlds or out / "worlds"
+    levels = [args.level] if args.level else list(beds.LEVELS)
+    made = [beds.world(worlds, level, args.clips // len(levels), args.side) for level in levels]
+    real = []
+    for bed in args.mosaics:
+        if why := beds.missing(bed, args.data):
+            Console(stderr=True).print(f"no bed {bed}: {why}", highlight=False)
+            continue
+        larger = worlds / levels[-1] / "videos" / "test"
+        real.append(beds.of_mosaics(out, bed, args.data, larger, args.mosaic_count))
+    if args.on == "world":
+        return Workplace(out, [*made, *real], made), beds.joined(made, out / f"{'-'.join(levels)}.jsonl")
+    return Workplace(out, real, [bed for bed in real if bed.name == "talkers"]), beds.of_talker(out, args.data)
+
+
+def steps_for(minutes: float, variant: Variant, words: list[str], out: Path) -> int:
+    """How many steps fit: a short trial is timed, and forgotten; where decoding held it up, it is timed again."""
+    trial = out / "trial"
+    for _ in range(2):
+        shutil.rmtree(trial, ignore_errors=True)
+        cfg = config.load(variant.config, [*words, f"steps={TRIAL_STEPS}", "log_every=1"], base.config_of)
+        _trained(run.start(cfg, trial))
+        lines = [json.loads(line) for line in (trial / "log.jsonl").read_text().splitlines()]
+        told = [line for line in lines if "wait" in line]
+        if float(np.median([line["wait"] for line in told])) < STALLED:
+            break
+    each = float(np.median(np.diff([line["time"] for line in told])[4:]))
+    shutil.rmtree(trial)
+    return max(20, round(minutes * 60 / each))
+
+
+def _trained(done: run.Run) -> None:
+    if done.how == "interrupted":
+        raise SystemExit(128 + done.signal)
+
+
+def planned(args: argparse.Namespace, name: str, words: list[str], out: Path) -> int:
+    """The steps of a variant, the same for every seed."""
+    if not args.minutes_per_run:
+        return int(args.steps)
+    kept = out / "steps.json"
+    plan = json.loads(kept.read_text()) if kept.is_file() else {}
+    key = f"{name} {args.on} {args.minutes_per_run:g} minutes"
+    if key not in plan:
+        plan[key] = steps_for(args.minutes_per_run, VARIANTS[name], words, out)
+        replace_text(kept, json.dumps(plan, indent=1) + "\n")
+    return int(plan[key])
+
+
+def judge(place: Workplace, folder: Path, told: str) -> dict[str, Any]:
+    """Thresholds and figures of every bed, trained and untrained; the threshold is kept in the run's folder."""
+    networks = {"trained": load_run(folder, trained=True), "untrained": load_run(folder, trained=False)}
+    trained = networks["trained"]
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+        task = bar.add_task(f"judging {told}", total=1 + len(place.judged_on))
+        chosen = {}
+        for who, one in networks.items():
+            clips = [clip for bed in place.chosen_on for clip in _judged(place, one, bed, "val")]
+            chosen[who] = locating.threshold(clips, SHARE)
+            if who == "trained":
+                why = f"tells own sounds from others best, among those that light {SHARE:.0%} of validation clips"
+                calibration.from_peaks(np.array(peaks(clips)), chosen[who], one.digest, why).save(folder)
+        bar.advance(task)
+        figures = {}
+        for bed in place.judged_on:
+            average = place.average(bed, trained.inputs)
+            held = {who: _judged(place, one, bed, "test") for who, one in networks.items()}
+            if bed.name not in place.trivial:
+                place.trivial[bed.name] = locating.trivial(held["trained"], average)
+            beside = place.trivial[bed.name]
+            figures[bed.name] = locating.table(held["trained"], held["untrained"], chosen, average, beside)
+            bar.advance(task)
+    return {"digest": trained.digest, "threshold_share": SHARE, "thresholds": chosen, "beds": figures}
+
+
+def _judged(place: Workplace, one: Loaded, bed: Bed, split: str) -> list[Judged]:
+    return maps.judged(one.method, one.inputs, place.read(bed, one.inputs, split))
+
+
+def row(place: Workplace, listed: Path, name: str, words: list[str], steps: int, seed: int, on: str) -> dict[str, Any]:
+    """Train one variant with one seed, or go on, and judge it."""
+    variant = VARIANTS[name]
+    folder = place.out / "runs" / f"{name}-{on}-{steps}-{seed}"
+    cfg = config.load(variant.config, [*words, f"steps={steps}", f"seed={seed}"], base.config_of)
+    _trained(run.start(cfg, folder))
+    times = [json.loads(line).get("time", 0.0) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return {
+        "config": "localizers", "name": name, "method": cfg.method.name, "on": on, "words": words[1:], "steps": steps,
+        "seed": seed, "split": "test", "data": Manifest.load(listed).digest(),
+        "train_seconds": round(max(times) - min(times)), **judge(place, folder, f"{name}, seed {seed}"),
+    }  # fmt: skip
+
+
+def same(one: dict[str, Any], name: str, data: str, words: list[str], steps: int, seed: int) -> bool:
+    """Whether a row is the result of just this run."""
+    found = one["name"], one["data"], one["words"], one["steps"], one["seed"]
+    return found == (name, data, words[1:], steps, seed)
+
+
+def arguments(words: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-o", "--output", type=Path, default=Path("runs/localizers"))
+    parser.add_argument("--only", nargs="+", default=list(VARIANTS), choices=list(VARIANTS), metavar="NAME",
+                        help=f"of {', '.join(VARIANTS)}")  # fmt: skip
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--on", choices=("world", "grid"), default="world", help="what is learnt from")
+    parser.add_argument("--level", choices=beds.LEVELS, help="of the world; all of them, mixed, unless given")
+    parser.add_argument("--clips", type=int, default=3000, help="of the worlds together")
+    parser.add_argument("--side", type=int, default=112, help="pixels of a made-up world's pictures")
+    parser.add_argument("--worlds", type=Path, help="folder of worlds (easy, medium, hard) made before")
+    parser.add_argument("--mosaics", nargs="*", default=list(beds.MOSAICS), choices=beds.MOSAICS)
+    parser.add_argument("--mosaic-count", type=int, default=200, help="mosaics of each kind, a quarter for validation")
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("AVSSL_DATA", "../shared/data")))
+    budget = parser.add_mutually_exclusive_group()
+    budget.add_argument("--steps", type=int, default=300, help="of each run")
+    budget.add_argument("--minutes-per-run", type=float, help="of training; steps are found by timing a short trial")
+    parser.add_argument("--rows", type=Path, default=ROOT / "results" / "localizers.jsonl", help="where rows are added")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="changes every run's config")
+    return parser.parse_args(words)
+
+
+def main(words: list[str] | None = None) -> None:
+    """Every variant and seed that has no row yet."""
+    args = arguments(words)
+    out: Path = args.output
+    out.mkdir(parents=True, exist_ok=True)
+    place, listed = workplace(args)
+    data = Manifest.load(listed).digest()
+    lines = args.rows.read_text(encoding="utf-8").splitlines() if args.rows.is_file() else []
+    rows = [json.loads(line) for line in lines]
+    plan = [(seed, name) for seed in args.seeds for name in args.only]
+    began, worked = time.monotonic(), 0
+    for number, (seed, name) in enumerate(plan):
+        changes = [f"data={listed}", *SAME, *VARIANTS[name].words, *args.set]
+        steps = planned(args, name, changes, out)
+        if any(same(one, name, data, changes, steps, seed) for one in rows):
+            continue
+        left = f", {(time.monotonic() - began) / worked * (len(plan) - number) / 60:.0f} min left" if worked else ""
+        print(f"\n[{number + 1}/{len(plan)}{left}] {name}, seed {seed}: {steps} steps", flush=True)
+        rows.append(row(place, listed, name, changes, steps, seed, args.on))
+        worked += 1
+        args.rows.parent.mkdir(parents=True, exist_ok=True)
+        replace_text(args.rows, "".join(json.dumps(one) + "\n" for one in rows))
+    show(Console(), [one for one in rows if one["name"] in args.only and one["data"] == data])
+
+
+if __name__ == "__main__":
+    cli.settle_threads()
+    try:
+        main()
+    except ValueError as error:
+        raise SystemExit(f"error: {error}") from None

@@ -1,0 +1,91 @@
+"""The comparison of localizers, end to end on a tiny world; and its tables."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+
+import localizer_tables
+import localizers
+
+TINY = (
+    "inputs.height=32", "inputs.width=32", "inputs.frames=4", "inputs.fps=4", "inputs.audio_seconds=1",
+    "inputs.mels=16", "data.batch=8", "data.workers=0", "data.cache_gb=0", "precision=fp32",
+    *(f"encoders.{name}.width=16" for name in ("image", "video", "audio")),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """Two methods, two steps each, on one small world; no mosaics, as there are no real recordings."""
+    folder = tmp_path_factory.mktemp("localizers")
+    words = ["-o", str(folder / "out"), "--rows", str(folder / "rows.jsonl"), "--seeds", "0", "--level", "hard",
+             "--clips", "40", "--side", "32", "--steps", "2", "--data", str(folder / "none"),
+             "--only", "dense_av", "lvs", "--set", *TINY]  # fmt: skip
+    localizers.main(words)
+    return folder, words
+
+
+def test_a_row_per_method_with_every_figure_beside_the_trivial_ones(compared):
+    folder, _ = compared
+    rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+    assert [row["name"] for row in rows] == ["dense_av", "lvs"]
+    for row in rows:
+        assert list(row["beds"]) == ["hard"], "beds whose recordings are not there are left out"
+        figures = row["beds"]["hard"]
+        assert {"ciou", "auc", "pointing", "two_things", "iiou", "ap", "max_f1", "f_loc", "miou", "swap_gap",
+                "silence_area", "noise_area", "offscreen_area", "lit_sounding"} <= set(figures)  # fmt: skip
+        for name in ("ciou", "ap", "f_loc", "miou"):
+            assert {"trained", "untrained", "center", "average", "whole", "random"} <= set(figures[name])
+        assert row["steps"] == 2
+        assert row["digest"]
+        assert (folder / "out" / "runs" / f"{row['name']}-world-2-0" / "localization.json").is_file()
+    assert rows[0]["data"] == rows[1]["data"]
+    trivial = [{name: held["center"] for name, held in row["beds"]["hard"].items() if "center" in held} for row in rows]
+    assert trivial[0] == trivial[1]
+
+
+def test_what_is_done_is_not_done_again(compared, monkeypatch, capsys):
+    folder, words = compared
+    before = (folder / "rows.jsonl").read_text()
+    monkeypatch.setattr(localizers, "row", lambda *_: pytest.fail("trained again"))
+    localizers.main(words)
+    assert (folder / "rows.jsonl").read_text() == before
+    told = capsys.readouterr().out
+    assert "hard, trained on world" in told
+    assert "centre disc" in told
+
+
+def test_tables_hold_mean_and_spread_of_the_seeds():
+    rows = [
+        {"name": "lvs", "on": "world", "steps": 5, "seed": seed, "train_seconds": 9, "data": "abc",
+         "beds": {"easy": {"ciou": {"trained": value, "untrained": 0.1, "center": 0.25}}}}
+        for seed, value in enumerate((0.4, 0.6))
+    ]  # fmt: skip
+    text = "\n".join(localizer_tables.section(rows, {"title": "T", "text": "Said."}))
+    assert "| lvs | 50.0 ± 14.1 |" in text
+    assert "| lvs, untrained | 10.0 ± 0.0 |" in text
+    assert "| centre disc | 25.0 |" in text
+    assert "Seeds 0, 1; 5 steps" in text
+    longer = [*rows, {**rows[0], "steps": 7}]
+    labels = [line[0] for _, _, lines in localizer_tables.tables(longer) for line in lines]
+    assert {"lvs (5 steps)", "lvs (7 steps)"} <= set(labels), "runs of different length are no seeds of each other"
+
+
+def test_every_localizer_is_compared_and_every_variant_is_a_config():
+    from avssl import config
+    from avssl.methods.base import catalogue, config_of, find
+
+    known = {name for name in catalogue() if "audio" in getattr(find(name), "localizes", ())}
+    assert known == {variant.config for variant in localizers.VARIANTS.values()}
+    for name, variant in localizers.VARIANTS.items():
+        assert config.load(variant.config, [*localizers.SAME, *variant.words], config_of).method.name in name
+
+
+def test_a_wrong_word_is_told(compared, tmp_path):
+    _, words = compared
+    with pytest.raises(ValueError, match=r"--on grid needs GRID and the bed talkers; .*none"):
+        localizers.main([*words[: words.index("--only")], "--on", "grid", "-o", str(tmp_path)])

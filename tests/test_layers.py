@@ -27,8 +27,8 @@ MAY: dict[str, tuple[str, ...]] = {
         "avssl.ops", "avssl.methods.base", "avssl.localize", "avssl.train.checkpoint", "retrieval",
     ),
     "avssl.probe": (
-        "avssl.probe", "avssl.config", "avssl.sample", "avssl.data", "avssl.inputs", "avssl.methods.base",
-        "retrieval.metrics",
+        "avssl.probe", "avssl.embedding", "avssl.localize", "avssl.config", "avssl.sample", "avssl.data", "avssl.inputs",
+        "avssl.methods.base", "avssl.train.checkpoint", "retrieval.metrics",
     ),
     "avssl.localize": (
         "avssl.localize", "avssl.config", "avssl.sample", "avssl.data", "avssl.inputs", "avssl.methods.base",

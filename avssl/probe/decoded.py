@@ -1,0 +1,145 @@
+"""Examples decoded once, at a run's size and rates: on disk, so that any number of encoders and epochs read them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+from torch import Tensor
+
+from avssl.data.media import Unreadable, probe
+from avssl.data.media import decode as read
+from avssl.data.narration import nearest
+from avssl.embedding.window import Window
+from avssl.inputs import Inputs
+from avssl.probe.examples import Example, Examples
+
+MOST_WINDOWS = 8
+"""windows of one recording, spread evenly over it"""
+FAR_SECONDS = 15.0
+BAD_SHARE = 0.01
+"""share of examples that may be unreadable"""
+
+Tell = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Windows of examples.
+
+    Attributes:
+        modality: image, video, audio or text.
+        x: image uint8 [M, 3, H, W], video uint8 [M, T, 3, H, W], audio float32 [M, S], text int64 [M, L].
+        owner: example of each window, int64 [M], ascending; every example has at least one.
+        inputs: of the run, which turn sound into what encoders take.
+    """
+
+    modality: str
+    x: NDArray[np.uint8 | np.float32 | np.int64]
+    owner: NDArray[np.int64]
+    inputs: Inputs
+
+    def batch(self, places: NDArray[np.int64] | slice) -> Tensor:
+        """Windows as encoders take them."""
+        x = torch.from_numpy(np.array(self.x[places]))
+        return self.inputs.audio(x) if self.modality == "audio" else x
+
+    def averaged(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Means over the windows of each example: [M, D] -> [N, D]."""
+        count = int(self.owner[-1]) + 1
+        starts = np.searchsorted(self.owner, np.arange(count))
+        sums = np.add.reduceat(values.astype(np.float64), starts, axis=0)
+        return (sums / np.bincount(self.owner, minlength=count)[:, None]).astype(np.float32)
+
+
+def modality_of(data: Examples, encoders: list[str], wanted: str = "") -> str:
+    """Which encoder judges this label set: the one wanted, or the first that has what all examples hold.
+
+    Raises ValueError where there is none.
+    """
+    fits = [name for name in encoders if name in data.kinds]
+    if not fits and "video" in encoders and "image" in data.kinds:
+        fits = ["video"]  # a still picture is a video of itself
+    if wanted and wanted not in fits:
+        raise ValueError(
+            f"{data.name} holds {_listed(data.kinds)}, the run has encoders for {_listed(encoders)}: "
+            f"no {wanted} to judge"
+        )
+    if not fits:
+        raise ValueError(f"{data.name} holds {_listed(data.kinds)}, but the run encodes {_listed(encoders)}")
+    return wanted or fits[0]
+
+
+def _listed(names: list[str] | frozenset[str]) -> str:
+    return ", ".join(sorted(names)) or "nothing that all examples have"
+
+
+def decode(data: Examples, inputs: Inputs, modality: str, room: Path, tell: Tell | None = None) -> Decoded:
+    """Decode a label set into files below ``room``, which live as long as the room.
+
+    A recording longer than the run's window gives several windows, at most eight, spread over it. Raises ValueError
+    where more than a hundredth cannot be read.
+    """
+    if modality == "text":
+        return _texts(data, inputs)
+    window = Window(inputs)
+    still = modality == "image"
+    spans = [[0.0] if still else _starts(example, window) for example in data.examples]
+    owner = np.repeat(np.arange(len(spans)), [len(starts) for starts in spans])
+    cfg = inputs.cfg
+    shape: tuple[int, ...] = (len(owner), 3, cfg.height, cfg.width)
+    if modality == "video":
+        shape = (len(owner), window.frames, *shape[1:])
+    if modality == "audio":
+        shape = (len(owner), round(window.audio_seconds * cfg.hz))
+    name = f"{modality}-{data.digest[:12]}-{'x'.join(map(str, shape))}.npy"
+    x = open_memmap(room / name, "w+", np.float32 if modality == "audio" else np.uint8, shape)
+    place, bad = 0, []
+    for done, (example, starts) in enumerate(zip(data.examples, spans, strict=True), 1):
+        try:
+            x[place : place + len(starts)] = _windows(example, window, modality, starts)
+        except Unreadable as error:
+            bad.append(str(error))
+        place += len(starts)
+        if tell is not None:
+            tell(done, len(spans))
+    if len(bad) > BAD_SHARE * len(spans):
+        raise ValueError(f"{data.name}: {len(bad)} of {len(spans)} examples cannot be read, the first: {bad[0]}")
+    return Decoded(modality, x, owner, inputs)
+
+
+def _starts(example: Example, window: Window) -> list[float]:
+    if example.kinds == {"image"}:
+        return [0.0]
+    seconds = probe(example.path).duration or 0.0 if example.seconds is None else example.seconds
+    length = max(window.seconds, window.audio_seconds)
+    count = min(MOST_WINDOWS, max(1, math.ceil(seconds / length - 0.25)))
+    last = max(0.0, seconds - window.seconds)
+    if count == 1:
+        return [last / 2]
+    return [float(start) for start in np.linspace(0.0, last, count)]
+
+
+def _windows(example: Example, window: Window, modality: str, starts: list[float]) -> NDArray[np.uint8 | np.float32]:
+    if modality == "image":
+        middle = 0.0 if example.kinds == {"image"} else (example.seconds or probe(example.path).duration or 0.0) / 2
+        size = (window.inputs.cfg.height, window.inputs.cfg.width)
+        return read(example.path, times=[middle], size=size).video
+    clips = window.read(
+        example.path, starts, video=modality == "video", audio=modality == "audio", still=example.kinds == {"image"}
+    )
+    held = clips.audio if modality == "audio" else clips.video
+    assert held is not None
+    return held.numpy()
+
+
+def _texts(data: Examples, inputs: Inputs) -> Decoded:
+    """What is said nearest to the middle of each recording."""
+    said = [nearest(one.phrases, (one.seconds or 0.0) / 2, 1, FAR_SECONDS)[0] for one in data.examples]
+    return Decoded("text", inputs.tokens(said).numpy(), np.arange(len(said)), inputs)

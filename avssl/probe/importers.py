@@ -1,0 +1,185 @@
+"""Label sets from what lies on the disk: folders, archives, manifests, torchvision's sets. Nothing is downloaded."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import re
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from avssl.data.labels import SPLIT_NAMES, attach, read_labels
+from avssl.data.manifest import SPLITS, Manifest, Recording, make
+from avssl.probe.examples import Example, Examples, kinds_of, known
+
+TORCHVISION = "torchvision:"
+ARCHIVES = (".tar", ".tar.gz", ".tgz")
+ESC = re.compile(r"(?P<fold>[1-9])-(?P<source>\d+)(-[A-Z])?(-\d+)?")
+"""ESC-10 and ESC-50: fold, Freesound clip, take, and in newer ones the class"""
+DIGITS = re.compile(r"(?P<digit>\d)_(?P<speaker>[^_]+)_\d+")
+"""the Free Spoken Digit Dataset"""
+
+
+def read(spec: str, room: Path, *, label: str = "", labels: Path | None = None) -> Examples:
+    """The label set that ``spec`` names.
+
+    Args:
+        spec: a manifest (.jsonl); a folder of class folders, with or without train and test above them; such a folder
+            as .tar or .tar.gz; ESC-10's folder (its folds are used); the Free Spoken Digit Dataset's (speakers are its
+            folds); a folder of recordings with ``labels``; or torchvision:NAME:ROOT.
+        room: an existing folder where archives are unpacked and torchvision's pictures are laid out.
+        label: which label of a manifest or table; ``kind``, or the first in the alphabet.
+        labels: TSV with a path or clip column and the labels; a split column tells the parts.
+
+    Raises ValueError where there is no such thing, or nothing in it is labeled.
+    """
+    if spec.startswith(TORCHVISION):
+        return _torchvision(spec, room)
+    path = Path(spec)
+    if not path.exists():
+        raise ValueError(f"{spec}: no such file or folder; nothing is downloaded, so put the data there")
+    if path.name.endswith(ARCHIVES):
+        return folder(_unpacked(path, room), path.name.split(".")[0])
+    if path.is_file():
+        return manifest(Manifest.load(path), path.stem, label, labels)
+    if labels is not None:
+        return manifest(make(path), path.resolve().name, label, labels)
+    return folder(path, path.resolve().name)
+
+
+def manifest(held: Manifest, name: str, label: str, table: Path | None) -> Examples:
+    """The labeled recordings of a manifest; ``table`` replaces its labels and splits."""
+    recordings: list[Recording] = list(held.recordings)
+    if table is not None:
+        recordings, _ = attach(recordings, read_labels(table), table)
+    names = {key for recording in recordings for key in recording.labels}
+    chosen = label or ("kind" if "kind" in names else min(names, default=""))
+    if chosen not in names:
+        told = f"its labels are {', '.join(sorted(names))}" if names else "it has no labels; give --labels TSV"
+        raise ValueError(f"{name}: no label {chosen or 'at all'}; {told}")
+    return Examples(
+        f"{name}/{chosen}",
+        tuple(
+            Example(
+                path=held.path_of(recording), name=recording.key, label=recording.labels[chosen], part=recording.split,
+                kinds=_held(recording), seconds=recording.seconds, sha256=recording.sha256,
+                phrases=recording.narration,
+            )
+            for recording in recordings
+            if chosen in recording.labels
+        ),
+    )  # fmt: skip
+
+
+def _held(recording: Recording) -> frozenset[str]:
+    kinds = {"image"} if recording.video is not None else set()
+    kinds |= {"video"} if recording.video is not None and not recording.is_picture else set()
+    kinds |= {"audio"} if recording.audio is not None else set()
+    return frozenset(kinds | ({"text"} if recording.narration else set()))
+
+
+def folder(root: Path, name: str) -> Examples:
+    """A folder whose files are labeled by their folder or by their name."""
+    files = known(path for path in root.rglob("*") if path.is_file())
+    if not files:
+        raise ValueError(f"{root}: no picture, video or sound in it")
+    for form, example in ((ESC, _esc), (DIGITS, _digit)):
+        if all(form.fullmatch(path.stem) for path in files):
+            return Examples(name, tuple(example(path, root) for path in files))
+    return Examples(name, tuple(_classed(path, root) for path in files))
+
+
+def _esc(path: Path, root: Path) -> Example:
+    found = ESC.fullmatch(path.stem)
+    assert found is not None
+    return Example(
+        path, str(path.relative_to(root)), path.parent.name, fold=found["fold"], group=found["source"],
+        kinds=kinds_of(path),
+    )  # fmt: skip
+
+
+def _digit(path: Path, root: Path) -> Example:
+    found = DIGITS.fullmatch(path.stem)
+    assert found is not None
+    return Example(
+        path, str(path.relative_to(root)), found["digit"], fold=found["speaker"], group=found["speaker"],
+        kinds=kinds_of(path),
+    )  # fmt: skip
+
+
+def _classed(path: Path, root: Path) -> Example:
+    inside = path.relative_to(root)
+    parts = [SPLIT_NAMES[part.lower()] for part in inside.parts[:-1] if part.lower() in SPLIT_NAMES]
+    classes = [part for part in inside.parts[:-1] if part.lower() not in SPLIT_NAMES]
+    if not classes:
+        raise ValueError(f"{path}: lies in no class folder; the folder a file lies in is its label")
+    return Example(path, str(inside), classes[-1], parts[0] if parts else _drawn(str(inside)), kinds=kinds_of(path))
+
+
+def _drawn(name: str) -> str:
+    """Eight tenths of all names are train, one val, one test, where the folder does not say."""
+    place = int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) % 10
+    return "train" if place < 8 else SPLITS[place - 7]
+
+
+def _unpacked(archive: Path, room: Path) -> Path:
+    """The folder that an archive holds, unpacked below ``room``; done once."""
+    into, done = room / archive.name.split(".")[0], room / f".{archive.name}.done"
+    if not done.exists():
+        try:
+            with tarfile.open(archive) as held:
+                held.extractall(into, filter="data")
+        except (tarfile.TarError, EOFError) as error:
+            raise ValueError(f"{archive}: cannot be unpacked ({error})") from None
+        done.touch()
+    inside = list(into.iterdir())
+    return inside[0] if len(inside) == 1 and inside[0].is_dir() else into
+
+
+def _torchvision(spec: str, room: Path) -> Examples:
+    """torchvision:NAME:ROOT, a set that is on disk; its pictures are laid out as PNG, so that one road reads all."""
+    from torchvision import datasets
+
+    _, name, root = [*spec.split(":", 2), "", ""][:3]
+    if name not in datasets.__all__ or not root:
+        raise ValueError(f"{spec}: write torchvision:NAME:ROOT, for example torchvision:CIFAR10:data")
+    kind = getattr(datasets, name)
+    examples = []
+    for part, held in _parts(kind, root, spec):
+        classes = getattr(held, "classes", None)
+        for place in range(len(held)):
+            picture, number = held[place]
+            if not isinstance(number, int) or not hasattr(picture, "save"):
+                raise ValueError(f"{spec}: not pictures with one class each, so not for a probe")
+            path = room / name / (part or "all") / f"{place:06d}.png"
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                picture.save(path, compress_level=1)
+            label = str(classes[number]) if classes and number < len(classes) else str(number)
+            inside = f"{part}/{place:06d}"
+            examples.append(Example(path, inside, label, part or _drawn(inside), kinds=kinds_of(path)))
+    return Examples(name, tuple(examples))
+
+
+def _parts(kind: Callable[..., Any], root: str, spec: str) -> Iterator[tuple[str, Any]]:
+    """(part, set) of a torchvision class; a part that it does not have is passed over."""
+    takes = inspect.signature(kind).parameters
+    fixed = {"download": False} if "download" in takes else {}
+    wanted: list[tuple[str, dict[str, Any]]] = [("", {})]
+    if "train" in takes:
+        wanted = [("train", {"train": True}), ("test", {"train": False})]
+    elif "split" in takes:
+        wanted = [("train", {"split": "train"}), ("val", {"split": "val"}), ("test", {"split": "test"})]
+    found, why = 0, ""
+    for part, words in wanted:
+        try:
+            held = kind(root, **words, **fixed)
+        except (RuntimeError, ValueError, OSError) as error:
+            why = " ".join(str(error).split()).replace("You can use download=True to download it", "")
+            continue
+        found += 1
+        yield part, held
+    if not found:
+        raise ValueError(f"{spec}: torchvision finds nothing there ({why.strip()}); nothing is downloaded")

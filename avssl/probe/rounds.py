@@ -1,0 +1,107 @@
+"""Which examples are fitted on, which choose settings, which judge; and how few labels are used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avssl.probe.examples import Examples
+
+Places = NDArray[np.int64]
+
+HELD_BACK = 0.2
+"""share of the training part that chooses settings where there is no validation part"""
+
+
+class Round(NamedTuple):
+    """Places of examples, ascending: ``train`` is fitted on, ``val`` chooses, ``test`` judges and does nothing else."""
+
+    train: Places
+    val: Places
+    test: Places
+
+    @property
+    def both(self) -> Places:
+        """What the final fit may use: all that is not judged."""
+        return np.union1d(self.train, self.val)
+
+
+def rounds(data: Examples, seed: int = 0, fraction: float = 1.0) -> list[Round]:
+    """One round, or one for each fold.
+
+    Where the set has folds, each is judged once, the next one chooses, the others are fitted on. Without a validation
+    part a fifth of the training part chooses, whole groups at a time.
+
+    Args:
+        data: the label set.
+        seed: of what is held back, and of the labels that are kept.
+        fraction: share of each class's labels that may be used, of what is fitted on as of what chooses; at least one
+            of each. The test part stays whole.
+
+    Raises ValueError where a part is missing.
+    """
+    if not 0 < fraction <= 1:
+        raise ValueError(f"fraction is {fraction}; a share of the labels is above 0 and at most 1")
+    folds = sorted({example.fold for example in data.examples} - {""})
+    made = _folded(data, folds) if folds else [_parted(data, seed)]
+    if fraction < 1:
+        draw = np.random.default_rng([seed, 1])
+        made = [
+            Round(_few(data, one.train, fraction, draw), _few(data, one.val, fraction, draw), one.test) for one in made
+        ]
+    return made
+
+
+def _folded(data: Examples, folds: list[str]) -> list[Round]:
+    if len(folds) < 3:
+        raise ValueError(f"{data.name}: {len(folds)} folds; one judges, one chooses, the rest is fitted on")
+    of = np.array([example.fold for example in data.examples])
+    made = []
+    for place, name in enumerate(folds):
+        chooses = folds[(place + 1) % len(folds)]
+        rest = np.flatnonzero((of != name) & (of != chooses))
+        made.append(Round(rest, np.flatnonzero(of == chooses), np.flatnonzero(of == name)))
+    return made
+
+
+def _parted(data: Examples, seed: int) -> Round:
+    of = np.array([example.part for example in data.examples])
+    train, val, test = (np.flatnonzero(of == part) for part in ("train", "val", "test"))
+    for part, places in (("train", train), ("test", test)):
+        if not len(places):
+            raise ValueError(f"{data.name}: no {part} part; put files into {part}/CLASS/, or a split column into a TSV")
+    if not len(val):
+        train, val = _held_back(data, train, seed)
+    return Round(train, val, test)
+
+
+def _held_back(data: Examples, train: Places, seed: int) -> tuple[Places, Places]:
+    """A fifth of each class, or of the groups where there are any, drawn by the seed."""
+    draw = np.random.default_rng([seed, 0])
+    groups = np.array([data.examples[place].group for place in train])
+    if len(set(groups)) > 1:
+        names = draw.permutation(sorted(set(groups)))
+        chosen = np.isin(groups, names[: max(1, round(HELD_BACK * len(names)))])
+        return train[~chosen], train[chosen]
+    back = [
+        draw.permutation(held)[: max(1, round(HELD_BACK * len(held)))]
+        for held in _by_class(data, train)
+        if len(held) > 1
+    ]
+    if not back:
+        raise ValueError(f"{data.name}: one training example of each class; there is none left to choose settings by")
+    val = np.sort(np.concatenate(back))
+    return np.setdiff1d(train, val), val
+
+
+def _few(data: Examples, places: Places, fraction: float, draw: np.random.Generator) -> Places:
+    kept = [draw.permutation(held)[: max(1, round(fraction * len(held)))] for held in _by_class(data, places)]
+    return np.sort(np.concatenate(kept))
+
+
+def _by_class(data: Examples, places: Places) -> Iterable[Places]:
+    labels = data.labels[places]
+    return [places[labels == number] for number in np.unique(labels)]

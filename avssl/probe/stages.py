@@ -1,0 +1,122 @@
+"""A linear probe on each stage of an encoder: where in the network what labels need can be read.
+
+The table that Gidaris, Singh, Komodakis print with RotNet (ICLR 2018): all layers frozen, each stage's map pooled by
+adaptive maximum to about the same number of values, a linear classifier on each. Deviations: fewer values by default
+(theirs are about 9,200), and the classifier is that of :mod:`avssl.probe.linear`, which standardizes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from avssl.methods.base import Method
+from avssl.probe.decoded import Decoded
+from avssl.probe.features import BATCH, encoder_of, enter, listening
+
+SIZE = 1024
+"""values a stage is pooled to, about"""
+MOMENTS = 4
+"""of a map of a clip, how many are kept"""
+
+
+class Stages(NamedTuple):
+    """An encoder's stages: the modules that give their maps, by name in the encoder, and whether these are tokens."""
+
+    names: tuple[str, ...]
+    tokens: bool
+
+    def of(self, keys: list[str]) -> list[int]:
+        """The stage of each name of the encoder's state, from 0.
+
+        What comes before the first stage belongs to it, what comes after (a projection, mixing over time) to the last.
+        """
+        found, reached = [], False
+        for key in keys:
+            inside = [place for place, name in enumerate(self.names) if key.startswith(f"{name}.")]
+            reached = reached or bool(inside)
+            found.append(inside[0] if inside else (len(self.names) - 1 if reached else 0))
+        return found
+
+
+def stages(encoder: nn.Module) -> Stages:
+    """The parts of ``stages`` or ``trunk`` that have parameters; else the encoder's longest list of blocks."""
+    lists = {name: held for name, held in encoder.named_modules() if isinstance(held, nn.ModuleList | nn.Sequential)}
+    for name, held in lists.items():
+        if name.rsplit(".", 1)[-1] in ("stages", "trunk"):
+            return Stages(_weighted(name, held), tokens=False)
+    if not lists:
+        raise ValueError(f"{type(encoder).__name__} has no stages to probe or freeze")
+    name = max(lists, key=lambda one: len(lists[one]))
+    return Stages(_weighted(name, lists[name]), tokens=True)
+
+
+def _weighted(name: str, row: nn.ModuleList | nn.Sequential) -> tuple[str, ...]:
+    held = [k for k, part in row.named_children() if next(part.parameters(), None) is not None]
+    return tuple(f"{name}.{k}".lstrip(".") for k in held)
+
+
+def pooled(x: Tensor, size: int) -> Tensor:
+    """A map [B, C, ...] with up to three axes of places -> [B, about ``size``], the greatest value in equal cells."""
+    places = x.shape[2:]
+    grid: tuple[int, ...] = ()
+    if len(places) == 1:
+        grid = (min(places[0], max(1, round(size / x.shape[1]))),)
+        return F.adaptive_max_pool1d(x.float(), grid[0]).flatten(1)
+    moments = min(MOMENTS, places[0]) if len(places) == 3 else 1
+    side = max(1, round(math.sqrt(size / (x.shape[1] * moments))))
+    if len(places) == 3:
+        grid = (moments, min(side, places[1]), min(side, places[2]))
+        return F.adaptive_max_pool3d(x.float(), grid).flatten(1)
+    if len(places) == 2:
+        return F.adaptive_max_pool2d(x.float(), (min(side, places[0]), min(side, places[1]))).flatten(1)
+    return x.float().flatten(1)
+
+
+def features(
+    method: Method[Any], data: Decoded, size: int = SIZE, tell: Callable[[int, int], None] | None = None
+) -> dict[str, NDArray[np.float32]]:
+    """Name of each stage -> features [N, about ``size``] of all examples, averaged over their windows.
+
+    Stages are an encoder's ``Features.maps`` where it gives several, else the outputs of its parts; ``stage1`` is the
+    finest. The last is the map that the encoder gives.
+    """
+    rows: dict[str, list[NDArray[np.float32]]] = {}
+    count, training = len(data.owner), method.training
+    method.eval()
+    try:
+        for first in range(0, count, BATCH):
+            given = min(BATCH, count - first)
+            for place, told in enumerate(_maps(method, data, slice(first, first + given)), 1):
+                x = told.unflatten(0, (given, -1))  # where frames are seen one by one, each clip has several rows
+                x = x.movedim(1, 2) if x.shape[1] > 1 else x[:, 0]
+                rows.setdefault(f"stage{place}", []).append(pooled(x, size).cpu().numpy())
+            if tell is not None:
+                tell(first + given, count)
+    finally:
+        method.train(training)
+    return {name: data.averaged(np.concatenate(blocks)) for name, blocks in rows.items()}
+
+
+def _maps(method: Method[Any], data: Decoded, places: slice) -> list[Tensor]:
+    """The map of each stage, [R, C, ...]."""
+    encoder = encoder_of(method, data.modality)
+    row = stages(encoder)
+    x = data.batch(places).to(next(method.parameters()).device)
+    with torch.inference_mode(), ExitStack() as stack:
+        whole = stack.enter_context(listening(encoder))
+        heard = [stack.enter_context(listening(encoder.get_submodule(name))) for name in row.names]
+        enter(method, data.modality, x)
+    maps: tuple[Tensor, ...] = whole[-1].maps
+    if len(maps) > 1:
+        return list(maps)
+    outputs = [one[-1][0] if isinstance(one[-1], tuple) else one[-1] for one in heard[:-1]]
+    return [*(one.movedim(-1, 1) if row.tokens else one for one in outputs), *maps]

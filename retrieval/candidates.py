@@ -14,6 +14,7 @@ from retrieval.store import Store
 # Matrix products in single precision differ in their last digits with the number and order of vectors. Candidates
 # this near (times both norms) to the last place are therefore fetched too, and scored again in double precision.
 NEAR = 1e-6
+AT_ONCE = 1 << 17  # components scored together: what a processor's cache holds
 
 Where = str | tuple[str, Sequence[Parameter]] | None
 Floats = NDArray[np.float64]
@@ -80,34 +81,47 @@ def _lane(
     return Lane(target, only, None, len(only))  # the store's own array where it can be: an index knows it again
 
 
-def ranked(index: Index, queries: Vectors, k: int, lane: Lane) -> list[tuple[Ids, Floats]]:
-    """The k best (ids, scores) of each query; ties in the order of ids, also those that run through the k-th place."""
-    results = [(np.empty(0, np.int64), np.empty(0))] * len(queries)
+def ranked(index: Index, queries: Vectors, k: int, lane: Lane) -> tuple[Ids, Floats]:
+    """The k best of each query as ids and scores, [Q, at most k], filled up with -1 and -inf; ties in the order of ids,
+    also those that run through the k-th place."""
+    width = min(k, lane.reachable)
+    best, scored = np.full((len(queries), width), -1, np.int64), np.full((len(queries), width), -np.inf)
     pending = np.arange(len(queries) if lane.reachable else 0)
     fetch = k + 1
     while len(pending):
         fetch = min(fetch, lane.reachable)
         limits = {"only": lane.only, "without": lane.without}
         _, ids = index.nearest(queries[pending], fetch, **limits, modality=lane.target or None)
-        unsettled = []
-        for number, candidates in zip(pending.tolist(), ids, strict=True):
-            candidates = candidates[candidates >= 0]
-            scores, tolerance = rescore(index, queries[number], candidates)
-            # An approximate index may hold nothing more for this query although more could be reached.
-            more = len(candidates) == fetch < lane.reachable
-            if more and scores.min() >= np.partition(scores, -k)[-k] - tolerance:
-                unsettled.append(number)
-                continue
-            order = np.lexsort((candidates, -scores))[:k]
-            results[number] = candidates[order], scores[order]
-        pending = np.array(unsettled, np.int64)
+        scores, tolerance = rescored(index, queries[pending], ids)
+        # Behind all others, as -inf is, so that what was not found stands last.
+        order = np.lexsort((ids, -scores), axis=1)
+        ids, scores = np.take_along_axis(ids, order, 1), np.take_along_axis(scores, order, 1)
+        best[pending], scored[pending] = ids[:, :width], scores[:, :width]
+        if fetch == lane.reachable:
+            break
+        # An approximate index may hold nothing more for a query although more could be reached.
+        tied = (ids[:, -1] >= 0) & (scores[:, -1] >= scores[:, k - 1] - tolerance)
+        pending = pending[tied]
         fetch *= 2
-    return results
+    return best, scored
 
 
-def rescore(index: Index, query: Vectors, ids: Ids) -> tuple[Floats, float]:
-    """Inner products [N] that depend on nothing but the two vectors, and how far FAISS's may be from them."""
-    vectors = index.vectors(ids).astype(np.float64)
-    wide = query.astype(np.float64)
-    largest = float(np.linalg.norm(vectors, axis=1).max(initial=0.0))
-    return (vectors * wide).sum(axis=1), NEAR * largest * float(np.linalg.norm(wide))
+def rescored(index: Index, queries: Vectors, ids: Ids) -> tuple[Floats, Floats]:
+    """Inner products [Q, n] of each query with its own candidates, ids [Q, n], that depend on nothing but the two
+    vectors (-inf for id -1), and how far FAISS's may be from them, [Q]."""
+    scores, squares = np.full(ids.shape, -np.inf), np.zeros(ids.shape)
+    wide = queries.astype(np.float64)
+    step = max(1, AT_ONCE // max(1, ids.shape[1] * index.width))
+    for first in range(0, len(ids), step):
+        some = slice(first, first + step)
+        found = ids[some] >= 0
+        vectors = index.vectors(ids[some][found]).astype(np.float64)
+        squares[some][found] = np.einsum("nd,nd->n", vectors, vectors)
+        if found.all():
+            products = vectors.reshape(*found.shape, index.width)
+            products *= wide[some, None]
+        else:
+            vectors *= wide[some][np.nonzero(found)[0]]
+        scores[some][found] = vectors.sum(axis=1)
+    largest = np.sqrt(squares.max(axis=1, initial=0.0))
+    return scores, NEAR * largest * np.linalg.norm(wide, axis=1)

@@ -57,7 +57,7 @@ class Engine(Protocol):
         where: str | tuple[str, Sequence[Parameter]] | None = None,
         exclude_recording: str | Sequence[str | None] | None = None,
         space: Space | None = None,
-    ) -> list[list[Hit]]:
+    ) -> Sequence[Sequence[Hit]]:
         """The k best windows for each of the queries [Q, width]; the arguments are those of `retrieval.search`.
 
         `retrieval.moments.merged` makes moments of them.
@@ -107,7 +107,7 @@ class Directory:
         where: str | tuple[str, Sequence[Parameter]] | None = None,
         exclude_recording: str | Sequence[str | None] | None = None,
         space: Space | None = None,
-    ) -> list[list[Hit]]:
+    ) -> Sequence[Sequence[Hit]]:
         """See `retrieval.search.search`."""
         held = [entry["vectors"] for entry in self.store.manifest["segments"]]
         if self._index is None or list(self._index.covered) != held:

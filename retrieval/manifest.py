@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,12 @@ from retrieval.files import replacing
 from retrieval.space import Space
 
 NAME = "manifest.json"
-FORMAT = "retrieval store 2"
-DATA_FILE = re.compile(r"((vectors|ids)-\d+\.npy|(rows-\d+(-\d+)?|regions-\d+)\.sqlite|index-\d+-\d+\.(faiss|lists))\Z")
+FORMAT = "retrieval store 3"
+READABLE = (FORMAT, "retrieval store 2")  # the latter has no files of columns
+DATA_FILE = re.compile(
+    r"((vectors|ids)-\d+\.npy|(rows-\d+(-\d+)?|regions-\d+)\.sqlite|columns-\d+(-\d+)?\.bin"
+    r"|index-\d+-\d+\.(faiss|lists))\Z"
+)
 
 
 class FileEntry(TypedDict):
@@ -30,6 +34,7 @@ class SegmentEntry(TypedDict):
     vectors: str
     ids: str
     rows: str
+    columns: NotRequired[str]
     count: int
 
 
@@ -109,6 +114,7 @@ def empty(space: Space, dtype: str = "float32") -> Manifest:
 def successor(manifest: Manifest) -> Manifest:
     """A copy to change, one version later; entries are replaced, not changed."""
     later = manifest.copy()
+    later["format"] = FORMAT
     later["version"] += 1
     later["segments"], later["indexes"] = list(manifest["segments"]), list(manifest["indexes"])
     later["sides"], later["files"] = list(manifest["sides"]), dict(manifest["files"])
@@ -120,10 +126,15 @@ def write(directory: Path, manifest: Manifest) -> None:
     parts = [part for entry in manifest["indexes"] for part in entry["parts"]]
     used = [name for part in parts for name in (part["file"], part["apart"]) if name]
     used += [entry["file"] for entry in manifest["sides"]]
-    used += [name for entry in manifest["segments"] for name in (entry["vectors"], entry["ids"], entry["rows"])]
+    used += [name for entry in manifest["segments"] for name in names_of(entry)]
     manifest["files"] = {name: manifest["files"][name] for name in used}
     with replacing(directory / NAME) as temporary:
         temporary.write_bytes(_encode(manifest))
+
+
+def names_of(entry: SegmentEntry) -> list[str]:
+    """The files of a segment."""
+    return [entry["vectors"], entry["ids"], entry["rows"], *([entry["columns"]] if "columns" in entry else [])]
 
 
 def read(directory: Path) -> Manifest:
@@ -137,7 +148,7 @@ def read(directory: Path) -> Manifest:
     intact = head == _head(body)
     try:
         data = json.loads(raw)
-        other = data["format"] if data["format"] != FORMAT else None
+        other = data["format"] if data["format"] not in READABLE else None
         del data["checksum"]
     except (ValueError, KeyError, TypeError, RecursionError):
         intact, other = False, None

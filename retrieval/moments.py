@@ -6,13 +6,14 @@ and else is its shoulder, which is no hit. So a moment ends where its score has 
 whose windows all touch, and two peaks with a valley between them stay two moments.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.columns import Name
 from retrieval.rows import Row
 from retrieval.segment import Vectors
 
@@ -70,22 +71,36 @@ def hit_of(row: Row, score: float, calibrated: float | None = None) -> Hit:
 
 @dataclass
 class _Peak:
-    """A moment, the least score of its windows, and the ground it has flooded, shoulders included."""
+    """A moment, its best window, the least score of its windows, and the ground it has flooded, shoulders included."""
 
-    moment: Hit
-    least: float
+    place: int
     start: float
     end: float
-
-    def touches(self, hit: Hit, seconds: float) -> bool:
-        return hit.start - self.end <= seconds and self.start - hit.end <= seconds
+    least: float
+    left: float
+    right: float
 
     def flood(self, start: float, end: float) -> None:
+        self.left, self.right = min(self.left, start), max(self.right, end)
+
+    def take_in(self, start: float, end: float) -> None:
         self.start, self.end = min(self.start, start), max(self.end, end)
 
 
+Span = tuple[str, str, float, float, float]  # recording, modality, start, end, score
+
+
 def merged(windows: Sequence[Hit], seconds: float, unrelated: Mapping[str, float], most: int) -> list[Hit]:
-    """At most `most` moments of windows, both best first.
+    """At most `most` moments of windows, both best first; the arguments are those of `peaks`."""
+    spans = [(hit.recording, hit.modality, hit.start, hit.end, hit.score) for hit in windows]
+    found = peaks(spans, seconds, unrelated, most)
+    return [replace(windows[place], start=start, end=end) for place, start, end in found]
+
+
+def peaks(
+    windows: Iterable[Span], seconds: float, unrelated: Mapping[str, float], most: int
+) -> list[tuple[int, float, float]]:
+    """At most `most` moments of windows, both best first: the place of the best window, start and end.
 
     seconds: windows of one recording and modality that overlap or are no farther apart touch. unrelated: modality ->
     the mean score of unrelated windows. What comes after the window that would begin one moment too many is not
@@ -93,29 +108,28 @@ def merged(windows: Sequence[Hit], seconds: float, unrelated: Mapping[str, float
     """
     grounds: dict[tuple[str, str], list[_Peak]] = {}
     count = 0
-    for hit in windows:
-        ground = grounds.setdefault((hit.recording, hit.modality), [])
-        touching = [peak for peak in ground if peak.touches(hit, seconds)]
+    for place, (recording, modality, start, end, score) in enumerate(windows):
+        ground = grounds.setdefault((recording, modality), [])
+        touching = [peak for peak in ground if start - peak.right <= seconds and peak.left - end <= seconds]
         if not touching:
             if count == most:
                 break
             count += 1
-            floor = min(unrelated.get(hit.modality, 0.0), hit.score)
-            ground.append(_Peak(hit, floor + HALF_WAY * (hit.score - floor), hit.start, hit.end))
+            floor = min(unrelated.get(modality, 0.0), score)
+            ground.append(_Peak(place, start, end, floor + HALF_WAY * (score - floor), start, end))
             continue
         for peak in touching:
-            peak.flood(hit.start, hit.end)
-        joined = [peak for peak in touching if hit.score >= peak.least]
+            peak.flood(start, end)
+        joined = [peak for peak in touching if score >= peak.least]
         for peak in joined[1:]:
-            joined[0].flood(peak.start, peak.end)
+            joined[0].flood(peak.left, peak.right)
+            joined[0].take_in(peak.start, peak.end)
             ground.remove(peak)
             count -= 1
         if joined:
-            whole = [peak.moment for peak in joined] + [hit]
-            start, end = min(part.start for part in whole), max(part.end for part in whole)
-            joined[0].moment = replace(joined[0].moment, start=start, end=end)
-    found = {peak.moment.id: peak.moment for ground in grounds.values() for peak in ground}
-    return [found[hit.id] for hit in windows if hit.id in found]
+            joined[0].take_in(start, end)
+    found = sorted((peak for ground in grounds.values() for peak in ground), key=lambda peak: peak.place)
+    return [(peak.place, peak.start, peak.end) for peak in found]
 
 
 def as_one(found: Sequence[Sequence[Hit]], most: int, join: bool) -> list[Hit]:
@@ -139,26 +153,26 @@ def _order(hit: Hit) -> float:
     return hit.score if hit.calibrated is None else hit.calibrated
 
 
-def distinct(hits: Sequence[Hit], vectors: Vectors, cosine: float, most: int) -> list[Hit]:
-    """The first `most` of the hits, best first, without those that a better one stands for already.
+def distinct(names: Sequence[Name], starts: Sequence[float], vectors: Vectors, cosine: float, most: int) -> list[int]:
+    """Places of the first `most` hits, best first, without those that a better one stands for already.
 
-    One stands for another of its modality when their vectors ([N, width], of the hits' best windows) have at least
-    this cosine, or when they are the same seconds of the same content under two names.
+    names, starts, vectors [N, width]: of the hits' best windows. One stands for another of its modality when their
+    vectors have at least this cosine, or when they are the same seconds of the same content under two names.
     """
     # In double precision the cosine of a vector with its copy may miss 1 by a few units in the last place.
     bound = min(cosine, 1.0 - 1e-9)
     units: dict[str, list[Floats]] = {}
     seen: set[tuple[str, float, str]] = set()
-    kept: list[Hit] = []
-    for hit, vector in zip(hits, vectors.astype(np.float64), strict=True):
+    kept: list[int] = []
+    for place, (name, start, vector) in enumerate(zip(names, starts, vectors.astype(np.float64), strict=True)):
         if len(kept) == most:
             break
-        better = units.setdefault(hit.modality, [])
+        better = units.setdefault(name.modality, [])
         unit = vector / np.linalg.norm(vector)
-        name = (hit.content, hit.peak, hit.modality)
-        if (hit.content and name in seen) or (better and (np.stack(better) @ unit).max() >= bound):
+        copy = (name.content, start, name.modality)
+        if (name.content and copy in seen) or (better and (np.stack(better) @ unit).max() >= bound):
             continue
-        seen.add(name)
+        seen.add(copy)
         better.append(unit)
-        kept.append(hit)
+        kept.append(place)
     return kept

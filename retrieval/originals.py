@@ -19,20 +19,19 @@ class Originals:
         self.width = width
         self._segments = segments
         self._contiguous = dtype == "float32"
-        self._starts: dict[Segment, int | None] = {}
 
     def vectors(self, ids: Ids) -> Vectors:
         """[N, width] in the order of ids. Raises ValueError for an id that is not there."""
         ids = np.asarray(ids, np.int64)
         if len(self._segments) == 1:
-            places = self._places(self._segments[0], ids)
+            places = self._segments[0].positions(ids)
             if len(ids) and places.min() < 0:
                 raise _unknown(ids[places < 0])
             return self._segments[0].vectors(places) if len(ids) else np.empty((0, self.width), np.float32)
         found = np.empty((len(ids), self.width), np.float32)
         missing = np.ones(len(ids), np.bool_)
         for segment in self._segments:
-            places = self._places(segment, ids)
+            places = segment.positions(ids)
             here = missing & (places >= 0)
             if here.any():
                 found[here] = segment.vectors(places[here])
@@ -57,7 +56,7 @@ class Originals:
         part = scores if len(self._segments) == 1 else np.empty_like(scores)
         flat = ids.reshape(-1)
         for segment in self._segments:
-            places = np.ascontiguousarray(np.where(flat >= 0, self._places(segment, flat), -1), np.int64)
+            places = np.ascontiguousarray(np.where(flat >= 0, segment.positions(flat), -1), np.int64)
             stored = segment.vectors(slice(None))
             faiss.fvec_inner_products_by_idx(
                 faiss.swig_ptr(part), faiss.swig_ptr(queries), faiss.swig_ptr(stored), faiss.swig_ptr(places),
@@ -76,19 +75,6 @@ class Originals:
             scores, places = faiss.knn(queries, vectors, min(k, len(part)), metric=faiss.METRIC_INNER_PRODUCT)
             best, names = top(np.hstack([best, scores]), np.hstack([names, part[places]]), k)
         return best, names
-
-    def _places(self, segment: Segment, ids: Ids) -> NDArray[np.intp]:
-        """Positions of ids in a segment, -1 where they are not there. Ids without gaps, as a store gives them, are
-        their own positions."""
-        if segment not in self._starts:
-            held = segment.ids
-            gapless = bool((np.diff(held) == 1).all())
-            self._starts[segment] = int(held[0]) if gapless else None
-        start = self._starts[segment]
-        if start is None:
-            return segment.positions(ids)
-        places = ids - start
-        return np.where((places >= 0) & (places < segment.count), places, -1)
 
     def _gathered(self, queries: Vectors, ids: Ids) -> Scores:
         scores = np.full(ids.shape, -np.inf, np.float32)

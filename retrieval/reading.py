@@ -10,7 +10,6 @@ from retrieval.manifest import Manifest
 from retrieval.originals import Originals
 from retrieval.rows import Held, Parameter, Row
 from retrieval.segment import Ids, Segment, Vectors, contains
-from retrieval.space import Space
 from retrieval.state import State
 
 ANSWERS = 8  # filters whose answers are remembered
@@ -21,7 +20,7 @@ class Reading:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self.space = Space.from_json(state.manifest["space"])
+        self.space = state.space
 
     def __len__(self) -> int:
         state = self._state
@@ -48,12 +47,18 @@ class Reading:
         return self._state.removed
 
     def rows(self, ids: Iterable[int]) -> list[Row]:
-        """Rows of these ids, in this order, in one read of each segment. Raises ValueError for an unknown id."""
+        """Rows of these ids, in this order. Raises ValueError for an unknown id."""
         wanted, state = as_ids(ids), self._state
         found: dict[int, Row] = {}
-        for segment, _, positions in places(wanted, state):
-            found.update((row.id, row) for row in segment.rows.rows(np.unique(positions).tolist()))
-        return [found[identity] for identity in wanted.tolist()]
+        for segment, here, positions in places(wanted, state):
+            found.update(
+                zip(here.tolist(), segment.columns.rows(positions.tolist(), wanted[here].tolist()), strict=True)
+            )
+        return [found[number] for number in range(len(wanted))]
+
+    def located(self, ids: Ids) -> list[tuple[Segment, NDArray[np.intp], NDArray[np.intp]]]:
+        """Segments with some of these ids: which of the ids, and where. Raises ValueError for an unknown id."""
+        return places(ids, self._state)
 
     def vectors(self, ids: Iterable[int]) -> Vectors:
         """Vectors of these ids, in this order, [N, width]. Raises ValueError for an unknown id."""

@@ -20,7 +20,8 @@ INDEXES = ("CREATE UNIQUE INDEX ids ON rows (id)", "CREATE INDEX keys ON rows (r
 def stored(row: Row) -> Stored:
     """A row as it is written."""
     extra = json.dumps(dict(row.extra), ensure_ascii=False, sort_keys=True)
-    return (row.id, row.recording, row.path, row.content, row.start, row.end, row.modality, row.narration, extra)
+    seconds = row.start + 0.0, row.end + 0.0  # 0 of -0, as SQLite makes it
+    return (row.id, row.recording, row.path, row.content, *seconds, row.modality, row.narration, extra)
 
 
 def write_rows(path: Path, rows: Iterable[Stored]) -> None:
@@ -79,18 +80,9 @@ class RowFile:
         except sqlite3.DatabaseError as error:
             raise wrong_filter(where, error) from None
 
-    def rows(self, positions: Sequence[int] | None = None) -> Iterator[Row]:
-        """The rows at these positions, or all, in the order of their vectors."""
-        for identity, recording, path, content, start, end, modality, narration, extra in self.stored(positions):
-            yield Row(identity, recording, path, start, end, modality, content, narration, json.loads(extra))
-
-    def stored(self, positions: Sequence[int] | None = None) -> Iterator[Stored]:
-        """Likewise, as they are written."""
-        query = f"SELECT {', '.join(COLUMNS)} FROM rows"
-        if positions is None:
-            return self._read(f"{query} ORDER BY position")
-        chosen = f"{query} WHERE position IN (SELECT value FROM json_each(?)) ORDER BY position"
-        return self._read(chosen, (json.dumps(list(positions)),))
+    def stored(self) -> Iterator[Stored]:
+        """All rows as they are written, in the order of their vectors."""
+        return self._read(f"SELECT {', '.join(COLUMNS)} FROM rows ORDER BY position")
 
     def recordings(self) -> Iterator[tuple[str, str, str]]:
         """Recording, path and content of every row, in the order of the vectors."""

@@ -1,5 +1,6 @@
 """Query vectors to hits: which seconds of which recording."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -8,16 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.calibration import Background, background
-from retrieval.candidates import Lane, Where, lanes_of, ranked, rescore
+from retrieval.candidates import Lane, Where, lanes_of, ranked, rescored
+from retrieval.hits import Found, Hits
 from retrieval.index import Index, check_covers
-from retrieval.moments import Hit, distinct, hit_of, merged
+from retrieval.moments import Hit, distinct, peaks
 from retrieval.query import Query
 from retrieval.rows import Row
 from retrieval.segment import Vectors, check_vectors
 from retrieval.space import Space
 from retrieval.store import Store
 
-__all__ = ["Hit", "beside", "format_time", "like", "search"]
+__all__ = ["Hit", "Hits", "beside", "format_time", "like", "search"]
 
 MOMENT_WINDOWS = 10  # windows looked at first for each moment wanted, when windows are merged or left out
 MOST_WINDOWS = 300  # and at last, when those made too few moments
@@ -38,8 +40,11 @@ def search(
     calibrated: bool = False,
     each_modality: bool = False,
     space: Space | None = None,
-) -> list[list[Hit]]:
+) -> list[Hits]:
     """The k best moments for each query, best first; equal scores in the order of ids.
+
+    What comes back for a query reads like a list of `Hit`; each is made when it is first looked at, and arrays of all
+    of them (`Hits.ids`, `starts`, ...) need none.
 
     vectors: [Q, width], or a `Query` for each. modality: find only vectors of this one, or of these. where: an SQL
     condition on the rows, or (condition, parameters), applied before the search. exclude_recording: a recording not to
@@ -58,7 +63,7 @@ def search(
     check_covers(store, index.covered)
     asked = _Asked(store, index, vectors)
     thinned = merge_seconds > 0 or distinct_cosine is not None
-    results: list[list[Hit]] = [[] for _ in range(asked.count)]
+    results: dict[int, Hits] = {}
     for excluded, members in _by_exclusion(exclude_recording, asked.count).items():
         lanes = lanes_of(store, modality, where, excluded, exclude_ids, calibrated)
         reachable = sum(lane.reachable for lane in lanes)
@@ -68,17 +73,16 @@ def search(
             short = []
             for member, hits in zip(pending, found, strict=True):
                 if merge_seconds:
-                    hits = merged(hits, merge_seconds, asked.unrelated(member), windows // MOMENT_WINDOWS)
+                    hits = _merged(hits, merge_seconds, asked.unrelated(member), windows // MOMENT_WINDOWS)
                 if distinct_cosine is not None:
-                    hits = distinct(hits, store.vectors(hit.id for hit in hits), distinct_cosine, int(k))
-                results[member] = hits[:k]
+                    hits = _distinct(store, hits, distinct_cosine, int(k))
+                results[member] = hits.first(k)
                 if thinned and len(results[member]) < k and windows < min(reachable, MOST_WINDOWS * k):
                     short.append(member)
             pending, windows = short, windows * 3
     if each_modality:
-        for member, hits in enumerate(results):
-            results[member] = _with_scores(store, index, asked, member, hits)
-    return results
+        results = {member: _with_scores(store, index, asked, member, hits) for member, hits in results.items()}
+    return [results[member] for member in range(asked.count)]
 
 
 def like(
@@ -93,7 +97,7 @@ def like(
     merge_seconds: float = 0.0,
     distinct_cosine: float | None = None,
     each_modality: bool = False,
-) -> list[Hit]:
+) -> Hits:
     """More like this: the k moments nearest to the vector of a row of the store, that row itself left out.
 
     modality: what to find; the row's own modality by default. exclude_own_recording: leave out all of its recording.
@@ -188,20 +192,35 @@ def _windows(
     lanes: Sequence[Lane],
     count: int,
     calibrated: bool,
-) -> list[list[Hit]]:
+) -> list[Hits]:
     """The `count` best windows of each of these queries, over all lanes."""
-    best: list[list[tuple[float, int, float]]] = [[] for _ in members]  # (minus what orders, id, score)
-    for lane in lanes:
-        found = ranked(index, asked.vectors(members, lane.target), count, lane)
-        for place, (ids, scores) in enumerate(found):
-            order = asked.standard(members[place], lane.target, scores) if calibrated else scores
-            best[place] += zip((-order).tolist(), ids.tolist(), scores.tolist(), strict=True)
-    best = [sorted(entries)[:count] for entries in best]
-    rows = {row.id: row for row in store.rows(sorted({identity for entries in best for _, identity, _ in entries}))}
-    return [
-        [hit_of(rows[identity], score, -minus if calibrated else None) for minus, identity, score in entries]
-        for entries in best
-    ]
+    found = [ranked(index, asked.vectors(members, lane.target), count, lane) for lane in lanes]
+    ids, scores = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
+    order = None
+    if calibrated:
+        standard = [
+            np.stack([asked.standard(member, lane.target, row) for member, row in zip(members, part, strict=True)])
+            for lane, (_, part) in zip(lanes, found, strict=True)
+        ]
+        order = np.concatenate(standard, axis=1)
+        best = np.lexsort((ids, -order), axis=1)[:, :count]
+        ids, scores, order = (np.take_along_axis(values, best, 1) for values in (ids, scores, order))
+    real = ids >= 0
+    ends = real.sum(axis=1).cumsum().tolist()
+    windows = Found(store, ids[real], scores[real], None if order is None else order[real])
+    return [Hits(windows, first, last) for first, last in itertools.pairwise([0, *ends])]
+
+
+def _merged(hits: Hits, seconds: float, unrelated: Mapping[str, float], most: int) -> Hits:
+    times = zip(hits.starts.tolist(), hits.ends.tolist(), hits.scores.tolist(), strict=True)
+    spans = ((name.recording, name.modality, *time) for name, time in zip(hits.names, times, strict=True))
+    found = peaks(spans, seconds, unrelated, most)
+    return hits.chosen(*(list(told) for told in zip(*found, strict=True))) if found else hits
+
+
+def _distinct(store: Store, hits: Hits, cosine: float, most: int) -> Hits:
+    kept = distinct(hits.names, hits.peaks.tolist(), store.vectors(hits.ids), cosine, most)
+    return hits.chosen(kept, hits.starts[kept].tolist(), hits.ends[kept].tolist())
 
 
 def beside(store: Store, hit: Hit) -> list[Row]:
@@ -210,7 +229,7 @@ def beside(store: Store, hit: Hit) -> list[Row]:
     return store.rows(store.ids_at(window.recording, window.start, window.end))
 
 
-def _with_scores(store: Store, index: Index, asked: _Asked, member: int, hits: Sequence[Hit]) -> list[Hit]:
+def _with_scores(store: Store, index: Index, asked: _Asked, member: int, hits: Hits) -> Hits:
     """The hits with the best score of every modality that has a vector at the time of their best window."""
     told = []
     for hit in hits:
@@ -218,6 +237,6 @@ def _with_scores(store: Store, index: Index, asked: _Asked, member: int, hits: S
         near = beside(store, hit)
         for name in {row.modality for row in near}:
             ids = np.array([row.id for row in near if row.modality == name], np.int64)
-            best[name] = float(rescore(index, asked.vectors([member], name)[0], ids)[0].max())
+            best[name] = float(rescored(index, asked.vectors([member], name), ids[None])[0].max())
         told.append(replace(hit, scores={**best, hit.modality: hit.score}))
-    return told
+    return Hits.of(hits, told)

@@ -1,4 +1,4 @@
-"""One immutable piece of a store: a file of vectors, one of their ids, and the file of their rows."""
+"""One immutable piece of a store: a file of vectors, one of their ids, and two of their rows."""
 
 import mmap
 import os
@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.columns import Columns, columns_of
 from retrieval.files import sha256_of
-from retrieval.manifest import SegmentEntry
+from retrieval.manifest import SegmentEntry, names_of
 from retrieval.rowfile import RowFile
 
 Vectors = NDArray[np.float32]
@@ -79,13 +80,16 @@ class Segment:
     ):
         """Raises FileNotFoundError when a file is not there, ValueError when its size is not the listed one."""
         self.vectors_name, self.ids_name, self.rows_name = entry["vectors"], entry["ids"], entry["rows"]
+        self.columns_name = entry.get("columns", "")
         self.count, self.width, self._descr = entry["count"], width, DTYPES[dtype]
-        names = (self.vectors_name, self.ids_name, self.rows_name)
+        names = names_of(entry)
         self.hashes = hashes_of(entry, files)
         self._hashes = dict(zip(names, self.hashes, strict=True))
         self._checked: set[str] = set()
         self._vectors: NDArray[Any] | None = None
         self._ids: Ids | None = None
+        self._columns: Columns | None = None
+        self._first: int | None = None
         self._sorted: tuple[Ids, NDArray[np.intp] | None] | None = None
         self._directory = directory
         with ExitStack() as opened:
@@ -112,12 +116,28 @@ class Segment:
             self._ids = self._mapped(self.ids_name, "<i8", (self.count,))
         return self._ids
 
+    @property
+    def columns(self) -> Columns:
+        """The rows by position."""
+        if self._columns is None:
+            if self.columns_name:
+                self._check(self.columns_name)
+                self._columns = Columns(mmap.mmap(self._descriptors[self.columns_name], 0, prot=mmap.PROT_READ))
+            else:
+                self._columns = columns_of(self.rows.stored())  # of a store made before there was such a file
+        return self._columns
+
     def positions(self, ids: Ids) -> NDArray[np.intp]:
         """Where in the segment the vectors of these ids stand; -1 for ids that are not here."""
         if self._sorted is None:
             rising = bool((self.ids[1:] > self.ids[:-1]).all())
             order = None if rising else np.argsort(self.ids)
+            if rising and int(self.ids[-1] - self.ids[0]) == self.count - 1:
+                self._first = int(self.ids[0])
             self._sorted = (self.ids if order is None else self.ids[order], order)
+        if self._first is not None:  # ids without gaps, as a store gives them, are their own positions
+            places: NDArray[np.intp] = ids - self._first
+            return np.where((places >= 0) & (places < self.count), places, -1)
         members, order = self._sorted
         place = np.minimum(np.searchsorted(members, ids), self.count - 1)
         return np.where(members[place] == ids, place if order is None else order[place], -1)
@@ -157,9 +177,9 @@ class Segment:
             self._checked.add(name)
 
 
-def hashes_of(entry: SegmentEntry, files: Mapping[str, Mapping[str, Any]]) -> tuple[str, str, str]:
-    """SHA-256 of a segment's vectors, ids and rows: equal only for the same segment."""
-    return (files[entry["vectors"]]["sha256"], files[entry["ids"]]["sha256"], files[entry["rows"]]["sha256"])
+def hashes_of(entry: SegmentEntry, files: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """SHA-256 of a segment's files: equal only for the same segment."""
+    return tuple(files[name]["sha256"] for name in names_of(entry))
 
 
 def _open(path: Path, opened: ExitStack) -> int:

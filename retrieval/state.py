@@ -8,6 +8,7 @@ from retrieval import manifest as manifests
 from retrieval.files import sha256_of
 from retrieval.manifest import Manifest
 from retrieval.segment import Ids, Segment, hashes_of
+from retrieval.space import Space
 
 Question = tuple[str | None, str]  # a condition, and its parameters as they are spelled in Python
 
@@ -17,6 +18,7 @@ class State(NamedTuple):
 
     manifest: Manifest
     segments: tuple[Segment, ...]
+    space: Space
     removed: Ids  # sorted
     answers: dict[Question, Ids]  # the filters asked last, and the ids that met them
 
@@ -63,4 +65,5 @@ def load_state(directory: Path, before: State | None) -> State:
             if manifests.read(directory) == manifest:
                 raise ValueError(f"{error.filename or error.args[0]} is missing") from None
             continue
-        return State(manifest, segments, manifests.from_runs(manifest["removed"]), {})
+        space = Space.from_json(manifest["space"])
+        return State(manifest, segments, space, manifests.from_runs(manifest["removed"]), {})

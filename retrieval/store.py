@@ -1,6 +1,6 @@
 """Vectors and their rows in a directory that survives crashes, several readers and one writer.
 
-Data files are immutable and versioned (`vectors-<n>.npy`, `ids-<n>.npy`, `rows-<n>.sqlite`, `index-<n>.faiss`);
+Data files are immutable and versioned (`vectors-<n>.npy`, `ids-<n>.npy`, `rows-<n>.sqlite`, `columns-<n>.bin`, ...);
 `manifest.json` lists them with their hashes and is replaced at once. So a change has happened entirely or not at all,
 and a reader goes on with the files it opened. New rows join the segments that are no larger than they are, so n adds of
 one row leave about log2(n) segments and every row is rewritten about log2(n) times.

@@ -1,7 +1,7 @@
 """The next version of a store, being written: files under new names, then, at once, the manifest that lists them."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from retrieval import manifest as manifests
+from retrieval.columns import write_columns
 from retrieval.files import TEMPORARY, replacing, sha256_of, sync_directory
 from retrieval.manifest import FileEntry, IndexEntry, SegmentEntry
 from retrieval.rowfile import Stored, stored, write_renamed, write_rows
 from retrieval.rows import Row
-from retrieval.segment import DTYPES, Ids, Vectors, contains, write_array
+from retrieval.segment import DTYPES, Ids, Segment, Vectors, contains, write_array
 from retrieval.state import State
 
 Batch = tuple[Ids, Vectors, list[Row]]
@@ -52,11 +53,12 @@ class Draft:
         """Give recordings another name and path, by writing the rows of their segments anew; ids and vectors stay."""
         for place, segment in enumerate(self.state.segments):
             if any(segment.rows.holds(recording) for recording in recordings):
-                name = f"rows-{self.manifest['version']}-{place}.sqlite"
-                self.write(name, partial(write_renamed, source=segment.rows, recordings=recordings))
-                entry = self.manifest["segments"][place]
+                number, entry = f"{self.manifest['version']}-{place}", self.manifest["segments"][place]
+                rows, columns = f"rows-{number}.sqlite", f"columns-{number}.bin"
+                self.write(rows, partial(write_renamed, source=segment.rows, recordings=recordings))
+                self.write_columns(columns, _renamed(segment, recordings))
                 self.manifest["segments"][place] = SegmentEntry(
-                    vectors=entry["vectors"], ids=entry["ids"], rows=name, count=entry["count"]
+                    vectors=entry["vectors"], ids=entry["ids"], rows=rows, columns=columns, count=entry["count"]
                 )
 
     def write(self, name: str, write: Callable[[Path], object]) -> None:
@@ -66,6 +68,15 @@ class Draft:
             with open(temporary, "rb") as file:
                 size = os.fstat(file.fileno()).st_size
                 self.manifest["files"][name] = FileEntry(sha256=sha256_of(file.fileno()), bytes=size)
+
+    def write_columns(self, name: str, rows: Iterable[Stored]) -> None:
+        """Add the file of a segment's rows by position."""
+
+        def write(path: Path) -> None:
+            with open(path, "wb") as file:
+                write_columns(file, rows)
+
+        self.write(name, write)
 
     def commit(self) -> None:
         """Make the change visible, entirely."""
@@ -92,21 +103,30 @@ class Draft:
             if batch:
                 yield batch[1]
 
+        new = list(map(stored, batch[2])) if batch else []
+
         def rows() -> Iterator[Stored]:
             for segment, stays in zip(joined, alive, strict=True):
-                yield from (row for row, stay in zip(segment.rows.stored(), stays.tolist(), strict=True) if stay)
-            if batch:
-                yield from map(stored, batch[2])
+                yield from segment.columns.stored(np.flatnonzero(stays).tolist(), segment.ids[stays].tolist())
+            yield from new
 
         version, width = self.manifest["version"], int(self.manifest["space"]["width"])
         entry = SegmentEntry(
-            vectors=f"vectors-{version}.npy", ids=f"ids-{version}.npy", rows=f"rows-{version}.sqlite", count=count
-        )
+            vectors=f"vectors-{version}.npy", ids=f"ids-{version}.npy", rows=f"rows-{version}.sqlite",
+            columns=f"columns-{version}.bin", count=count,
+        )  # fmt: skip
         descr = DTYPES[self.manifest["dtype"]]
         self.write(entry["vectors"], lambda path: write_array(path, vectors(), descr, (count, width)))
         self.write(entry["ids"], lambda path: write_array(path, ids, "<i8", (count,)))
         self.write(entry["rows"], lambda path: write_rows(path, rows()))
+        self.write_columns(entry["columns"], rows())
         self.manifest["segments"].append(entry)
+
+
+def _renamed(segment: Segment, recordings: Mapping[str, tuple[str, str]]) -> Iterator[Stored]:
+    for told in segment.columns.stored(range(segment.count), segment.ids.tolist()):
+        recording, path = recordings.get(told[1], told[1:3])
+        yield (told[0], recording, path, *told[3:])
 
 
 def refuse_duplicates(batch: Sequence[Row], state: State, leaving: Ids) -> None:

@@ -39,8 +39,8 @@ def test_many_small_adds_leave_few_segments(store):
     blocks = list(store.blocks())
     order = np.argsort(np.concatenate([ids for ids, _ in blocks]))
     np.testing.assert_array_equal(np.concatenate([block for _, block in blocks])[order], vectors)
-    data = [path for path in store.directory.iterdir() if path.suffix in (".npy", ".sqlite")]
-    assert len(data) == 3 * len(store.manifest["segments"])
+    data = [path for path in store.directory.iterdir() if path.suffix in (".npy", ".sqlite", ".bin")]
+    assert len(data) == 4 * len(store.manifest["segments"])
 
 
 def test_own_ids_in_any_order(store):

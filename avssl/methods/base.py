@@ -179,6 +179,15 @@ class HasClusters(Protocol):
         ...
 
 
+@runtime_checkable
+class Shows(Protocol):
+    """A method whose output can be looked at: what it fills in, colours, makes clean or makes up."""
+
+    def show(self, batch: Batch) -> dict[str, Tensor]:
+        """A batch of the transform's tensors -> name -> pictures, float 0..1 [B, 3, H, W]."""
+        ...
+
+
 def localizes(method: Method[MethodConfig], modality: str = "audio") -> bool:
     """Whether this method can localize this kind of query."""
     kinds: tuple[str, ...] = getattr(method, "localizes", ())

@@ -106,6 +106,13 @@ def gain(wave: Tensor, generator: Generator, decibels: float = 6.0) -> Tensor:
     return (wave * 10 ** (uniform(generator, -decibels, decibels) / 20)).clamp(-1, 1)
 
 
+def late(wave: Tensor, generator: Generator, samples: int) -> Tensor:
+    """Sooner or later by up to ``samples``, silence where nothing is known; wave [S]."""
+    by = integer(generator, 2 * samples + 1) - samples
+    kept = wave[max(0, -by) : len(wave) - max(0, by)]
+    return torch.nn.functional.pad(kept, (max(0, by), max(0, -by)))
+
+
 def hide(mel: Tensor, generator: Generator, times: float = 0.2, bands: float = 0.2) -> Tensor:
     """SpecAugment (Park et al., 2019) without warping: one stretch of time and one of bands become silence.
 
@@ -184,17 +191,21 @@ class PictureAndSound:
 class ClipAndSound:
     """One window: pictures moved, mirrored and re-toned; sound made louder or softer; a noise; its sentences.
 
-    ``hidden`` is the greatest share of time and of bands that is hidden from the sound.
+    ``hidden`` is the greatest share of time and of bands that is hidden from the sound, ``slack_seconds`` the most by
+    which it is sooner or later than the picture.
     """
 
-    def __init__(self, inputs: Inputs, hidden: float = 0.0):
+    def __init__(self, inputs: Inputs, hidden: float = 0.0, slack_seconds: float = 0.0):
         self.inputs = inputs
         self.hidden = hidden
+        self.slack = round(slack_seconds * inputs.cfg.hz)
 
     def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
         """video uint8 [T, 3, H, W], audio and noise [M, F]; tokens [K, L] when the run has narration."""
         video = contrast(flip(shift(sample.video[0], generator), generator), generator)
         wave = gain(sample.audio[0], generator)
+        if self.slack:
+            wave = late(wave, generator, self.slack)
         sound = self.inputs.audio(wave)
         if self.hidden:
             sound = hide(sound, generator, self.hidden, self.hidden)

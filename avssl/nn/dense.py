@@ -63,16 +63,30 @@ class Calibration(nn.Module):
         return 0.5 * (loss[positive].mean() + loss[negative].mean())
 
 
-def per_frame(scores: Tensor, frames: int) -> Tensor:
-    """Scores [B, T', ...] at an encoder's steps -> [B, T, ...], each frame with the scores of its step."""
-    index = torch.arange(frames, device=scores.device) * scores.shape[1] // frames
-    return scores.index_select(1, index)
+def at_steps(sound: Tensor, steps: int, filled: float) -> Tensor:
+    """Means of [B, D, t] over the time of each of an encoder's steps, [B, D, steps].
+
+    A picture's last step may reach beyond the window (25 frames in steps of 4 make 7, as 28 would): the sound fills
+    the share ``filled`` of them all, and a sound stretched over all of them would run ever further ahead.
+    """
+    missing = max(0, round(sound.shape[2] * (1 / filled - 1)))
+    return F.adaptive_avg_pool1d(F.pad(sound, (0, missing), mode="replicate"), steps)
 
 
-def frame_shares(each: Tensor, frames: int) -> Tensor:
+def per_frame(scores: Tensor, frames: int, stride: int) -> Tensor:
+    """Scores [B, T', ...], one per ``stride`` frames -> [B, T, ...], each frame with those of its step."""
+    return scores.index_select(1, step_of(frames, scores, stride))
+
+
+def step_of(frames: int, each: Tensor, stride: int) -> Tensor:
+    """The step of [B, T', ...] that shows each of so many frames, int64 [T]."""
+    return (torch.arange(frames, device=each.device) // stride).clamp_max(each.shape[1] - 1)
+
+
+def frame_shares(each: Tensor, frames: int, stride: int) -> Tensor:
     """The share of ``frames`` that shows each of an encoder's steps, of ``each`` [B, T', ...]; [1, T', 1, ...]."""
     steps = each.shape[1]
-    shown = torch.arange(frames, device=each.device) * steps // frames
+    shown = step_of(frames, each, stride)
     shares = torch.bincount(shown, minlength=steps).to(each.dtype) / frames
     return shares.view(1, steps, *[1] * (each.ndim - 2))
 

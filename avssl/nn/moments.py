@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avssl import ops
-from avssl.nn.dense import frame_shares, window_unit
+from avssl.nn.dense import at_steps, frame_shares, window_unit
 
 
 class Seen(NamedTuple):
@@ -64,14 +63,14 @@ class Look(nn.Module):
         places = maps.permute(0, 2, 3, 4, 1).float()
         return ops.unit(self.meaning(torch.cat([places, places], -1)))
 
-    def whole_window(self, maps: Tensor, frames: int, single: float) -> tuple[Tensor, Tensor]:
-        """Each place over a window of so many frames: its mean meaning [B, h, w, D] and its course [B, h, w, T E].
+    def whole_window(self, maps: Tensor, frames: int, stride: int, single: float) -> tuple[Tensor, Tensor]:
+        """Each place over a window of frames, ``stride`` to a step: mean meaning [B, h, w, D], course [B, h, w, T E].
 
         The course's inner product with a sound's is the mean over frames of the scores that :class:`Look`'s places
         have, of which the single moment has the share ``single`` and the agreement over the window the rest.
         """
         course, meaning = self(maps).places, self.each_place(maps)
-        shares = frame_shares(course, frames)
+        shares = frame_shares(course, frames, stride)
         course = course * (1 - single + single * course.shape[1] * shares)
         return (meaning * shares).sum(1), course.permute(0, 3, 4, 1, 2).flatten(3)
 
@@ -85,10 +84,10 @@ class Listen(nn.Module):
         self.moments = nn.Conv1d(channels, moment_width, 1)
         self.meaning = nn.Linear(2 * channels, width)
 
-    def forward(self, maps: Tensor, steps: int) -> Heard:
-        """Moments are averages of the sound's steps; meaning sees their mean and maximum over time."""
+    def forward(self, maps: Tensor, steps: int, filled: float = 1.0) -> Heard:
+        """Moments are averages over the picture's steps (:func:`at_steps`); meaning sees mean and maximum over time."""
         maps = maps.float()
-        moments = F.adaptive_avg_pool1d(self.course(maps), steps).transpose(1, 2)
+        moments = at_steps(self.course(maps), steps, filled).transpose(1, 2)
         meaning = self.meaning(torch.cat([maps.mean(2), maps.amax(2)], 1))
         return Heard(window_unit(moments, self.remove_mean), ops.unit(meaning))
 

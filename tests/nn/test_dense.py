@@ -13,6 +13,7 @@ from avssl.config import InputsConfig
 from avssl.inputs import Inputs
 from avssl.nn.dense import (
     Calibration,
+    at_steps,
     per_frame,
     place_then_time,
     similarity_volume,
@@ -191,7 +192,7 @@ def test_calibration_raises_pairs_and_lowers_negatives_but_not_what_does_not_cou
 @pytest.mark.parametrize(("steps", "stride", "frames"), [(1, 1, 1), (5, 4, 20), (3, 2, 5), (2, 4, 7), (4, 1, 4)])
 def test_each_frame_has_the_scores_of_its_step(steps, stride, frames):
     scores = torch.randn(2, steps, 3, 2)
-    found = per_frame(scores, frames)
+    found = per_frame(scores, frames, stride)
     assert found.shape == (2, frames, 3, 2)
     for frame in range(frames):
         assert torch.equal(found[:, frame], scores[:, frame // stride])
@@ -205,3 +206,13 @@ def test_unheard_is_every_eighth_noise_and_silence():
     assert torch.equal(found[:3], noise[[0, 8, 16]])
     wave = torch.zeros(round(0.4 * inputs.cfg.hz))
     torch.testing.assert_close(found[3], inputs.audio(wave), atol=1e-5, rtol=0)
+
+
+def test_steps_that_reach_beyond_the_sound_keep_its_time():
+    """25 pictures in steps of 4: each step is the mean of its own four pictures' time, the last of what there is."""
+    sound = torch.arange(50.0).expand(1, 1, 50)  # two steps of sound per picture
+    found = at_steps(sound, 7, 25 / 28)[0, 0]
+    for step in range(6):
+        assert found[step] == sound[0, 0, 8 * step : 8 * step + 8].mean()
+    assert 48 <= found[6] <= 49
+    assert torch.equal(at_steps(sound, 5, 1.0), sound.unflatten(2, (5, 10)).mean(3)), "nothing to keep where all fits"

@@ -156,3 +156,16 @@ def test_noise_has_its_level_and_is_heard_by_no_one_twice():
     assert -40.5 < min(levels) < -35
     assert -25 < max(levels) < -19.5
     assert not torch.equal(views.noise(generator(0), 100), views.noise(generator(1), 100))
+
+
+def test_late_moves_a_sound_and_fills_with_silence():
+    wave = torch.arange(1.0, 11.0)
+    seen = {tuple(views.late(wave, generator(seed), 2).tolist()) for seed in range(60)}
+    shifted = {
+        0: wave.tolist(),
+        1: [0, *range(1, 10)],
+        2: [0, 0, *range(1, 9)],
+        -1: [*range(2, 11), 0],
+        -2: [*range(3, 11), 0, 0],
+    }
+    assert seen == {tuple(map(float, values)) for values in shifted.values()}

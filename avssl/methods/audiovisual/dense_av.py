@@ -20,7 +20,7 @@ from avssl.config import MethodConfig
 from avssl.inputs import Inputs
 from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
 from avssl.nn.contrast import Temperature, info_nce, retrieval_accuracy
-from avssl.nn.dense import Calibration, frame_shares, per_frame, place_then_time, similarity_volume, unheard
+from avssl.nn.dense import Calibration, at_steps, frame_shares, per_frame, place_then_time, similarity_volume, unheard
 from avssl.nn.gather import gather
 from avssl.sample import Needs
 
@@ -51,6 +51,7 @@ class DenseAV(Method[Config]):
         self.video_head = nn.Linear(towers.width(encoders["video"]), cfg.width)
         self.audio_head = nn.Conv1d(towers.width(encoders["audio"]), cfg.width, 1)
         self.temperature = Temperature(cfg.temperature)
+        self.time_stride: int = getattr(encoders["video"], "time_stride", 1)
         self.calibration = Calibration()
         self.spaces = {"main": Space(("video", "audio"), cfg.width)}
 
@@ -72,7 +73,8 @@ class DenseAV(Method[Config]):
     def heard(self, audio: Tensor, steps: int) -> Tensor:
         """audio [B, M, F] -> unit vectors [B, steps, D]."""
         maps = self.audio_head(self.encoders["audio"](audio).maps[-1])
-        return ops.unit(F.adaptive_avg_pool1d(maps.float(), steps).transpose(1, 2))
+        filled = self.inputs.audio_seconds(audio) * self.inputs.cfg.fps / (steps * self.time_stride)
+        return ops.unit(at_steps(maps.float(), steps, filled).transpose(1, 2))
 
     def forward(self, batch: Batch, turn: str = "main") -> Step:
         """InfoNCE both ways between clips and sounds; silence and noise are sounds that no clip makes."""
@@ -98,20 +100,24 @@ class DenseAV(Method[Config]):
         if space == "main" and modality == "video":
             return ops.unit(self.seen(x).mean((1, 3, 4)))
         if space == "main" and modality == "audio":
-            return ops.unit(self.heard(x, max(1, round(self.inputs.audio_seconds(x) * 12.5))).mean(1))
+            return ops.unit(self.heard(x, self.steps(x)).mean(1))
         raise self.no_space(modality, space)
 
     def places(self, video: Tensor) -> Tensor:
         """Each place's vectors one behind the other, as often as their step has frames, [B, h, w, T' D]."""
         seen = self.seen(video)
-        return (seen * frame_shares(seen, video.shape[1])).permute(0, 3, 4, 1, 2).flatten(3)
+        return (seen * frame_shares(seen, video.shape[1], self.time_stride)).permute(0, 3, 4, 1, 2).flatten(3)
 
     def sought(self, query: Tensor, modality: str) -> Tensor:
         """A sound's moments one behind the other, [B, T' D]."""
         if modality != "audio":
             raise ValueError(f"{self.cfg.name} localizes audio, not {modality}")
-        frames = round(self.inputs.audio_seconds(query) * self.inputs.cfg.fps)
-        return self.heard(query, max(1, -(-frames // getattr(self.encoders["video"], "time_stride", 1)))).flatten(1)
+        return self.heard(query, self.steps(query)).flatten(1)
+
+    def steps(self, audio: Tensor) -> int:
+        """Of the video encoder over a window as long as this sound [B, M, F]."""
+        frames = round(self.inputs.audio_seconds(audio) * self.inputs.cfg.fps)
+        return max(1, -(-frames // self.time_stride))
 
     def localize(self, video: Tensor, query: Tensor, modality: str) -> Tensor:
         """Cosine of the sound and every place, [B, T, h, w]."""
@@ -119,4 +125,4 @@ class DenseAV(Method[Config]):
             raise ValueError(f"{self.cfg.name} localizes audio, not {modality}")
         seen = self.seen(video)
         scores = torch.einsum("btdhw,btd->bthw", seen, self.heard(query, seen.shape[1]))
-        return per_frame(scores, video.shape[1])
+        return per_frame(scores, video.shape[1], self.time_stride)

@@ -44,6 +44,8 @@ class Config(MethodConfig):
     """K, phrases in a clip's bag"""
     hidden: float = Field(0.0, ge=0, lt=1)
     """greatest share of time and of bands hidden from the sound (SpecAugment): for few recordings"""
+    slack_seconds: float = Field(0.0, ge=0)
+    """most by which sound and picture are moved apart: for recordings that are not all equally in step"""
     temperature: float = Field(0.1, gt=0)
     """where the learned temperatures start"""
     sharpness: float = Field(10.0, gt=0)
@@ -93,7 +95,7 @@ class Trimodal(Method[Config]):
     @classmethod
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
         """Gives ``video``, ``audio``, ``noise`` and ``tokens``."""
-        return views.ClipAndSound(inputs, cfg.hidden)
+        return views.ClipAndSound(inputs, cfg.hidden, cfg.slack_seconds)
 
     def seen(self, video: Tensor) -> Seen:
         """video uint8 [B, T, 3, H, W]."""
@@ -102,7 +104,8 @@ class Trimodal(Method[Config]):
 
     def heard(self, audio: Tensor, steps: int) -> Heard:
         """audio [B, M, F], at ``steps`` moments."""
-        found: Heard = self.listen(self.encoders["audio"](audio).maps[-1], steps)
+        filled = self.inputs.audio_seconds(audio) * self.inputs.cfg.fps / (steps * self.time_stride)
+        found: Heard = self.listen(self.encoders["audio"](audio).maps[-1], steps, filled)
         return found
 
     def forward(self, batch: Batch, turn: str = "main") -> Step:
@@ -167,7 +170,7 @@ class Trimodal(Method[Config]):
     def places(self, video: Tensor) -> Tensor:
         """Each place's meaning (if there is text) beside its course over the window, [B, h, w, D + T' E]."""
         maps = self.encoders["video"](video).maps[-1]
-        meaning, course = self.look.whole_window(maps, video.shape[1], self.cfg.course)
+        meaning, course = self.look.whole_window(maps, video.shape[1], self.time_stride, self.cfg.course)
         return torch.cat([meaning, course], -1) if "text" in self.encoders else course
 
     def sought(self, query: Tensor, modality: str) -> Tensor:
@@ -207,4 +210,4 @@ class Trimodal(Method[Config]):
             scores = torch.einsum("bthwd,bd->bthw", meaning, self.said(query))
         else:
             raise self.no_place(modality)
-        return per_frame(scores, video.shape[1])
+        return per_frame(scores, video.shape[1], self.time_stride)

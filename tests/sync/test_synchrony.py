@@ -1,0 +1,201 @@
+"""avssl sync on made recordings: a light that flickers and a noise that follows it, moved, dubbed, dark, silent."""
+
+from __future__ import annotations
+
+import json
+import re
+from types import SimpleNamespace
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from avssl.cli import run
+from avssl.config import InputsConfig, MethodConfig
+from avssl.data.encode import write_clip
+from avssl.inputs import Inputs
+from avssl.methods.base import HasCourse, Method, Step, TellsOffset
+from avssl.sample import Needs
+from avssl.sync.recording import spread, synchrony
+
+HZ, FPS = 8000, 12.5
+CFG = InputsConfig(height=32, width=32, frames=10, fps=FPS, hz=HZ, audio_seconds=0.8, audio="wave")
+
+
+class Simple(Method[MethodConfig]):
+    """Nothing to learn."""
+
+    Config, modalities = MethodConfig, ("video", "audio")
+
+    def __init__(self):
+        super().__init__(MethodConfig(name="simple"), Inputs(CFG), torch.nn.ModuleDict(), 1)
+
+    @classmethod
+    def needs(cls, cfg, inputs):
+        return Needs(frames=CFG.frames, fps=FPS, audio_seconds=0.8, hz=HZ)
+
+    @classmethod
+    def transform(cls, cfg, inputs):
+        raise NotImplementedError
+
+    def forward(self, batch, turn="main"):
+        return Step(torch.zeros(()))
+
+
+class Flicker(Simple):
+    """Brightness of two pictures at a time against loudness of 40 ms."""
+
+    time_stride = 2
+
+    def course(self, modality, x):
+        if modality == "video":
+            bright = x.float().mean((2, 3, 4))
+            return bright[:, : bright.shape[1] // 2 * 2].unflatten(1, (-1, 2)).mean(2)[..., None]
+        return x.unflatten(1, (-1, HZ // 25)).square().mean(2).sqrt()[..., None]
+
+
+class Names(Simple):
+    """Says the offset that it is told to, from what it is shown: the loudness of the window."""
+
+    offsets = (-0.2, 0.0, 0.2, 0.4)
+    shown: list
+
+    def offset_logits(self, video, audio):
+        self.shown = [*getattr(self, "shown", []), (tuple(video.shape), tuple(audio.shape))]
+        return torch.tensor([[0.0, 1.0, 6.0, 1.0]])
+
+
+def flicker(times, seed):
+    """Levels 0..1 at times from -1 s on, smooth."""
+    drawn = np.random.default_rng(seed).uniform(0, 1, 200)
+    return np.interp(times, np.arange(200) * 0.16 - 1, drawn)
+
+
+def recording(path, seconds=4.0, late=0.0, *, light=1, sound=1, noise=0.4):
+    """A light whose flicker is drawn by the seed ``light``, and a noise that follows that of the seed ``sound``.
+
+    A picture has the brightness of the middle of its time.
+    """
+    seen = (
+        flicker((np.arange(round(seconds * FPS)) + 0.5) / FPS, light) if light else np.full(round(seconds * FPS), 0.5)
+    )
+    frames = (np.full((32, 32, 3), 255 * level, np.uint8) for level in seen)
+    times = np.arange(round(seconds * HZ)) / HZ
+    hiss = np.random.default_rng(9).standard_normal(len(times)).clip(-2, 2)
+    wave = (noise * flicker(times - late, sound) * hiss).astype(np.float32)
+    write_clip(path, frames, FPS, wave if sound else None, HZ)
+    return path
+
+
+@pytest.mark.parametrize("late", [-0.4, 0.0, 0.28])
+def test_a_moved_sound_is_found_and_flagged(tmp_path, late):
+    found = synchrony(Flicker(), Inputs(CFG), recording(tmp_path / "a.mp4", late=late))
+    assert found.offset == pytest.approx(late, abs=0.04)
+    assert found.verdict == ("shifted" if late else "in sync")
+    assert found.confidence > 0.55
+    assert found.looked_at_seconds == pytest.approx(4.0, abs=0.2)
+
+
+def test_the_sound_of_another_fits_nowhere(tmp_path):
+    found = synchrony(Flicker(), Inputs(CFG), recording(tmp_path / "a.mp4", 16, light=1, sound=2))
+    assert found.verdict == "dubbed"
+    assert found.confidence < 0.5
+
+
+def test_a_sound_that_begins_later_than_the_picture_is_compared_where_it_is(tmp_path):
+    """The container says the sound starts 0.24 s late; the silence before it is no sound."""
+    made = recording(tmp_path / "a.mp4")
+    with av.open(str(made)) as source, av.open(str(tmp_path / "late.mkv"), "w") as target:
+        streams = {stream: target.add_stream_from_template(stream) for stream in source.streams}
+        for packet in source.demux():
+            if packet.dts is None:
+                continue
+            if packet.stream.type == "audio":
+                moved = round(0.24 / packet.time_base)
+                packet.pts, packet.dts = packet.pts + moved, packet.dts + moved
+            packet.stream = streams[packet.stream]
+            target.mux(packet)
+    assert synchrony(Flicker(), Inputs(CFG), tmp_path / "late.mkv").offset == pytest.approx(0.24, abs=0.04)
+
+
+def test_nothing_to_see_or_to_hear(tmp_path):
+    still = synchrony(Flicker(), Inputs(CFG), recording(tmp_path / "still.mp4", light=0))
+    silent = synchrony(Flicker(), Inputs(CFG), recording(tmp_path / "silent.mp4", noise=0.0))
+    assert (still.verdict, silent.verdict) == ("still", "silent")
+    assert still.offset is silent.offset is None
+    assert json.loads(json.dumps(silent.row()))["offset"] is None
+
+
+def test_a_method_that_names_offsets_is_asked_window_by_window(tmp_path):
+    method = Names()
+    found = synchrony(method, Inputs(CFG), recording(tmp_path / "a.mp4"))
+    assert (found.offset, found.verdict) == (0.2, "shifted")
+    odds = np.exp([0.0, 1.0, 6.0, 1.0])
+    assert found.confidence == pytest.approx(odds[2] / odds.sum() - np.median(odds / odds.sum()), abs=1e-3)
+    assert method.shown == [((1, 10, 3, 32, 32), (1, 6400))] * 5
+
+
+def test_the_protocols_are_told_apart():
+    assert isinstance(Flicker(), HasCourse)
+    assert not isinstance(Flicker(), TellsOffset)
+    assert isinstance(Names(), TellsOffset)
+    assert not isinstance(Simple(), HasCourse | TellsOffset)
+
+
+@pytest.mark.parametrize(("seconds", "count"), [(0.9, 1), (2.0, 1), (2.05, 1), (3.9, 2), (4.0, 2), (100, 5)])
+def test_stretches_are_spread_over_all_of_a_recording(seconds, count):
+    starts = spread(seconds, 2.0, 10.0)
+    assert len(starts) == count
+    assert starts[0] == 0.0
+    assert starts[-1] == pytest.approx(max(0.0, seconds - 2.0) if count > 1 else 0.0, abs=0.01)
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    """Loads as the flickering method."""
+    loaded = SimpleNamespace(method=Flicker().eval(), inputs=Inputs(CFG), digest="abc")
+    monkeypatch.setattr("avssl.train.checkpoint.load_run", lambda folder: loaded)
+    return loaded
+
+
+def call(*words):
+    return run(["sync", "RUN", *map(str, words), "--device", "cpu"])
+
+
+def test_the_command_tells_a_table_and_json(tmp_path, model, capsys):
+    (tmp_path / "in").mkdir()
+    late, good = (recording(tmp_path / "in" / f"{name}.mp4", late=by) for name, by in (("a", 0.32), ("b", 0.0)))
+    (tmp_path / "in" / "notes.txt").write_text("no recording")
+    assert call(tmp_path / "in") == 0
+    told = capsys.readouterr()
+    assert re.search(r"shifted +(3\d\d|29\d) ms late", told.out)
+    assert "in sync" in told.out
+    assert told.err.count("passed over") == 1
+    assert call(late, good, "--json", "--tolerance", 0.5) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["verdict"] for row in rows] == ["in sync", "in sync"]
+    assert rows[0]["offset"] == pytest.approx(0.32, abs=0.04)
+    assert call(good, "--json", "--confidence", 1.9) == 0
+    assert json.loads(capsys.readouterr().out)["verdict"] == "dubbed"
+
+
+def test_wrong_requests_are_one_line(tmp_path, model, capsys):
+    mute = recording(tmp_path / "mute.mp4", 1, sound=0)
+    short = recording(tmp_path / "short.mp4", 0.24)
+    (tmp_path / "empty").mkdir()
+    for words, said in (
+        ((mute,), "has no sound"),
+        ((short,), "at least 0.5 s"),
+        ((tmp_path / "none.mp4",), "no such file"),
+        ((tmp_path / "empty",), "an empty folder"),
+        ((mute, "--reach", 0), "--reach is 0; it must be above 0"),
+        ((mute, mute), "not one of 2 recordings could be compared"),
+    ):
+        assert call(*words) == 2
+        errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+        assert len(errors) == 1
+        assert said in errors[0]
+    model.method = Simple().eval()
+    assert call(short) == 2
+    assert "does not compare sound and picture step by step" in capsys.readouterr().err

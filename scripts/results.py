@@ -104,6 +104,8 @@ def page() -> str:
     groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
     measured, localizers = [], []
     for row in rows():
+        if "probe" in row:  # tables of their own: avssl probe
+            continue
         if "benchmark" in row:
             measured.append(row)
             continue

@@ -27,8 +27,9 @@ MAY: dict[str, tuple[str, ...]] = {
         "avssl.ops", "avssl.methods.base", "avssl.localize", "avssl.train.checkpoint", "retrieval",
     ),
     "avssl.probe": (
-        "avssl.probe", "avssl.embedding", "avssl.localize", "avssl.config", "avssl.sample", "avssl.data", "avssl.inputs",
-        "avssl.methods.base", "avssl.train.checkpoint", "retrieval.metrics",
+        "avssl.probe", "avssl.embedding", "avssl.localize", "avssl.config", "avssl.sample", "avssl.data",
+        "avssl.inputs", "avssl.methods.base", "avssl.train.build", "avssl.train.checkpoint",
+        "retrieval.metrics",
     ),
     "avssl.localize": (
         "avssl.localize", "avssl.config", "avssl.sample", "avssl.data", "avssl.inputs", "avssl.methods.base",

@@ -13,11 +13,11 @@ from typer.core import TyperGroup
 
 PANELS = {
     "Look around": ("methods", "config", "preview", "doctor"),
-    "Get data": ("world", "manifest", "prepare"),
+    "Get data": ("world", "manifest", "prepare", "align"),
     "Learn": ("train", "export"),
     "Find": ("embed", "index", "regions", "search", "serve"),
     "Locate": ("localize", "sync"),
-    "Judge": ("evaluate", "report"),
+    "Judge": ("evaluate", "probe", "report"),
 }
 """The order in which ``avssl --help`` tells the commands; a command that is not named here comes last."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +83,7 @@ def _listed(names: list[str] | frozenset[str]) -> str:
 
 
 def decode(data: Examples, inputs: Inputs, modality: str, room: Path, tell: Tell | None = None) -> Decoded:
-    """Decode a label set into files below ``room``, which live as long as the room.
+    """Decode a label set into a file below ``room``, which lives as long as the room and is used again there.
 
     A recording longer than the run's window gives several windows, at most eight, spread over it. Raises ValueError
     where more than a hundredth cannot be read.
@@ -98,8 +100,11 @@ def decode(data: Examples, inputs: Inputs, modality: str, room: Path, tell: Tell
         shape = (len(owner), window.frames, *shape[1:])
     if modality == "audio":
         shape = (len(owner), round(window.audio_seconds * cfg.hz))
-    name = f"{modality}-{data.digest[:12]}-{'x'.join(map(str, shape))}.npy"
-    x = open_memmap(room / name, "w+", np.float32 if modality == "audio" else np.uint8, shape)
+    asked = hashlib.sha256(repr((data.digest, modality, cfg, MOST_WINDOWS)).encode()).hexdigest()[:24]
+    kept, partial = room / f"{modality}-{asked}.npy", room / f".{modality}-{asked}.{os.getpid()}.partial"
+    if kept.is_file():
+        return Decoded(modality, open_memmap(kept, "r"), owner, inputs)
+    x = open_memmap(partial, "w+", np.float32 if modality == "audio" else np.uint8, shape)
     place, bad = 0, []
     for done, (example, starts) in enumerate(zip(data.examples, spans, strict=True), 1):
         try:
@@ -110,7 +115,10 @@ def decode(data: Examples, inputs: Inputs, modality: str, room: Path, tell: Tell
         if tell is not None:
             tell(done, len(spans))
     if len(bad) > BAD_SHARE * len(spans):
+        partial.unlink()
         raise ValueError(f"{data.name}: {len(bad)} of {len(spans)} examples cannot be read, the first: {bad[0]}")
+    x.flush()
+    os.replace(partial, kept)
     return Decoded(modality, x, owner, inputs)
 
 

@@ -48,9 +48,8 @@ def seen(
     try:
         for first in range(0, len(data.owner), BATCH):
             x = data.batch(slice(first, first + BATCH)).to(device)
-            with torch.inference_mode(), listening(encoder_of(method, data.modality)) as heard:
-                enter(method, data.modality, x)
-                told = look(heard[-1]).float()
+            with torch.inference_mode():
+                told = look(enter(method, data.modality, x)).float()
             if len(told) != len(x):
                 told = told.unflatten(0, (len(x), -1)).mean(1)
             yield told.cpu().numpy()
@@ -60,13 +59,15 @@ def seen(
         method.train(training)
 
 
-def enter(method: Method[Any], modality: str, x: Tensor) -> None:
-    """Have the encoder see a batch: through ``embed`` where the method embeds this modality, else as it is."""
-    for name, space in method.spaces.items():
-        if modality in space.modalities:
-            method.embed(modality, x, name)
-            return
-    method.encoders[modality](x)
+def enter(method: Method[Any], modality: str, x: Tensor) -> Any:
+    """What the encoder gives for a batch: as ``embed`` has it see the batch where the method embeds this modality."""
+    encoder = encoder_of(method, modality)
+    with listening(encoder) as heard:
+        for name, space in method.spaces.items():
+            if modality in space.modalities:
+                method.embed(modality, x, name)
+                break
+    return heard[-1] if heard else encoder(x)
 
 
 @contextmanager

@@ -6,13 +6,15 @@ features (k = 200, and 20); how many neighbors vote is chosen on validation exam
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from avssl.probe.linear import Floats, Numbers
-from avssl.probe.rounds import Round
+from avssl.probe.rounds import Floats, Numbers, Round
+from avssl.probe.study import Row, Study, compared
 
 NEIGHBORS = (1, 5, 20, 200)
 TEMPERATURE = 0.1
@@ -65,3 +67,10 @@ def _votes(x: Floats, held: Floats, labels: Numbers, classes: int, ks: tuple[int
                 total[np.arange(len(near)), labels[near[:, place]]] += weights[:, place]
             votes.append(total.argmax(1))
     return [np.concatenate(votes) for votes in found]
+
+
+def evaluate(study: Study, question: Mapping[str, Any]) -> list[Row]:
+    """One row: the encoder's vectors, beside those of the untrained one and what there is without any."""
+    name, raw = study.raw()
+    who = {"trained": study.vectors("trained"), "untrained": study.vectors("untrained"), name: raw}
+    return [study.row(question, {}, compared(study, question["fraction"], who, fit, ("k", "validation")))]

@@ -11,21 +11,22 @@ each from the solution before, and no more once the validation accuracy has fall
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from avssl.probe.rounds import Round
-
-Floats = NDArray[np.float32]
-Numbers = NDArray[np.int64]
+from avssl.probe.rounds import Floats, Numbers, Round
+from avssl.probe.study import Row, Study, compared
 
 PENALTIES = tuple(float(10**power) for power in np.arange(1.0, -6.01, -0.5))
 """weights of half the squared norm beside the mean loss of an example; scikit-learn's C is 1 / (penalty x examples)"""
 PATIENCE = 3
 STEPS = 400
 TOLERANCE = 1e-4
+TOLD = ("penalty", "validation", "at_edge", "converged")
 
 
 @dataclass(frozen=True)
@@ -122,3 +123,10 @@ class _Path:
         if len(self.model.classes_) == 2:  # one row says both
             weights, offsets = np.concatenate([-weights, weights]) / 2, np.concatenate([-offsets, offsets]) / 2
         return weights, offsets, self.model.classes_
+
+
+def evaluate(study: Study, question: Mapping[str, Any]) -> list[Row]:
+    """One row: the encoder's vectors, beside those of the untrained one and what there is without any."""
+    name, raw = study.raw()
+    who = {"trained": study.vectors("trained"), "untrained": study.vectors("untrained"), name: raw}
+    return [study.row(question, {}, compared(study, question["fraction"], who, fit, TOLD))]

@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 from avssl.probe.examples import Examples
 
 Places = NDArray[np.int64]
+Numbers = NDArray[np.int64]
+"""class numbers [N]"""
+Floats = NDArray[np.float32]
+"""features [N, D]"""
 
 HELD_BACK = 0.2
 """share of the training part that chooses settings where there is no validation part"""

@@ -7,8 +7,9 @@ adaptive maximum to about the same number of values, a linear classifier on each
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
@@ -19,8 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from avssl.methods.base import Method
+from avssl.probe import linear
 from avssl.probe.decoded import Decoded
 from avssl.probe.features import BATCH, encoder_of, enter, listening
+from avssl.probe.study import Row, Study, compared
 
 SIZE = 1024
 """values a stage is pooled to, about"""
@@ -112,11 +115,39 @@ def _maps(method: Method[Any], data: Decoded, places: slice) -> list[Tensor]:
     row = stages(encoder)
     x = data.batch(places).to(next(method.parameters()).device)
     with torch.inference_mode(), ExitStack() as stack:
-        whole = stack.enter_context(listening(encoder))
         heard = [stack.enter_context(listening(encoder.get_submodule(name))) for name in row.names]
-        enter(method, data.modality, x)
-    maps: tuple[Tensor, ...] = whole[-1].maps
+        maps: tuple[Tensor, ...] = enter(method, data.modality, x).maps
     if len(maps) > 1:
         return list(maps)
     outputs = [one[-1][0] if isinstance(one[-1], tuple) else one[-1] for one in heard[:-1]]
     return [*(one.movedim(-1, 1) if row.tokens else one for one in outputs), *maps]
+
+
+def evaluate(study: Study, question: Mapping[str, Any]) -> list[Row]:
+    """A row for each stage, beside the same stage untrained; ``size`` of the question is what stages are pooled to."""
+    told = {}
+    for who in ("trained", "untrained"):
+        tell = functools.partial(study.tell, f"stages, {who}")
+        told[who] = features(study.who(who), study.decoded, question["size"], tell)
+    name, raw = study.raw()
+    without = compared(study, question["fraction"], {name: raw}, linear.fit, linear.TOLD)
+    rows = []
+    for stage in told["trained"]:
+        both = {"trained": told["trained"][stage], "untrained": told["untrained"][stage]}
+        answers = compared(study, question["fraction"], both, linear.fit, linear.TOLD)
+        rows.append(study.row(question, {"stage": stage, "values": both["trained"].shape[1]}, {**answers, **without}))
+    return rows
+
+
+def table(rows: Iterable[Row]) -> tuple[list[str], list[list[str]]]:
+    """The stage table: a column for each stage, a line for each run on each label set, its untrained self below it."""
+    lines: dict[tuple[str, str, str], dict[str, str]] = {}
+    for row in rows:
+        if row["probe"] == "stages":
+            stage = row["part"]["stage"]
+            label = f"{row['data']}, {row['fraction']:.0%}" if row["fraction"] < 1 else row["data"]
+            for who, told in (("", row), ("untrained", row["beside"]["untrained"])):
+                lines.setdefault((label, row["run"], who), {})[stage] = f"{100 * told['accuracy']:.1f}"
+    columns = sorted({stage for cells in lines.values() for stage in cells})
+    body = [[*names, *(cells.get(stage, "") for stage in columns)] for names, cells in lines.items()]
+    return ["data", "run", "", *columns], body

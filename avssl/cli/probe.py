@@ -1,0 +1,225 @@
+"""avssl probe: what a run's encoder has learnt, told by labels it was not trained on."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from avssl.cli._counting import counting
+
+if TYPE_CHECKING:
+    from avssl.probe.study import Row, Study, Tell
+
+HOWS = ("linear", "knn", "stages", "finetune", "transfer", "cam")
+ROWS = Path("results/probe.jsonl")
+DRAWN = 8
+"""examples on a sheet of class activation maps"""
+
+
+def probe(
+    run: Annotated[Path, typer.Argument(help="A run's folder, one of its checkpoints, or an exported folder.")],
+    data: Annotated[
+        list[str],
+        typer.Argument(help="Label sets: manifests, folders of class folders (or .tar.gz), torchvision:NAME:ROOT."),
+    ],
+    how: Annotated[
+        list[str] | None, typer.Option(help="linear, knn, stages, finetune, transfer (linear and finetune), cam.")
+    ] = None,
+    beside: Annotated[
+        list[Path] | None, typer.Option(help="Further runs that are judged alike, such as one of supervised.")
+    ] = None,
+    label: Annotated[str, typer.Option(help="Which label of a manifest or table.")] = "",
+    labels: Annotated[Path | None, typer.Option(help="TSV with a path or clip column, labels and splits.")] = None,
+    modality: Annotated[str, typer.Option(help="Which encoder: image, video, audio or text.")] = "",
+    fraction: Annotated[list[float] | None, typer.Option(help="Share of the labels used, such as 0.01; 1.")] = None,
+    per_class: Annotated[int, typer.Option(help="Most examples of each class in each part; 0 takes all.")] = 0,
+    size: Annotated[int, typer.Option(help="stages: values a stage is pooled to; the RotNet table has 9216.")] = 1024,
+    freeze: Annotated[list[int] | None, typer.Option(help="finetune: how many early stages are frozen.")] = None,
+    rest: Annotated[str, typer.Option(help="finetune: the other stages are kept or start from random.")] = "kept",
+    steps: Annotated[int, typer.Option(help="finetune: steps for each learning rate.")] = 300,
+    batch: Annotated[int, typer.Option(help="finetune: examples per step.")] = 64,
+    rate: Annotated[list[float] | None, typer.Option(help="finetune: learning rates to choose from.")] = None,
+    flip: Annotated[bool, typer.Option(help="finetune: mirror half of the pictures; not for digits.")] = True,
+    seed: Annotated[int, typer.Option(help="Of held-back examples, kept labels, batches.")] = 0,
+    rows: Annotated[Path, typer.Option(help="Results are added here; what is there is used.")] = ROWS,
+    again: Annotated[bool, typer.Option("--again", help="Compute even what is there already.")] = False,
+    output: Annotated[Path, typer.Option("-o", "--output", help="cam: the sheet (.png).")] = Path("cam.png"),
+    room: Annotated[Path | None, typer.Option(help="Folder for unpacked and decoded data, which is kept.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Judge frozen or tuned encoders by labels, beside untrained ones, raw input, chance and the commonest class.
+
+    avssl probe runs/x cifar10.tar.gz --how linear --how stages --fraction 0.01 --fraction 1
+    """
+    hows = how or ["linear"]
+    for name in hows:
+        if name not in HOWS:
+            raise ValueError(f"--how {name}: there are {', '.join(HOWS)}")
+    if rest not in ("kept", "random"):
+        raise ValueError(f"--rest is {rest}; kept or random")
+    rates = rate or [0.3, 0.1, 0.03]
+    if steps < 1 or batch < 2 or min(rates) <= 0:
+        raise ValueError(f"--steps {steps}, --batch {batch}, --rate {min(rates):g}: at least 1, 2 and above 0")
+    tuning = {"steps": steps, "batch": batch, "rates": rates, "flip": flip, "rest": rest}
+    if "cam" in hows and output.suffix.lower() != ".png":
+        raise ValueError(f"{output}: the sheet is a .png")
+    questions = list(_questions(hows, fraction or [1.0], size, freeze or [0], tuning))
+
+    import torch
+
+    from avssl.probe import kept
+    from avssl.probe.study import asked
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    known = [] if again else kept.read(rows)
+    told: list[Row] = []
+    wanted = {"label": label, "labels": labels, "modality": modality, "per_class": per_class, "seed": seed}
+    runs = [run, *(beside or [])]
+    with TemporaryDirectory(prefix="avssl-probe-") as passing:
+        into = room or Path(passing)
+        into.mkdir(parents=True, exist_ok=True)
+        for number, spec in enumerate(data):
+            with _watched() as tell:
+                for study in _studies(runs, spec, into, device, wanted, tell):
+                    for question in questions:
+                        found = [row for row in known if asked(row, question, study)]
+                        if not found:
+                            found = _answer(study, question)
+                            kept.add(rows, found)
+                        told += [{**row, "run": study.run} for row in found]
+                    if "cam" in hows:
+                        several = len(data) * len(runs) > 1
+                        name = f"{output.stem}-{Path(study.run).name}-{number}.png" if several else output.name
+                        _sheet(study, output.with_name(name))
+    _show(Console(), told, hows)
+    if told:
+        Console(stderr=True).print(f"{len(told)} rows in {rows}", style="dim", highlight=False)
+
+
+def _questions(hows: list[str], fractions: list[float], size: int, freeze: list[int], tuning: dict[str, Any]
+               ) -> Iterator[dict[str, Any]]:  # fmt: skip
+    """What is asked about each run and label set: evaluator and settings."""
+    names = dict.fromkeys(name for how in hows for name in (("linear", "finetune") if how == "transfer" else (how,)))
+    for name in names:
+        for share in fractions:
+            if name in ("linear", "knn"):
+                yield {"probe": name, "fraction": share}
+            elif name == "stages":
+                yield {"probe": name, "fraction": share, "size": size}
+            elif name == "finetune":
+                for frozen in freeze:
+                    yield {"probe": name, "fraction": share, "freeze": frozen, **tuning}
+
+
+def _answer(study: "Study", question: dict[str, Any]) -> "list[Row]":
+    from avssl.probe import finetune, knn, linear, stages
+
+    evaluators = {
+        "linear": linear.evaluate, "knn": knn.evaluate, "stages": stages.evaluate, "finetune": finetune.evaluate,
+    }  # fmt: skip
+    return evaluators[question["probe"]](study, question)
+
+
+def _studies(
+    runs: list[Path], spec: str, room: Path, device: str, wanted: dict[str, Any], tell: "Tell"
+) -> "Iterator[Study]":
+    """Every run on one label set; runs of equal inputs share what was decoded."""
+    from avssl.probe import decoded, importers
+    from avssl.probe.study import Study
+    from avssl.train.checkpoint import load_run
+    from avssl.train.distributed import device_of
+
+    data = importers.read(spec, room, label=wanted["label"], labels=wanted["labels"]).fewer(wanted["per_class"])
+    kept: dict[str, Any] = {}
+    for run in runs:
+        loaded, fresh = load_run(run), load_run(run, trained=False)
+        for one in (loaded, fresh):
+            one.method.to(device_of(device))
+        modality = decoded.modality_of(data, list(loaded.method.encoders), wanted["modality"])
+        key = f"{modality} {loaded.cfg.inputs}"
+        if key not in kept or modality == "text":  # words are numbered by each run's own vocabulary
+            decoding = lambda done, total: tell(f"decoding {data.name}", done, total)  # noqa: E731
+            kept[key] = decoded.decode(data, loaded.inputs, modality, room, decoding)
+        yield Study(str(run), loaded, fresh.method, data, kept[key], wanted["seed"], tell)
+
+
+@contextmanager
+def _watched() -> "Iterator[Tell]":
+    """A bar for one thing after the other."""
+    with ExitStack() as bars:
+        now: list[Any] = ["", None]
+
+        def tell(what: str, done: int, total: int) -> None:
+            if now[0] != what:
+                bars.close()
+                now[:] = [what, bars.enter_context(counting(what))]
+            now[1](done, total)
+
+        yield tell
+
+
+def _sheet(study: "Study", path: Path) -> None:
+    """Class activation maps of a linear probe on all labels, for examples spread over the test part."""
+    import numpy as np
+
+    from avssl.probe import cam, linear
+
+    cut, labels, names = study.rounds(1.0)[0], study.data.labels, study.data.classes
+    vectors = study.vectors("trained")
+    fitted = linear.fit(vectors, labels, cut, len(names))
+    maps = cam.ClassMaps(study.method, fitted, study.decoded.modality).eval().to(next(study.method.parameters()).device)
+    places = cut.test[np.linspace(0, len(cut.test) - 1, min(DRAWN, len(cut.test))).round().astype(int)]
+    guesses = fitted.predict(vectors[places])
+    cam.sheet(path, maps, study.decoded, places.tolist(), names, guesses.tolist(), labels[places].tolist())
+    typer.echo(f"wrote {path}")
+
+
+def _show(console: Console, rows: "list[Row]", hows: list[str]) -> None:
+    """Every figure beside what it must be compared with, then the tables that were asked for."""
+    from avssl.probe import finetune, stages, transfer
+
+    for data, run in dict.fromkeys((row["data"], row["run"]) for row in rows):
+        own = [row for row in rows if (row["data"], row["run"]) == (data, run)]
+        names = list(dict.fromkeys(name for row in own for name in row["beside"]))
+        judged = f"{own[0]['modality']} encoder of {run} on {data}, {own[0]['judged']} examples judged"
+        console.print(judged, highlight=False, markup=False)
+        table = Table("", "right", "95 %", *names, "gain", "95 %", box=None, padding=(0, 1, 0, 0), pad_edge=False)
+        for row in own:
+            others = (row["beside"].get(name, {}).get("accuracy") for name in names)
+            beside = ["" if x is None else f"{100 * x:.1f}" for x in others]
+            gain, least, most = (f"{100 * x:+.1f}" for x in row["gain"])
+            low, high = (f"{100 * x:.0f}" for x in row["interval"])
+            figures = [f"{100 * row['accuracy']:.1f}", f"{low}-{high}", *beside, gain, f"{least} {most}"]
+            table.add_row(_told(row), *figures)
+        console.print(table)
+        console.print("")
+    if rows:
+        told = "percent; intervals: Wilson's of the accuracy, a paired bootstrap of the gain over the untrained network"
+        console.print(told, style="dim", highlight=False)
+    tables = {"stages": stages.table, "finetune": finetune.table, "transfer": transfer.table}
+    for name in dict.fromkeys(hows):
+        if name in tables and (name != "finetune" or len({row.get("freeze") for row in rows}) > 2):
+            titles, lines = tables[name](rows)
+            body = Table(*titles, box=None, pad_edge=False)
+            for cells in lines:
+                body.add_row(*cells)
+            console.print("")
+            console.print(body)
+    for line in transfer.summary(rows) if "transfer" in hows else ():
+        console.print(line, highlight=False)
+
+
+def _told(row: "Row") -> str:
+    """The evaluator with what is special about this row."""
+    words = [str(row["probe"])]
+    words += [str(row["part"]["stage"])] if "stage" in row["part"] else []
+    words += [f"{row['freeze']} frozen, rest {row['rest']}"] if row.get("freeze") else []
+    words += [f"{100 * row['fraction']:g} %"] if row["fraction"] < 1 else []
+    return " ".join(words)

@@ -93,26 +93,28 @@ Span = tuple[str, str, float, float, float]  # recording, modality, start, end, 
 def merged(windows: Sequence[Hit], seconds: float, unrelated: Mapping[str, float], most: int) -> list[Hit]:
     """At most `most` moments of windows, both best first; the arguments are those of `peaks`."""
     spans = [(hit.recording, hit.modality, hit.start, hit.end, hit.score) for hit in windows]
-    found = peaks(spans, seconds, unrelated, most)
+    found, _ = peaks(spans, seconds, unrelated, most)
     return [replace(windows[place], start=start, end=end) for place, start, end in found]
 
 
 def peaks(
     windows: Iterable[Span], seconds: float, unrelated: Mapping[str, float], most: int
-) -> list[tuple[int, float, float]]:
-    """At most `most` moments of windows, both best first: the place of the best window, start and end.
+) -> tuple[list[tuple[int, float, float]], bool]:
+    """At most `most` moments of windows, both best first: the place of the best window, start and end; and whether
+    that is all, which no further windows would change.
 
     seconds: windows of one recording and modality that overlap or are no farther apart touch. unrelated: modality ->
     the mean score of unrelated windows. What comes after the window that would begin one moment too many is not
     looked at.
     """
     grounds: dict[tuple[str, str], list[_Peak]] = {}
-    count = 0
+    count, settled = 0, False
     for place, (recording, modality, start, end, score) in enumerate(windows):
         ground = grounds.setdefault((recording, modality), [])
         touching = [peak for peak in ground if start - peak.right <= seconds and peak.left - end <= seconds]
         if not touching:
             if count == most:
+                settled = True
                 break
             count += 1
             floor = min(unrelated.get(modality, 0.0), score)
@@ -129,7 +131,7 @@ def peaks(
         if joined:
             joined[0].take_in(start, end)
     found = sorted((peak for ground in grounds.values() for peak in ground), key=lambda peak: peak.place)
-    return [(peak.place, peak.start, peak.end) for peak in found]
+    return [(peak.place, peak.start, peak.end) for peak in found], settled
 
 
 def as_one(found: Sequence[Sequence[Hit]], most: int, join: bool) -> list[Hit]:

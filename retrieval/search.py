@@ -21,7 +21,8 @@ from retrieval.store import Store
 
 __all__ = ["Hit", "Hits", "beside", "format_time", "like", "search"]
 
-MOMENT_WINDOWS = 10  # windows looked at first for each moment wanted, when windows are merged or left out
+FIRST_WINDOWS = 3  # windows looked at for each moment wanted, when windows are merged or left out
+MOMENT_WINDOWS = 10  # then, where these may change what those made
 MOST_WINDOWS = 300  # and at last, when those made too few moments
 
 
@@ -67,19 +68,22 @@ def search(
     for excluded, members in _by_exclusion(exclude_recording, asked.count).items():
         lanes = lanes_of(store, modality, where, excluded, exclude_ids, calibrated)
         reachable = sum(lane.reachable for lane in lanes)
-        pending, windows = members, int(k) * (MOMENT_WINDOWS if thinned else 1)
+        pending, windows = members, int(k) * (FIRST_WINDOWS if thinned else 1)
         while pending:
             found = _windows(store, index, asked, pending, lanes, windows, calibrated)
             short = []
+            most, final = max(int(k), windows // MOMENT_WINDOWS), windows >= MOMENT_WINDOWS * k
             for member, hits in zip(pending, found, strict=True):
+                settled = True
                 if merge_seconds:
-                    hits = _merged(hits, merge_seconds, asked.unrelated(member), windows // MOMENT_WINDOWS)
+                    hits, settled = _merged(hits, merge_seconds, asked.unrelated(member), most)
                 if distinct_cosine is not None:
                     hits = _distinct(store, hits, distinct_cosine, int(k))
                 results[member] = hits.first(k)
-                if thinned and len(results[member]) < k and windows < min(reachable, MOST_WINDOWS * k):
+                enough = (settled or final) and len(results[member]) == k
+                if thinned and not enough and windows < min(reachable, MOST_WINDOWS * k):
                     short.append(member)
-            pending, windows = short, windows * 3
+            pending, windows = short, max(windows * 3, MOMENT_WINDOWS * int(k))
     if each_modality:
         results = {member: _with_scores(store, index, asked, member, hits) for member, hits in results.items()}
     return [results[member] for member in range(asked.count)]
@@ -211,11 +215,11 @@ def _windows(
     return [Hits(windows, first, last) for first, last in itertools.pairwise([0, *ends])]
 
 
-def _merged(hits: Hits, seconds: float, unrelated: Mapping[str, float], most: int) -> Hits:
+def _merged(hits: Hits, seconds: float, unrelated: Mapping[str, float], most: int) -> tuple[Hits, bool]:
     times = zip(hits.starts.tolist(), hits.ends.tolist(), hits.scores.tolist(), strict=True)
     spans = ((name.recording, name.modality, *time) for name, time in zip(hits.names, times, strict=True))
-    found = peaks(spans, seconds, unrelated, most)
-    return hits.chosen(*(list(told) for told in zip(*found, strict=True))) if found else hits
+    found, settled = peaks(spans, seconds, unrelated, most)
+    return hits.chosen(*(list(told) for told in zip(*found, strict=True))) if found else hits, settled
 
 
 def _distinct(store: Store, hits: Hits, cosine: float, most: int) -> Hits:

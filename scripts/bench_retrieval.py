@@ -1,21 +1,26 @@
 """The store and its indexes beside raw FAISS, on the same vectors, in one process.
 
-    python scripts/bench_retrieval.py [--size 100000] [--vectors DIR] [--kinds ivf-pq4 ivf-sq8] [--rows FILE] [--quick]
+    python scripts/bench_retrieval.py [--size 100000 1000000] [--vectors DIR] [--keep DIR] [--quick]
 
 Contenders take turns in every round; a ratio is taken within rounds and told as median and quartiles. Seconds are CPU
 seconds of all threads, so that a shared machine does not count, but where "wall" is said. FAISS Flat is the very
 structure the exact index holds, one for each modality, asked without us; over all vectors it is the sum of these.
-Queries are made like the stored vectors but are not among them.
+Queries are made like the stored vectors but are not among them. Hits count as read when recording, start, end and score
+of each were; "as objects" when each was made a `Hit` with its words and columns.
 `--vectors` takes a folder that `avssl embed` wrote; it holds few windows, so more are made of them: between a window
 and one of its five nearest, the same way in every modality, with a little noise. That is said in every row.
+A row for each size goes to results/retrieval.jsonl, which `scripts/results.py` shows; a size that stands there is not
+measured again unless with --again. With --keep, what was killed goes on after the last stage that was done.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import platform
+import shutil
 import sys
 import tempfile
 import time
@@ -24,15 +29,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from retrieval_vectors import Clustered, Windows, rows_of
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from retrieval import index as indexes
+from retrieval.files import replacing
 from retrieval.kinds import KINDS, import_faiss
 from retrieval.nearest import Index
-from retrieval.search import search
+from retrieval.search import FIRST_WINDOWS, search
 from retrieval.space import Space
 from retrieval.store import Store
 
+ROOT = Path(__file__).parents[1]
 BLOCK, QUERIES, SINGLE, K = 50_000, 256, 24, 10
+HALF = "start < 30"
 Figures = dict[str, dict[str, Any]]
 faiss = import_faiss()
 
@@ -41,189 +52,41 @@ def say(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
-class Clustered:
-    """Made-up windows: a kind's center and the window's own part, then for each modality a shift of its own and noise.
-    The spectrum falls so that the effective rank is 12, which is what the trained made-up world has."""
-
-    told = "clustered, made up"
-    modalities = ("video", "audio")
-
-    def __init__(self, width: int) -> None:
-        self.width = width
-        random = np.random.default_rng(0)
-        self.scale = (1.0 + np.arange(width, dtype=np.float32)) ** -0.6
-        self.turn = np.linalg.qr(random.standard_normal((width, width)))[0].astype(np.float32)
-        self.centers = (random.standard_normal((1000, width)) * self.scale).astype(np.float32)
-        self.shifts = (0.5 * random.standard_normal((2, width)) * self.scale).astype(np.float32)
-
-    def block(self, count: int, seed: int) -> list[np.ndarray]:
-        """Unit vectors of so many windows, [count, width] for each modality."""
-        random = np.random.default_rng(seed)
-        own = 0.7 * random.standard_normal((count, self.width), np.float32) * self.scale
-        meant = self.centers[random.integers(len(self.centers), size=count)] + own
-        noise = (0.3 * random.standard_normal((count, self.width), np.float32) * self.scale for _ in self.shifts)
-        return [unit((meant + shift + some) @ self.turn) for shift, some in zip(self.shifts, noise, strict=True)]
-
-
-class Windows:
-    """A trained network's windows, and more between them."""
-
-    def __init__(self, folder: Path, width: int) -> None:
-        paths = sorted(folder.rglob("vectors-*.npy"))
-        if not paths:
-            raise ValueError(f"{folder} holds no vectors-MODALITY.npy; avssl embed writes them")
-        held: dict[str, list[np.ndarray]] = {}
-        for path in paths:
-            held.setdefault(path.stem.removeprefix("vectors-"), []).append(np.load(path))
-        joined = {name: np.concatenate(parts).astype(np.float32) for name, parts in held.items()}
-        most = max(map(len, joined.values()))
-        # Only modalities that every window has stay aligned row by row.
-        held = {name: vectors for name, vectors in joined.items() if len(vectors) == most}
-        self.modalities, self.width = tuple(held), width
-        own = next(iter(held.values())).shape[1]
-        if own > width:
-            raise ValueError(f"the vectors of {folder} have width {own}; ask for --width {own} or more")
-        # FAISS's products are slow at some widths, which would flatter us; turning changes no inner product.
-        turn = np.linalg.qr(np.random.default_rng(0).standard_normal((width, own)))[0].T.astype(np.float32)
-        self.held = {name: unit(vectors @ turn) for name, vectors in held.items()}
-        together = np.concatenate(list(self.held.values()), axis=1)
-        self.near = np.argsort(-(together @ together.T), axis=1)[:, 1:6]
-        self.told = f"{most} windows of a trained network (width {own}), enlarged between neighbours"
-
-    def block(self, count: int, seed: int) -> list[np.ndarray]:
-        """Unit vectors of so many windows, [count, width] for each modality."""
-        random = np.random.default_rng(seed)
-        one = random.integers(len(self.near), size=count)
-        other = self.near[one, random.integers(5, size=count)]
-        weight = random.uniform(0, 0.5, (count, 1)).astype(np.float32)
-        return [
-            unit(
-                (1 - weight) * vectors[one]
-                + weight * vectors[other]
-                + random.normal(0, 0.1 / self.width**0.5, (count, self.width)).astype(np.float32)
-            )
-            for vectors in self.held.values()
-        ]
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
-
-
-def rows_of(count: int, first: int, modality: str) -> Iterator[dict[str, Any]]:
-    for number in range(first, first + count):
-        recording, start = f"r{number // 60}", float(number % 60)
-        yield {
-            "recording": recording,
-            "path": f"{recording}.mp4",
-            "start": start,
-            "end": start + 2,
-            "modality": modality,
-        }
+def steps(what: str, total: int) -> Iterator[int]:
+    """Count to `total` beside a progress bar."""
+    console = Console(stderr=True)
+    columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=total)
+        for number in range(total):
+            yield number
+            bar.advance(task)
 
 
 def add(store: Store, source: Any, count: int, first: int, seed: int) -> float:
     """Add so many vectors, the same number of each modality; CPU seconds in `Store.add` alone."""
-    each, spent, done = count // len(source.modalities), 0.0, 0
-    while done < each:
+    each, spent = count // len(source.modalities), 0.0
+    for number in steps("adding", -(-each // BLOCK)):
+        done = number * BLOCK
         some = min(BLOCK, each - done)
         for modality, vectors in zip(source.modalities, source.block(some, seed + done), strict=True):
             rows = list(rows_of(some, first + done, modality))
             start = time.process_time()
             store.add(vectors, rows)
             spent += time.process_time() - start
-        done += some
     return spent
 
 
-def rounds(contenders: dict[str, Callable[[], object]], count: int) -> dict[str, np.ndarray]:
+def rounds(what: str, contenders: dict[str, Callable[[], object]], count: int) -> dict[str, np.ndarray]:
     """CPU seconds of each in each round, after one that warms up."""
     taken: dict[str, list[float]] = {name: [] for name in contenders}
-    for number in range(count + 1):
+    for number in steps(what, count + 1):
         for name, run in contenders.items():
             start = time.process_time()
             run()
             if number:
                 taken[name].append(time.process_time() - start)
     return {name: np.array(times) for name, times in taken.items()}
-
-
-def figure(values: Any, unit_name: str, target: str = "") -> dict[str, Any]:
-    low, middle, high = np.percentile(np.atleast_1d(values), (25, 50, 75)).tolist()
-    return {"value": middle, "low": low, "high": high, "unit": unit_name, "target": target}
-
-
-def flat_search(exact: Index, queries: np.ndarray, modality: str | None = None) -> list[Any]:
-    """FAISS Flat without us."""
-    parts = [part for part in exact.parts if modality in (None, part.modality)]
-    return [part.structure.search(queries, K) for part in parts]
-
-
-def recall(found: np.ndarray, true: np.ndarray) -> float:
-    return float(np.mean([len(np.intersect1d(a, b)) / K for a, b in zip(found, true, strict=True)]))
-
-
-def compare(exact: Index, built: Index, queries: dict[str, np.ndarray], times: int, wanted: dict[str, str]) -> Figures:
-    """One approximate kind beside Flat: recall of each direction, then speed."""
-    kind, figures = built.kind, {}
-    for source, vectors in queries.items():
-        for target in queries:
-            ((_, true),) = flat_search(exact, vectors, target)
-            found = recall(built.nearest(vectors, K, modality=target)[1], true)
-            figures[f"{kind}: recall@10 {source} to {target}"] = figure(found, "", ">= 0.98")
-    asked = np.concatenate([vectors[: QUERIES // len(queries)] for vectors in queries.values()])
-    singles = [asked[[number]] for number in range(0, len(asked), len(asked) // SINGLE)]
-    for modality in (None, *queries):
-        name = (
-            f"{sum(part.count for part in exact.parts if modality in (None, part.modality)):,} {modality or 'of all'}"
-        )
-        taken = rounds(
-            {
-                "flat": lambda modality=modality: flat_search(exact, asked, modality),
-                "ours": lambda modality=modality: built.nearest(asked, K, modality=modality),
-            },
-            times,
-        )
-        figures[f"{kind}: batch, {name}, times Flat"] = figure(taken["flat"] / taken["ours"], "x", wanted["batch"])
-        figures[f"{kind}: batch, {name}"] = figure(len(asked) / taken["ours"], "queries/CPU s")
-        taken = rounds(
-            {
-                "flat": lambda modality=modality: [flat_search(exact, one, modality) for one in singles],
-                "ours": lambda modality=modality: [built.nearest(one, K, modality=modality) for one in singles],
-            },
-            times,
-        )
-        figures[f"{kind}: single, {name}, times Flat"] = figure(taken["flat"] / taken["ours"], "x", wanted["single"])
-        figures[f"{kind}: single, {name}"] = figure(1e3 * taken["ours"] / len(singles), "ms")
-    return figures
-
-
-def wrapper(store: Store, exact: Index, built: Index, queries: dict[str, np.ndarray], times: int) -> Figures:
-    """What ids, rows and the order of ties cost on top of the search."""
-    asked = np.concatenate([vectors[: QUERIES // len(queries)] for vectors in queries.values()])
-    singles = [asked[[number]] for number in range(0, len(asked), len(asked) // SINGLE)]
-    figures: Figures = {}
-    plain: dict[str, tuple[Index, Callable[[np.ndarray], object]]] = {
-        "FAISS Flat": (exact, lambda vectors: flat_search(exact, vectors)),
-        f"{built.kind} alone": (built, lambda vectors: built.nearest(vectors, K + 1)),
-    }
-    for name, (index, raw) in plain.items():
-        taken = rounds(
-            {"raw": lambda raw=raw: raw(asked), "ours": lambda index=index: search(store, index, asked)}, times
-        )
-        figures[f"search over {name}: batch, share more"] = figure(taken["ours"] / taken["raw"] - 1, "", "<= 0.10")
-        taken = rounds(
-            {
-                "raw": lambda raw=raw: [raw(one) for one in singles],
-                "ours": lambda index=index: [search(store, index, one) for one in singles],
-            },
-            times,
-        )
-        more = 1e3 * (taken["ours"] - taken["raw"]) / len(singles)
-        figures[f"search over {name}: single, more"] = figure(more, "ms", "<= 1 ms")
-    taken = rounds({"raw": lambda: flat_search(exact, asked), "ours": lambda: exact.nearest(asked, K)}, times)
-    figures["exact index, times FAISS Flat"] = figure(taken["raw"] / taken["ours"], "x", ">= 0.95")
-    return figures
 
 
 def timed(what: Callable[[], Any]) -> tuple[Any, float, float]:
@@ -233,49 +96,239 @@ def timed(what: Callable[[], Any]) -> tuple[Any, float, float]:
     return result, time.process_time() - cpu, time.perf_counter() - wall
 
 
-def measure(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
-    source = Windows(options.vectors, options.width) if options.vectors else Clustered(options.width)
-    large, times = options.size >= 1_000_000, 2 if options.quick else options.rounds
-    wanted = {"batch": ">= 100x" if large else ">= 10x", "single": "" if large else ">= 50x"}
-    figures: Figures = {}
-    with Store.create(directory, Space("bench", "none", source.modalities, source.width)) as store:
-        figures["adding all rows"] = figure(add(store, source, options.size, 0, seed=100), "s")
-        say(f"{len(store):,} x {source.width} added: {source.told}")
-        figures["opening the store"] = figure(
-            [timed(lambda: Store.open(directory).close())[1] for _ in range(5)], "s", "<= 0.5 s"
-        )
-        exact, seconds, _ = timed(lambda: indexes.build(store, "exact"))
-        figures["exact: build"] = figure(seconds, "s")
-        queries = dict(zip(source.modalities, source.block(QUERIES, seed=1), strict=True))
-        for kind in options.kinds:
-            built, seconds, wall = timed(lambda kind=kind: indexes.build(store, kind))
-            figures[f"{kind}: build"] = figure(seconds, "s")
-            figures[f"{kind}: build, wall"] = figure(wall, "s wall", "<= 90 s" if large else "")
-            entry = indexes.find_entry(store, kind)
-            for line in indexes.describe(entry):
-                say(line)
-            size = sum(store.manifest["files"][part["file"]]["bytes"] for part in entry["parts"]) / len(store)
-            figures[f"{kind}: memory of each vector"] = figure([part["memory"] for part in entry["parts"]], "bytes")
-            figures[f"{kind}: file, of each vector"] = figure(size, "bytes")
-            figures |= compare(exact, built, queries, times, wanted)
-            if kind == options.kinds[0]:
-                first, rebuild = built, seconds
-        say("wrapper")
-        figures |= wrapper(store, exact, first, queries, times)
-        say("adding 1 %")
-        stored = add(store, source, max(2, options.size // 100), options.size, seed=7)
-        extended, seconds, _ = timed(lambda: indexes.extend(store, first))
-        figures["adding 1 % to the index, share of building it"] = figure(seconds / rebuild, "", "<= 0.02")
-        figures["adding 1 % to store and index"] = figure(stored + seconds, "s")
-        loaded, seconds, _ = timed(lambda: indexes.load(store, first.kind))
-        figures[f"{first.kind}: load, hashing included"] = figure(seconds, "s")
-        assert len(loaded) == len(extended) == len(store)
-    return {"vectors": source.told, "size": options.size, "width": source.width, "figures": figures}
+def figure(values: Any, unit_name: str, target: str = "") -> dict[str, Any]:
+    """Median and quartiles, and what is aimed at: "", ">= number" or "<= number"."""
+    low, middle, high = np.percentile(np.atleast_1d(values), (25, 50, 75)).tolist()
+    return {"value": middle, "low": low, "high": high, "unit": unit_name, "target": target}
+
+
+def met(told: dict[str, Any]) -> bool:
+    """Whether a figure is what was aimed at."""
+    sign, number = told["target"].split()
+    return bool(told["value"] >= float(number) if sign == ">=" else told["value"] <= float(number))
+
+
+def flat_search(exact: Index, queries: np.ndarray, modality: str | None = None, k: int = K) -> list[Any]:
+    """FAISS Flat without us."""
+    parts = [part for part in exact.parts if modality in (None, part.modality)]
+    return [part.structure.search(queries, k) for part in parts]
+
+
+def recall(found: np.ndarray, true: np.ndarray) -> float:
+    """Share of the true nearest that were found; both [Q, K]."""
+    return float(np.mean([len(np.intersect1d(a, b)) / K for a, b in zip(found, true, strict=True)]))
+
+
+def read(results: Any) -> None:
+    """Which seconds of which recording, of every hit."""
+    for hits in results:
+        _ = hits.starts.tolist(), hits.ends.tolist(), hits.scores.tolist(), [name.recording for name in hits.names]
+
+
+def as_objects(results: Any) -> None:
+    """Every hit with all it says."""
+    for hits in results:
+        hits[:]
+
+
+class Bench:
+    """One size: stages that each give figures. What is measured is in `directory`, what was measured in its file."""
+
+    def __init__(self, options: argparse.Namespace, size: int, source: Any, directory: Path) -> None:
+        self.size, self.source, self.kinds, self.directory = size, source, options.kinds, directory
+        self.times = 2 if options.quick else options.rounds
+        self.large, self.usual = size >= 1_000_000, 100_000 <= size < 1_000_000
+        self._loaded: dict[str, Index] = {}
+        queries = source.block(QUERIES, seed=1)
+        self.queries = dict(zip(source.modalities, queries, strict=True))
+        self.asked = np.concatenate([vectors[: QUERIES // len(queries)] for vectors in queries])
+        self.singles = [self.asked[[number]] for number in range(0, len(self.asked), len(self.asked) // SINGLE)]
+
+    def measure(self) -> Figures:
+        """All figures, those of stages that were done before too."""
+        stages: dict[str, Callable[[], Figures]] = {"rows": self.rows, "exact": self.exact}
+        for kind in self.kinds:
+            stages[f"{kind}: build"] = lambda kind=kind: self.build(kind)
+            stages[f"{kind}: search"] = lambda kind=kind: self.compare(kind)
+        stages |= {"wrapper": self.wrapper, "adding 1 %": self.extend}
+        done = self.directory.with_suffix(".json")
+        told: dict[str, Figures] = json.loads(done.read_text(encoding="utf-8")) if done.is_file() else {}
+        if "rows" not in told or not self.directory.is_dir():
+            told = {}
+            shutil.rmtree(self.directory, ignore_errors=True)
+        with Store.create(self.directory, self.space) if not told else Store.open(self.directory) as self.store:
+            if "rows" in told and "adding 1 %" not in told and len(self.store) > self.size // len(self.queries) * len(self.queries):
+                raise ValueError(f"{self.directory} was left while rows were added: delete it and measure again")
+            for number, (name, stage) in enumerate(stages.items(), 1):
+                say(f"{number} of {len(stages)}: {name}" + (", done before" if name in told else ""))
+                if name not in told:
+                    told[name] = stage()
+                    with replacing(done) as partial:
+                        partial.write_text(json.dumps(told), encoding="utf-8")
+        return {name: value for figures in told.values() for name, value in figures.items()}
+
+    @property
+    def space(self) -> Space:
+        """What the store is made with."""
+        return Space("bench", "none", self.source.modalities, self.source.width)
+
+    def index(self, kind: str) -> Index:
+        """That of a kind, made by a stage before."""
+        if kind not in self._loaded:
+            self._loaded[kind] = indexes.load(self.store, kind)
+        return self._loaded[kind]
+
+    def rows(self) -> Figures:
+        """Adding all of them, and opening what was made."""
+        spent = add(self.store, self.source, self.size, 0, seed=100)
+        say(f"{len(self.store):,} x {self.source.width}: {self.source.told}")
+        opening = [timed(lambda: Store.open(self.directory).close())[1] for _ in range(5)]
+        return {"adding all rows": figure(spent, "s"), "opening the store": figure(opening, "s", "<= 0.5")}
+
+    def exact(self) -> Figures:
+        """Building it, and the first answer of a store that was just opened, its files hashed."""
+        self._loaded["exact"], seconds, _ = timed(lambda: indexes.build(self.store, "exact"))
+        with Store.open(self.directory) as store:
+            loaded, loading, _ = timed(lambda: indexes.load(store, "exact"))
+            _, first, _ = timed(lambda: as_objects(search(store, loaded, self.singles[0])))
+        return {"exact: build": figure(seconds, "s"), "exact: load, hashing included": figure(loading, "s"),
+                "exact: first search after that": figure(first, "s")}  # fmt: skip
+
+    def build(self, kind: str) -> Figures:
+        """An approximate index."""
+        self._loaded[kind], seconds, wall = timed(lambda: indexes.build(self.store, kind))
+        entry = indexes.find_entry(self.store, kind)
+        for line in indexes.describe(entry):
+            say(line)
+        files = self.store.manifest["files"]
+        size = sum(files[part["file"]]["bytes"] for part in entry["parts"]) / len(self.store)
+        return {
+            f"{kind}: build": figure(seconds, "s"),
+            f"{kind}: build, wall": figure(wall, "s wall", "<= 90" if self.large else ""),
+            f"{kind}: memory of each vector": figure([part["memory"] for part in entry["parts"]], "bytes"),
+            f"{kind}: file, of each vector": figure(size, "bytes"),
+        }
+
+    def compare(self, kind: str) -> Figures:
+        """An approximate kind beside Flat: recall of each direction, then speed."""
+        exact, built, figures = self.index("exact"), self.index(kind), dict[str, dict[str, Any]]()
+        for source, vectors in self.queries.items():
+            for target in self.queries:
+                ((_, true),) = flat_search(exact, vectors, target)
+                found = recall(built.nearest(vectors, K, modality=target)[1], true)
+                figures[f"{kind}: recall@10 {source} to {target}"] = figure(found, "", ">= 0.98")
+        first = kind == self.kinds[0]  # what is chosen by itself; the others are for comparison
+        batch = ">= 100" if self.large else ">= 10" if self.usual else ""
+        for modality in (None, *self.queries):
+            count = sum(part.count for part in exact.parts if modality in (None, part.modality))
+            name = f"{count:,} {modality or 'of all'}"
+            # Only over all vectors: targets are for this size, not for a modality's share of it.
+            batch_target, single_target = (batch, ">= 50" if self.usual else "") if first and not modality else ("", "")
+            contenders: dict[str, Callable[[np.ndarray], object]] = {
+                "flat": lambda vectors, modality=modality: flat_search(exact, vectors, modality),
+                "ours": lambda vectors, modality=modality: built.nearest(vectors, K, modality=modality),
+            }
+            taken = self.batch(name, contenders)
+            figures[f"{kind}: batch, {name}, times Flat"] = figure(taken["flat"] / taken["ours"], "x", batch_target)
+            figures[f"{kind}: batch, {name}"] = figure(len(self.asked) / taken["ours"], "queries/CPU s")
+            taken = self.single(name, contenders)
+            figures[f"{kind}: single, {name}, times Flat"] = figure(taken["flat"] / taken["ours"], "x", single_target)
+            figures[f"{kind}: single, {name}"] = figure(1e3 * taken["ours"] / len(self.singles), "ms")
+        return figures
+
+    def batch(self, name: str, contenders: dict[str, Callable[[np.ndarray], object]]) -> dict[str, np.ndarray]:
+        """CPU seconds of all queries together."""
+        runs = {key: lambda run=run: run(self.asked) for key, run in contenders.items()}
+        return rounds(f"batch, {name}", runs, self.times)
+
+    def single(self, name: str, contenders: dict[str, Callable[[np.ndarray], object]]) -> dict[str, np.ndarray]:
+        """CPU seconds of some queries, one after the other."""
+        runs = {key: lambda run=run: [run(one) for one in self.singles] for key, run in contenders.items()}
+        return rounds(f"single, {name}", runs, self.times)
+
+    def wrapper(self) -> Figures:
+        """What ids, rows, filters, merging and the order of ties cost on top of the search."""
+        store, figures, wide = self.store, dict[str, dict[str, Any]](), K * FIRST_WINDOWS
+        exact, built = self.index("exact"), self.index(self.kinds[0])
+        half = store.ids(HALF)
+        plain: dict[str, tuple[Index, Callable[[np.ndarray, int], object]]] = {
+            "FAISS Flat": (exact, lambda vectors, k: flat_search(exact, vectors, None, k)),
+            f"{built.kind} alone": (built, lambda vectors, k: built.nearest(vectors, k)),
+        }
+        for name, (index, raw) in plain.items():
+            contenders: dict[str, Callable[[np.ndarray], object]] = {
+                "raw": lambda vectors, raw=raw: raw(vectors, K),
+                "ours": lambda vectors, index=index: read(search(store, index, vectors)),
+                "objects": lambda vectors, index=index: as_objects(search(store, index, vectors)),
+                "wide": lambda vectors, raw=raw: raw(vectors, wide),
+                "moments": lambda vectors, index=index: read(search(store, index, vectors, merge_seconds=0.5)),
+                "chosen": lambda vectors, index=index: index.nearest(vectors, K, only=half),
+                "filter": lambda vectors, index=index: read(search(store, index, vectors, where=HALF)),
+            }
+            taken, most = self.batch(f"search over {name}", contenders), "<= 0.10"
+            pairs = (
+                ("hits read", "ours", "raw", most), ("as objects", "objects", "raw", ""),
+                ("joined to moments", "moments", "wide", most), ("half filtered out", "filter", "chosen", most),
+            )  # fmt: skip
+            for what, ours, theirs, target in pairs:
+                more = taken[ours] / taken[theirs] - 1
+                figures[f"search over {name}: batch, {what}, share more"] = figure(more, "", target)
+            alone = {key: contenders[key] for key in ("raw", "objects")}
+            taken = self.single(f"search over {name}", alone)
+            more = 1e3 * (taken["objects"] - taken["raw"]) / len(self.singles)
+            figures[f"search over {name}: single, as objects, more"] = figure(more, "ms", "<= 1")
+        runs: dict[str, Callable[[np.ndarray], object]] = {
+            "raw": lambda vectors: flat_search(exact, vectors),
+            "ours": lambda vectors: exact.nearest(vectors, K),
+        }
+        taken = self.batch("exact index", runs)
+        figures["exact index, times FAISS Flat"] = figure(taken["raw"] / taken["ours"], "x", ">= 0.95")
+        return figures
+
+    def extend(self) -> Figures:
+        """1 % more rows, in the store and in the index."""
+        first, name = self.index(self.kinds[0]), f"{self.kinds[0]}: build"
+        told = json.loads(self.directory.with_suffix(".json").read_text(encoding="utf-8"))
+        stored = add(self.store, self.source, max(2, self.size // 100), self.size, seed=7)
+        extended, seconds, _ = timed(lambda: indexes.extend(self.store, first))
+        assert len(indexes.load(self.store, first.kind)) == len(extended) == len(self.store)
+        return {
+            "adding 1 % to the index, share of building it": figure(seconds / told[name][name]["value"], "", "<= 0.02"),
+            "adding 1 % to store and index": figure(stored + seconds, "s"),
+        }
+
+
+def shown(row: dict[str, Any]) -> Iterator[str]:
+    """What was measured, beside what was aimed at."""
+    load = "load {} before, {} after".format(*row["load"])
+    yield f"\n{row['size']:,} x {row['width']}, {row['vectors']}; {row['machine']}; {load}"
+    aimed = {name: told for name, told in row["figures"].items() if told["target"]}
+    for name, told in row["figures"].items():
+        spread = f"{told['value']:10.4g} {told['unit']:<13} [{told['low']:.4g} .. {told['high']:.4g}]"
+        verdict = f"{told['target']:<8} {'met' if met(told) else 'MISSED'}" if name in aimed else ""
+        yield f"{name:<66} {spread:<48} {verdict}".rstrip()
+    yield f"{sum(map(met, aimed.values()))} of {len(aimed)} targets met"
+
+
+def keep_row(path: Path, row: dict[str, Any]) -> None:
+    """Add a row, instead of one that was measured on the same vectors."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    others = [line for line in lines if line and same(json.loads(line)) != same(row)]
+    with replacing(path) as partial:
+        partial.write_text("".join(line + "\n" for line in [*others, json.dumps(row)]), encoding="utf-8")
+
+
+def same(row: dict[str, Any]) -> list[Any]:
+    """What two rows share that stand for the same thing."""
+    return [row["size"], row["width"], row["vectors"]]
 
 
 def main() -> None:
+    """Measure each size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=100_000, help="vectors in the store, all modalities together")
+    parser.add_argument(
+        "--size", type=int, nargs="+", default=[100_000], help="vectors in the store, all modalities together"
+    )
     parser.add_argument("--width", type=int, default=512, help="of the vectors; trained ones are turned into it")
     parser.add_argument("--vectors", type=Path, help="a folder that avssl embed wrote")
     parser.add_argument(
@@ -283,28 +336,42 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
-    parser.add_argument("--quick", action="store_true", help="20,000 vectors and two rounds: whether it runs")
-    parser.add_argument("--rows", type=Path, help="append what was measured to this file, for scripts/results.py")
+    parser.add_argument("--quick", action="store_true", help="20,000 vectors, two rounds, no row: whether it runs")
+    parser.add_argument("--keep", type=Path, help="a folder for the stores: what is killed goes on, nothing is deleted")
+    parser.add_argument("--again", action="store_true", help="measure sizes that have their row already")
+    parser.add_argument("--rows", type=Path, default=ROOT / "results" / "retrieval.jsonl")
     options = parser.parse_args()
     if options.quick:
-        options.size = min(options.size, 20_000)
+        options.size = [min(20_000, *options.size)]
     faiss.omp_set_num_threads(options.threads)
+    try:
+        source = Windows(options.vectors, options.width) if options.vectors else Clustered(options.width)
+        for size in options.size:
+            known = options.rows.read_text(encoding="utf-8").splitlines() if options.rows.is_file() else []
+            wanted = [size, source.width, source.told]
+            if not (options.quick or options.again) and any(same(json.loads(line)) == wanted for line in known if line):
+                say(f"{size:,} x {source.width}, {source.told}: measured already, in {options.rows}; --again")
+                continue
+            row = measured(options, size, source)
+            print("\n".join(shown(row)), flush=True)
+            if not options.quick:
+                keep_row(options.rows, row)
+    except ValueError as error:
+        sys.exit(f"bench_retrieval: {error}")
+
+
+def measured(options: argparse.Namespace, size: int, source: Any) -> dict[str, Any]:
+    """The row of one size."""
     before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            row = measure(options, Path(folder) / "store")
-        except ValueError as error:
-            sys.exit(f"bench_retrieval: {error}")
+        name = f"{size}-{source.width}-{hashlib.sha256(source.told.encode()).hexdigest()[:8]}"
+        if options.keep is not None:
+            options.keep.mkdir(parents=True, exist_ok=True)
+        figures = Bench(options, size, source, (options.keep or Path(folder)) / name).measure()
     machine = f"{platform.machine()}, {os.cpu_count()} cores, {options.threads} threads, FAISS {faiss.__version__}"
     load = [round(before, 1), round(os.getloadavg()[0], 1)]
-    row = {"benchmark": "retrieval", "machine": machine, "load": load, "date": time.strftime("%Y-%m-%d"), **row}
-    print(f"\n{row['size']:,} x {row['width']}, {row['vectors']}; {machine}; load {load[0]} before, {load[1]} after")
-    for name, told in row["figures"].items():
-        spread = f"{told['value']:10.4g} {told['unit']:<10} [{told['low']:.4g} .. {told['high']:.4g}]"
-        print(f"{name:<52} {spread:<44} {told['target']}")
-    if options.rows is not None:
-        with open(options.rows, "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+    told = {"vectors": source.told, "size": size, "width": source.width, "figures": figures}
+    return {"benchmark": "retrieval", "machine": machine, "load": load, "date": time.strftime("%Y-%m-%d"), **told}
 
 
 if __name__ == "__main__":

@@ -64,6 +64,11 @@ class Vocabulary:
         """Whether any word of it, or a piece of one, is known."""
         return bool(set(self(text)) - {self._tokenizer.token_to_id("[UNK]")})
 
+    def words(self) -> list[str]:
+        """The entries that are whole words, in order."""
+        pieces = ((piece, self._tokenizer.decode([id_])) for piece, id_ in self._tokenizer.get_vocab().items())
+        return sorted({word for piece, word in pieces if word.isalpha() and len(word) > 1 and piece[:2] != "##"})
+
     def __reduce__(self) -> tuple[type[Vocabulary], tuple[str]]:
         return Vocabulary, (self.json,)
 

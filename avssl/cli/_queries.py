@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,8 @@ class Asked:
 
 def embedder_of(
     folder: Path, store: Store, run: Path | None, device: str = "auto"
-) -> tuple[Embedder, calibration.Calibration | None]:
-    """The network that made an index, and the scale of its maps if its run has one.
+) -> tuple[Embedder, dict[str, calibration.Calibration]]:
+    """The network that made an index, and the scales of its maps that its run has, by kind of query.
 
     Raises ValueError when the run is gone, or is not the one that made the index.
     """
@@ -46,8 +46,8 @@ def embedder_of(
     embedder = Embedder(loaded.method, loaded.inputs, source.window_seconds, store.space.name)
     # Before anything is embedded: vectors of another network are not to be compared.
     store.space.check(Space(embedder.space_name, loaded.digest, embedder.modalities, store.space.width))
-    places = (at for at in (where, where.parent.parent) if at.is_dir())
-    return embedder, next((scale for at in places if (scale := calibration.load(at, loaded.digest))), None)
+    scales = {kind: calibration.stored(where, loaded.digest, kind) for kind in calibration.KINDS}
+    return embedder, {kind: found for kind, found in scales.items() if found is not None}
 
 
 def queries_of(embedder: Embedder | None, store: Store, asked: Sequence[Asked], like: int | None) -> list[Query]:
@@ -74,7 +74,7 @@ def queries_of(embedder: Embedder | None, store: Store, asked: Sequence[Asked], 
 
 def with_boxes(
     embedder: Embedder,
-    scale: calibration.Calibration | None,
+    scales: Mapping[str, calibration.Calibration],
     store: Store,
     asked: Sequence[Asked],
     hits: Sequence[Hit],
@@ -84,5 +84,6 @@ def with_boxes(
     for one in asked if regions else ():
         vector = sought(embedder, one.kind, one.value) if one.weight > 0 else None
         if vector is not None:
+            scale = scales.get(one.kind)
             return locate(store, regions, hits, vector, None if scale is None else scale.threshold)
     return list(hits)

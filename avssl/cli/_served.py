@@ -83,7 +83,7 @@ class Network:
         )
         self._limits = limits
         self._window = Window(self._loaded.inputs)
-        self._scale = self._stored_scale(where) if self.localizes else None
+        self._scales = {kind: calibration.stored(where, self._loaded.digest, kind) for kind in self.localizes}
         self._apart: Apart[Reading, list[Array]] = Apart(read)
 
     def embed(self, kind: str, given: str | Path) -> Vectors:
@@ -115,7 +115,7 @@ class Network:
         times = (np.array(starts)[:, None] + np.arange(video.shape[1]) / cfg.fps).ravel()
         # The last window ends with the moment, so it may begin before the one before it has ended.
         times, first = np.unique(times.round(6), return_index=True)
-        scale = self._scale or self._stand_in(maps, maps_of)
+        scale = self._scales.get(kind) or self._stand_in(kind, maps, maps_of)
         levels = calibrate(maps[first], scale.threshold, scale.ceiling)
         lit = np.where(levels < 0, 0, 1 + np.round(254 * np.clip(levels, 0, 1))).astype(np.uint8)
         return Heat(lit, times.tolist(), scale.chosen)
@@ -124,10 +124,6 @@ class Network:
         """End the process that reads."""
         self._apart.close()
 
-    def _stored_scale(self, where: Path) -> Calibration | None:
-        folders = (where, where.parent.parent)  # of a run, or of one of its checkpoints
-        return next((found for at in folders if (found := calibration.load(at, self._loaded.digest))), None)
-
-    def _stand_in(self, maps: Array, maps_of: Callable[[Array], Array]) -> Calibration:
-        cfg = self._loaded.inputs.cfg
-        return calibration.from_noise(maps, maps_of, round(cfg.audio_seconds * cfg.hz), self._loaded.digest)
+    def _stand_in(self, kind: str, maps: Array, maps_of: Callable[[str | Array | None], Array]) -> Calibration:
+        nothing = [maps_of(query) for query in calibration.deaf(kind, self._loaded.inputs)]
+        return calibration.stand_in(kind, maps, nothing, self._loaded.digest)

@@ -12,11 +12,7 @@ from avssl.cli._named import recordings as named_recordings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from avssl.localize.calibration import Calibration
-    from avssl.localize.heatmap import Heat, Query
-    from avssl.train.build import Loaded
-
-    HeatOf = Callable[[Query], Heat]
+    from avssl.localize.heatmap import Query
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".m4v")
 
@@ -51,15 +47,14 @@ def localize(
     videos = _targets(recordings, output, chosen)
 
     from avssl.localize import film
-    from avssl.localize.heatmap import heatmap
+    from avssl.localize.looking import Looking, sharpened
     from avssl.localize.overlay import HUES
-    from avssl.localize.refine import sharpen
     from avssl.train.checkpoint import load_run
     from avssl.train.distributed import device_of
 
     where = device_of(device)
     loaded = load_run(run)
-    loaded.method.to(where)
+    look = Looking(run, loaded.digest, loaded.method.to(where), loaded.inputs, where, window, hop)
     if text and len(text) > len(HUES):
         raise ValueError(f"{len(text)} queries; there are colours for {len(HUES)}")
     queries: dict[str, Query] = {f'"{words}"': words for words in text or []}
@@ -86,21 +81,10 @@ def localize(
             return tell
 
         for recording, video in zip(recordings, videos, strict=True):
-
-            def heat_of(asked: "Query", recording: Path = recording) -> "Heat":
-                return heatmap(
-                    loaded.method, loaded.inputs, recording,
-                    query=asked, window_seconds=window, hop_seconds=hop, device=where, progress=rate("looked at"),
-                )  # fmt: skip
-
             try:
-                heats = {told: heat_of(query) for told, query in queries.items()}
-                scale = _scale(run, loaded, list(heats.values()), heat_of, threshold, ceiling)
+                found = look(recording, queries, threshold=threshold, ceiling=ceiling, progress=rate("looked at"))
                 if refine:
-                    heats = {
-                        told: sharpen(recording, heat, scale, progress=rate("refined")) for told, heat in heats.items()
-                    }
-                found = [film.Found(told, heat, scale, refine) for told, heat in heats.items()]
+                    found = sharpened(recording, found, rate("refined"))
                 video.parent.mkdir(parents=True, exist_ok=True)
                 written = film.make(recording, video, found, height, boxes=boxes, progress=rate("drawn"))
             except ValueError as error:
@@ -113,34 +97,13 @@ def localize(
                 named = [f"{share} ({one.query})" for share, one in zip(shares, found, strict=True)]
                 lit = ", ".join(named) if len(found) > 1 else shares[0]
                 console.print(f"{recording}: lit {lit} of the time -> {written[0]}", soft_wrap=True)
+                scale = found[0].scale
                 console.print(f"  threshold {scale.threshold:.4g}, {scale.chosen}", style="dim", soft_wrap=True)
             bar.advance(task)
     for reason in passed:
         log.print(f"passed over {reason}", soft_wrap=True)
     if not made:
         raise ValueError(f"not one of {len(recordings)} recordings could be localized; the first: {passed[0]}")
-
-
-def _scale(
-    run: Path,
-    loaded: "Loaded",
-    heats: "list[Heat]",
-    heat_of: "HeatOf",
-    threshold: float | None,
-    ceiling: float | None,
-) -> "Calibration":
-    """The run's own scale, as far as the user did not say otherwise; without one, from silence and noise."""
-    import numpy as np
-
-    from avssl.localize import calibration
-    from avssl.localize.heatmap import QUERY_SECONDS
-
-    maps = np.concatenate([heat.maps for heat in heats])
-    found = next((c for at in (run, run.parent.parent) if (c := calibration.load(at, loaded.digest))), None)
-    if found is None and threshold is None:
-        samples = round(QUERY_SECONDS * loaded.inputs.cfg.hz)
-        found = calibration.from_noise(maps, lambda sound: heat_of(sound).maps, samples, loaded.digest)
-    return calibration.settle(found, maps, threshold, ceiling, loaded.digest)
 
 
 def _targets(recordings: list[Path], output: Path, single: bool) -> list[Path]:

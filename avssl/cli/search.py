@@ -85,7 +85,7 @@ def search(
         from retrieval.search import search as find
 
         asked = [Asked(*one) for one in given]
-        embedder, scale = embedder_of(index, store, run) if asked else (None, None)
+        embedder, scales = embedder_of(index, store, run) if asked else (None, {})
         found = find(
             store, loaded_index, queries_of(embedder, store, asked, like), k=top,
             modality=None if among == "any" else among, where=where, calibrated=among == "any",
@@ -95,7 +95,7 @@ def search(
         )  # fmt: skip
         hits = as_one(found, top, not windows)
         if embedder is not None:
-            hits = with_boxes(embedder, scale, store, asked, hits)
+            hits = with_boxes(embedder, scales, store, asked, hits)
     for rank, hit in enumerate(hits, 1):
         if as_json:
             typer.echo(json.dumps({"rank": rank, "time": format_time(hit.peak), **asdict(hit)}, ensure_ascii=False))

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from avssl.data.manifest import Manifest
-from avssl.evaluation import finding, locating, maps
+from avssl.evaluation import finding, locating, maps, scales
 from avssl.evaluation.judged import peaks
 from avssl.evaluation.middles import chosen_label, middles
 from avssl.localize import calibration
@@ -88,6 +88,9 @@ def evaluate(
             labels,
         ),
     }
+    val = [recording for recording in manifest.split("val") if recording.labels.get("case") not in UNSEEN]
+    kinds = ("text",) if truth is not None else ("audio", "text")
+    scales.keep(Path(run), loaded.digest, loaded.method, loaded.inputs, manifest, val, kinds)
     if truth is not None and localizes(loaded.method):
         known = maps.read_truth(Path(truth))
         columns, chosen, average = {}, {}, None

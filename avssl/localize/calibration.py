@@ -1,8 +1,11 @@
-"""The one threshold of a checkpoint: from which score on a place counts as sounding, and where the colours end."""
+"""The one threshold of a checkpoint and a kind of query: from which score on a place is lit, where the colours end.
+
+Scores of sounds and of texts are on different scales, so each kind has its own, chosen on validation recordings.
+"""
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +13,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from avssl.inputs import Inputs
 from avssl.localize.masks import as_scores
 
 FILE = "localization.json"
+KINDS = ("audio", "text")
+SHARE = 0.9
+"""of the validation pairs of a recording and its own query, lit at the threshold at least"""
+NONSENSE, WORDS = 8, 5
+"""texts that mean nothing, each of so many pieces of the vocabulary"""
+NOISE_SECONDS = 60.0
+"""of white noise; of a longer sound than a window the loudest part is taken"""
+
+Maps = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -35,10 +48,11 @@ class Calibration:
         if not self.ceiling > self.threshold:
             raise ValueError(f"the ceiling {self.ceiling:g} of the scale is not above its threshold {self.threshold:g}")
 
-    def save(self, folder: Path) -> Path:
-        """Write it into a run's folder."""
+    def save(self, folder: Path, kind: str = "audio") -> Path:
+        """Write it into a run's folder, beside the other kind's of the same checkpoint."""
         path = folder / FILE
-        write_json(path, asdict(self))
+        held = {name: found for name in KINDS if (found := load(folder, self.digest, name)) and name != kind}
+        write_json(path, {name: asdict(scale) for name, scale in [*held.items(), (kind, self)]})
         return path
 
 
@@ -60,16 +74,28 @@ def write_whole(path: Path, data: bytes) -> None:
         aside.unlink(missing_ok=True)
 
 
-def load(folder: Path, digest: str) -> Calibration | None:
-    """The scale stored in a run's folder; None when there is none, or only that of another checkpoint."""
+def load(folder: Path, digest: str, kind: str = "audio") -> Calibration | None:
+    """The scale of this kind of query in a run's folder; None when there is none, or only that of other weights."""
     path = folder / FILE
     if not path.is_file():
         return None
     try:
-        found = Calibration(**json.loads(path.read_text(encoding="utf-8")))
+        held = json.loads(path.read_text(encoding="utf-8"))
+        told = {"audio": held} if "threshold" in held else held  # earlier runs kept that of sounds alone
+        found = Calibration(**told[kind]) if kind in told else None
     except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error}); avssl evaluate writes it anew") from None
-    return found if found.digest == digest else None
+    return found if found is not None and found.digest == digest else None
+
+
+def stored(run: Path, digest: str, kind: str = "audio") -> Calibration | None:
+    """The scale of a run, named by its folder or by one of its checkpoints."""
+    return next((found for at in (run, run.parent.parent) if (found := load(at, digest, kind))), None)
+
+
+def kind_of(query: object) -> str:
+    """Which scale a query is read on: a str is a text, anything else a sound."""
+    return "text" if isinstance(query, str) else "audio"
 
 
 def from_peaks(sounding: NDArray[np.float64] | Any, threshold: float, digest: str, chosen: str) -> Calibration:
@@ -81,24 +107,34 @@ def from_peaks(sounding: NDArray[np.float64] | Any, threshold: float, digest: st
     return Calibration(threshold, max(ceiling, _just_above(threshold)), digest, chosen)
 
 
-def from_noise(
-    maps: NDArray[np.float64], heat_of: Callable[[NDArray[np.float32]], NDArray[np.float64]], samples: int, digest: str
-) -> Calibration:
-    """A stand-in where nothing was chosen on validation clips, from the recording that is looked at itself.
-
-    The threshold lies just above the highest score that silence or white noise reach on its pictures, so that what
-    is lit answers to the query more than to either; the colours end at the highest of its own `maps` [T, h, w].
-    `heat_of` gives the recording's maps for a sound [S].
-    """
+def deaf(kind: str, inputs: Inputs) -> list[str] | list[NDArray[np.float32]]:
+    """Queries that mean nothing: for sounds silence and white noise [S] of a window, for texts words in no order."""
+    if kind == "text":
+        words = [] if inputs.vocabulary is None else inputs.vocabulary.words()
+        if not words:
+            raise ValueError("this run has no vocabulary of words: it takes no text")
+        chosen = np.random.default_rng(0).choice(len(words), (NONSENSE, WORDS))
+        return [" ".join(words[place] for place in row) for row in chosen]
+    samples = round(NOISE_SECONDS * inputs.cfg.hz)
     noise = np.random.default_rng(0).normal(scale=0.1, size=samples).astype(np.float32)
-    deaf = [as_scores(heat_of(sound), (3,)) for sound in (np.zeros(samples, dtype=np.float32), noise)]
-    threshold = float(np.nextafter(max(heard.max() for heard in deaf), np.inf))
-    chosen = "just above the highest score of silence and white noise on this recording"
+    return [np.zeros(samples, dtype=np.float32), noise]
+
+
+def stand_in(kind: str, maps: Maps, nothing: Sequence[Maps], digest: str) -> Calibration:
+    """A scale where none was chosen on validation recordings, from the recording that is looked at itself.
+
+    The threshold lies just above the highest score that queries which mean nothing (`deaf`) reach on its pictures,
+    their maps being `nothing`, so that what is lit answers to the query more than to any of them. The colours end at
+    the highest of the query's own `maps` [T, h, w].
+    """
+    threshold = float(np.nextafter(max(float(as_scores(heard, (3,)).max()) for heard in nothing), np.inf))
+    meant = "texts of words in no order" if kind == "text" else "silence and white noise"
+    chosen = f"just above the highest score of {meant} on this recording"
     return Calibration(threshold, max(float(as_scores(maps, (3,)).max()), _just_above(threshold)), digest, chosen)
 
 
 def settle(
-    found: Calibration | None, maps: NDArray[np.float64], threshold: float | None, ceiling: float | None, digest: str
+    found: Calibration | None, maps: Maps, threshold: float | None, ceiling: float | None, digest: str
 ) -> Calibration:
     """A scale with what a person asked for in place of what was found. Without `found` a threshold must be given; the
     colours then end at the highest of the `maps` [T, h, w]."""

@@ -24,6 +24,7 @@ CHUNK_BYTES = 96 << 20
 SOUND_HZ = (16000, 22050, 24000, 32000, 44100, 48000)  # rates every player takes; others become 44100
 LONG_SECONDS, LONG_HZ = 1200.0, 16000  # sound is held in memory whole, so that of a long recording is thinned
 STILLS = 6
+LEAST_HEIGHT = 240  # names and outlines are illegible on less
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,11 @@ def make(
         path: the recording.
         video: where the overlay goes.
         found: one to four queries; several get a hue each, one the scale of many colours.
-        height: of the picture in pixels, at most; frame rates above 30 are thinned.
+        height: of the picture in pixels, at most; frame rates above 30 are thinned, and small pictures enlarged.
         boxes: draw outlines around what is lit.
         progress: called with the seconds drawn so far.
 
+    What is shown begins with the first map and ends with the last, so that maps of a part make a film of that part.
     The sound is the recording's own, mixed to one channel. A still picture gets no video.
     """
     if not 1 <= len(found) <= len(HUES):
@@ -65,7 +67,7 @@ def make(
     fps = min(max(header.pictures[0].fps, LEAST_FPS), MOST_FPS)
     times = found[0].heat.times
     step = float(times[1] - times[0]) if len(times) > 1 else 1.0 / fps
-    seconds = float(times[-1]) + step
+    start, seconds = float(times[0]), float(times[-1] - times[0]) + step
     layers = [layer_of(one, None if len(found) == 1 else hue, boxes) for hue, one in enumerate(found)]
     written = []
     if header.format not in PICTURE_FORMATS:
@@ -73,8 +75,9 @@ def make(
         if header.sounds:
             hz = header.sounds[0].hz if header.sounds[0].hz in SOUND_HZ else 44100
             hz = min(hz, LONG_HZ) if seconds > LONG_SECONDS else hz
-            sound = decode(path, audio=(0.0, seconds), hz=hz).audio
-        render(video, _frames(path, size, fps, max(1, round(seconds * fps))), fps, layers, sound, hz, progress)
+            sound = decode(path, audio=(start, seconds), hz=hz).audio
+        frames = _frames(path, size, fps, start, max(1, round(seconds * fps)))
+        render(video, frames, fps, [layer.since(start) for layer in layers], sound, hz, progress)
         written.append(video)
     picked = moments([one.heat for one in found])
     chosen = times[sorted(picked)]
@@ -193,15 +196,17 @@ def lit_time(found: Found) -> float:
 
 
 def _size(header: Header, height: int) -> tuple[int, int]:
-    """(H, W), even, at most `height` high, in the displayed shape."""
+    """(H, W), even, at most `height` high, in the displayed shape; what is tiny is enlarged by a whole number."""
     picture = header.pictures[0]
     factor = min(1.0, height / picture.height)
+    if picture.height < LEAST_HEIGHT:
+        factor = max(factor, float(min(LEAST_HEIGHT, height) // picture.height))
     return tuple(max(2, 2 * round(factor * side / 2)) for side in (picture.height, picture.width))  # type: ignore[return-value]
 
 
-def _frames(path: Path, size: tuple[int, int], fps: float, count: int) -> Iterator[Picture]:
-    """The pictures shown at k / fps, uint8 [H, W, 3], read a bounded number at a time."""
+def _frames(path: Path, size: tuple[int, int], fps: float, start: float, count: int) -> Iterator[Picture]:
+    """The pictures shown at start + k / fps, uint8 [H, W, 3], read a bounded number at a time."""
     chunk = max(1, CHUNK_BYTES // (3 * size[0] * size[1]))
     for first in range(0, count, chunk):
-        times = np.arange(first, min(first + chunk, count)) / fps
+        times = start + np.arange(first, min(first + chunk, count)) / fps
         yield from decode(path, times=times.tolist(), size=size).video.transpose(0, 2, 3, 1)

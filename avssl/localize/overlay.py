@@ -6,7 +6,7 @@ One query is drawn in a scale of many colours; several have a hue each.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -57,6 +57,10 @@ class Layer:
     def at(self, seconds: float) -> Floats:
         """The map [h, w] at a moment."""
         return _between(self.maps, self.times, seconds)
+
+    def since(self, start: float) -> "Layer":
+        """The same with times counted from a moment on."""
+        return replace(self, times=self.times - start)
 
     def lit(self, scores: ArrayLike | Any) -> Picture:
         """The colours uint8 [..., 3] of scores at or above the threshold."""

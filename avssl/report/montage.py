@@ -1,7 +1,6 @@
 """What a run finds and where it looks, to be played: queries with their nearest recordings, and overlays."""
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,8 +13,8 @@ from avssl.data.narration import nearest
 from avssl.embedding.recordings import FAR_SECONDS
 from avssl.embedding.window import Window
 from avssl.evaluation.middles import middle_of, middles
-from avssl.localize import calibration, film
-from avssl.localize.heatmap import Heat, heatmap
+from avssl.localize import film
+from avssl.localize.looking import Looking
 from avssl.methods.base import localizes
 from avssl.report.clips import Budget, Clip
 from avssl.report.page import Markup, join, tag
@@ -153,18 +152,13 @@ def located(shelf: Shelf, folder: Path) -> list[Markup]:
     if not localizes(loaded.method):
         return []
     both = [index for index, held in enumerate(shelf.recordings) if held.video is not None and held.audio is not None]
+    look = Looking(folder, loaded.digest, loaded.method, loaded.inputs)
     parts: list[Markup] = []
     for index in _spread(both, shelf.recordings):
         recording = shelf.recordings[index]
         path = shelf.manifest.path_of(recording)
-        heat_of = partial(heatmap, loaded.method, loaded.inputs, path)
-        heat = heat_of()
-        scale = calibration.load(folder, loaded.digest)
-        if scale is None:
-            samples = round(loaded.inputs.cfg.audio_seconds * loaded.inputs.cfg.hz)
-            scale = calibration.from_noise(heat.maps, partial(_maps, heat_of), samples, loaded.digest)
+        shown = look(path, {"its own sound": None})
         with TemporaryDirectory() as made:
-            shown = [film.Found("its own sound", heat, scale)]
             video, sheet, _ = film.make(path, Path(made) / "overlay.mp4", shown, 160)
             clip = shelf.budget.video(video, recording.seconds / 2)
             stills = shelf.budget.file("image/png", sheet)
@@ -172,14 +166,10 @@ def located(shelf: Shelf, folder: Path) -> list[Markup]:
         if stills is not None:
             inside.append(tag("img", src=stills, alt=f"stills of {recording.key} with what is lit", loading="lazy"))
         if inside:
-            lit_from = f"; threshold {scale.threshold:.3g}, {scale.chosen}"
+            lit_from = f"; threshold {shown[0].scale.threshold:.3g}, {shown[0].scale.chosen}"
             caption = tag("figcaption", tag("b", recording.key), " ", shelf.about(index), lit_from)
             parts.append(tag("figure", tag("div", *inside, klass="pair"), caption, klass="strip"))
     return [join(parts)] if parts else []
-
-
-def _maps(heat_of: Callable[..., Heat], sound: NDArray[np.float32]) -> NDArray[np.float64]:
-    return heat_of(query=sound).maps
 
 
 def _spread(indices: Sequence[int], recordings: Sequence[Recording]) -> list[int]:

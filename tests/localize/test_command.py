@@ -135,7 +135,11 @@ def test_odd_recordings(tmp_path, model, capsys):
     long.write_bytes(claimed[:place] + struct.pack(">d", 5 * 3600e3) + claimed[place + 8 :])
     assert probe(long).duration == pytest.approx(5 * 3600)
 
-    for name, shape in (("turned.mp4", (64 + 24, 48)), ("uneven.mp4", (48 + 24, 64)), ("claims.mkv", (48 + 24, 64))):
+    for name, shape in (
+        ("turned.mp4", (192 + 24, 144)),
+        ("uneven.mp4", (240 + 24, 320)),
+        ("claims.mkv", (240 + 24, 320)),
+    ):
         out = tmp_path / "out.mp4"
         assert call(model, tmp_path / name, "-o", out, "--threshold", 0.05) == 0
         made = probe(out)

@@ -9,10 +9,11 @@ import torch
 
 from avssl.config import InputsConfig, MethodConfig
 from avssl.data.encode import write_clip
-from avssl.inputs import Inputs
+from avssl.data.media import decode, probe
+from avssl.inputs import Inputs, Vocabulary
 from avssl.localize import calibration, film
 from avssl.localize import heatmap as heat_module
-from avssl.localize.heatmap import heatmap, loudest
+from avssl.localize.heatmap import heatmap, heatmaps, loudest
 from avssl.methods.base import Method, Step
 from avssl.sample import Needs
 
@@ -181,9 +182,8 @@ def test_film_of_a_recording(tmp_path):
     clip = recording(tmp_path / "clip.mp4", 4, loud=(0.0, 2.0))
     method, inputs = Bright(), Inputs(CFG)
     heat = heatmap(method, inputs, clip)
-    scale = calibration.from_noise(
-        heat.maps, lambda sound: heatmap(method, inputs, clip, query=sound).maps, HZ, digest="abc"
-    )
+    nothing = heatmaps(method, inputs, clip, calibration.deaf("audio", inputs))
+    scale = calibration.stand_in("audio", heat.maps, [one.maps for one in nothing], "abc")
     assert 0.05 < scale.threshold < scale.ceiling == heat.maps.max()
     written = film.make(clip, tmp_path / "out.mp4", [film.Found("its own sound", heat, scale)], boxes=False)
     assert [path.name for path in written] == ["out.mp4", "out.png", "out.json"]
@@ -195,23 +195,131 @@ def test_film_of_a_recording(tmp_path):
     assert (last["x"], last["lit_area"]) == (None, 0.0)
     pictures, sound = read(tmp_path / "out.mp4")
     assert len(pictures) == 50
-    assert pictures[0].shape == (64 + 24, 96, 3)
-    assert np.abs(pictures[45][:32, 70:90] - 250).max() <= 8  # dark again: as it was
-    assert np.abs(pictures[10][8:24, 72:88] - 250).max(axis=-1).min() > 40
+    assert pictures[0].shape == (192 + 24, 288, 3), "small pictures are enlarged by a whole number"
+    assert np.abs(pictures[45][:90, 216:270] - 250).max() <= 8  # dark again: as it was
+    assert np.abs(pictures[10][24:72, 216:264] - 250).max(axis=-1).min() > 40
     assert np.abs(sound[HZ // 2 : HZ]).max() > 0.4
 
 
-def test_scale_is_stored_with_its_checkpoint(tmp_path):
+def test_several_queries_are_read_once_and_equal_each_alone(tmp_path):
+    clip, inputs = recording(tmp_path / "clip.mp4", 3), Inputs(CFG)
+    queries = [None, np.full(HZ, 0.3, np.float32), np.zeros(HZ, np.float32)]
+    together = heatmaps(Bright(), inputs, clip, queries)
+    for query, heat in zip(queries, together, strict=True):
+        alone = heatmap(Bright(), inputs, clip, query=query)
+        np.testing.assert_array_equal(heat.maps, alone.maps)
+        assert np.array_equal(heat.times, alone.times)
+    assert not np.array_equal(together[0].maps, together[2].maps)
+
+
+class Counting(torch.nn.Module):
+    """An encoder of pictures that counts."""
+
+    def __init__(self):
+        super().__init__()
+        self.times = 0
+
+    def forward(self, x):
+        self.times += 1
+        return x.float().mean(2) / 255
+
+
+class Encoding(Bright):
+    """The same by way of an encoder."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoders["video"] = Counting()
+
+    def localize(self, video, query, modality):
+        loud = query.float().square().mean(-1).sqrt()
+        seen = self.encoders["video"](video) + self.encoders["video"](video.flip(1)).flip(1)
+        return torch.nn.functional.avg_pool2d(seen / 2, 8) * loud[:, None, None, None]
+
+
+def test_pictures_are_encoded_once_for_all_queries(tmp_path):
+    clip, inputs, method = recording(tmp_path / "clip.mp4", 1), Inputs(CFG), Encoding()
+    queries = [np.full(HZ, volume, np.float32) for volume in (0.1, 0.2, 0.3)]
+    heats = heatmaps(method, inputs, clip, queries)
+    assert method.encoders["video"].times == 1 + 3, "the turned pictures are others each time"
+    for query, heat in zip(queries, heats, strict=True):
+        np.testing.assert_allclose(heat.maps, heatmap(Bright(), inputs, clip, query=query).maps, rtol=1e-5)
+    assert "forward" not in vars(method.encoders["video"])
+
+
+@pytest.mark.parametrize("span", [(1.0, 2.6), (0.4, 0.9), (3.7, 9.0), (50.0, 60.0)])
+def test_a_part_of_a_recording_is_as_it_is_in_the_whole(tmp_path, span):
+    clip, inputs = recording(tmp_path / "clip.mp4", 4, loud=(0.0, 1.5)), Inputs(CFG)
+    (part,) = heatmaps(Bright(), inputs, clip, [None], span=span)
+    assert part.times[0] == pytest.approx(span[0], abs=1 / CFG.fps)
+    if span[0] > 4:
+        assert len(part.times) == 1, "nothing is there; what is shown last is told once"
+        return
+    assert part.times[-1] == pytest.approx(min(span[1], 4.0) - 1 / CFG.fps, abs=1 / CFG.fps)
+    whole = heatmap(Bright(), inputs, clip)
+    inside = np.isclose(whole.times[:, None], part.times).any(1)
+    assert np.array_equal(part.loudness, whole.loudness[inside])
+    seconds = CFG.frames / CFG.fps  # windows begin elsewhere, which is all that may differ
+    calm = (part.times > 1.5 + seconds) | (part.times < 1.5 - seconds)
+    np.testing.assert_allclose(part.maps[calm], whole.maps[inside][calm], atol=0.02)
+
+
+def test_film_of_a_part_begins_there(tmp_path):
+    clip, inputs = recording(tmp_path / "clip.mp4", 4, loud=(2.0, 4.0)), Inputs(CFG)
+    (heat,) = heatmaps(Bright(), inputs, clip, [None], span=(1.0, 3.0))
+    scale = calibration.Calibration(0.05, 0.5, "abc", "by hand")
+    film.make(clip, tmp_path / "out.mp4", [film.Found("its own sound", heat, scale)])
+    made = probe(tmp_path / "out.mp4")
+    assert made.duration == pytest.approx(2.0, abs=0.15)
+    sound = decode(tmp_path / "out.mp4", audio=(0.0, 2.0), hz=HZ).audio
+    assert np.abs(sound[: HZ * 9 // 10]).max() < 0.05 < np.abs(sound[HZ * 11 // 10 :]).max()
+    told = json.loads((tmp_path / "out.json").read_text())
+    assert told["moments"][0]["seconds"] == 1.0, "seconds of the recording"
+
+
+def test_scale_is_stored_with_its_checkpoint_and_kind(tmp_path):
     scale = calibration.from_peaks(np.arange(101) / 100, 0.2, "abc", "on 101 validation clips")
     assert scale.ceiling == pytest.approx(0.95)
     scale.save(tmp_path)
     assert calibration.load(tmp_path, "abc") == scale
+    assert calibration.load(tmp_path, "abc", "text") is None, "scores of texts are on another scale"
+    words = calibration.Calibration(0.01, 0.02, "abc", "on phrases")
+    words.save(tmp_path, "text")
+    assert (calibration.load(tmp_path, "abc"), calibration.load(tmp_path, "abc", "text")) == (scale, words)
     assert calibration.load(tmp_path, "another") is None
     assert calibration.load(tmp_path / "nowhere", "abc") is None
+    assert calibration.stored(tmp_path / "checkpoints" / "step-1", "abc", "text") == words
+    newer = calibration.Calibration(0.5, 0.6, "def", "of other weights")
+    newer.save(tmp_path)
+    assert calibration.load(tmp_path, "def", "text") is None, "of other weights nothing stays"
     (tmp_path / calibration.FILE).write_text("{")
     with pytest.raises(ValueError, match="damaged"):
         calibration.load(tmp_path, "abc")
     assert calibration.from_peaks([0.3, 0.3], 0.3, "abc", "").ceiling > 0.3
+
+
+def test_scale_of_an_earlier_run_is_that_of_sounds(tmp_path):
+    flat = {"threshold": 0.2, "ceiling": 0.9, "digest": "abc", "chosen": "before texts had their own"}
+    (tmp_path / calibration.FILE).write_text(json.dumps(flat))
+    assert calibration.load(tmp_path, "abc") == calibration.Calibration(**flat)
+    calibration.Calibration(0.01, 0.02, "abc", "on phrases").save(tmp_path, "text")
+    assert calibration.load(tmp_path, "abc") == calibration.Calibration(**flat)
+
+
+def test_stand_in_lies_above_what_means_nothing():
+    vocabulary = Vocabulary.train(["the bell rings", "a dog barks at the bell", "rain pours"], 60)
+    texts = calibration.deaf("text", Inputs(CFG, vocabulary))
+    assert len(set(texts)) > 4
+    assert all(vocabulary.knows(text) for text in texts)
+    assert texts == calibration.deaf("text", Inputs(CFG, vocabulary))
+    with pytest.raises(ValueError, match="no vocabulary"):
+        calibration.deaf("text", Inputs(CFG))
+    own, nothing = np.array([[[0.1, 0.6]]]), [np.array([[[0.3, 0.2]]]), np.array([[[0.0, 0.4]]])]
+    scale = calibration.stand_in("text", own, nothing, "abc")
+    assert 0.4 < scale.threshold < 0.4 + 1e-9
+    assert scale.ceiling == 0.6
+    assert "words in no order" in scale.chosen
+    assert calibration.stand_in("text", own / 10, nothing, "abc").ceiling > 0.4
 
 
 def test_what_a_person_asks_for_replaces_the_stored_scale():

@@ -1,0 +1,113 @@
+"""avssl align: narration moved to where pictures and sound agree with it, or dropped."""
+
+import itertools
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from avssl.cli._counting import counting
+
+if TYPE_CHECKING:
+    from avssl.embedding.alignment import Placed
+
+EDGES = (-1.0, -0.5, -0.2, -0.05, 0.05, 0.2, 0.5, 1.0)
+"""seconds, between the columns of the histogram of shifts"""
+SHOWN = 20
+
+
+def align(
+    run: Annotated[Path, typer.Argument(help="A run's folder, a checkpoint, or an exported folder.")],
+    manifest: Annotated[Path, typer.Argument(help="The recordings (.jsonl).")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The manifest to write (.jsonl).")],
+    *,
+    split: Annotated[str | None, typer.Option(help="train, val or test alone; others stay as they are.")] = None,
+    window: Annotated[float | None, typer.Option(help="Seconds of a window; the run's own unless given.")] = None,
+    hop: Annotated[float | None, typer.Option(help="Seconds between windows; a twentieth of one unless given.")] = None,
+    most: Annotated[float, typer.Option(help="Greatest move, in seconds.")] = 1.5,
+    jitter: Annotated[float, typer.Option(help="How far off narration usually is, in seconds.")] = 0.5,
+    weight: Annotated[float, typer.Option(help="Of agreement against distance.")] = 1.0,
+    standing: Annotated[
+        float, typer.Option(help="Drop what fits its own recording no better than this share of others; 0 keeps all.")
+    ] = 0.8,
+    at: Annotated[str, typer.Option(help="middle: where agreement is greatest; begin: where it sets in.")] = "middle",
+    space: Annotated[str, typer.Option(help="For methods with several spaces.")] = "",
+    report: Annotated[Path | None, typer.Option("--json", help="Write what became of every sentence.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Put narration right: each sentence moves to where a trained run agrees with it, or goes if it fits nowhere.
+
+    Trains again on the result: avssl train METHOD data=OUTPUT. Needs a run with text in one space with video or audio.
+    """
+    from avssl.cli import _network
+    from avssl.data.manifest import Manifest
+    from avssl.embedding import Embedder
+    from avssl.embedding.alignment import Aligner, Rule, aligned
+    from avssl.train.checkpoint import replace_text
+
+    rule = Rule(most, jitter_seconds=jitter, weight=weight, standing=standing, at=at)  # type: ignore[arg-type]
+    held = Manifest.load(manifest)
+    loaded = _network.load(run, device=device)
+    embedder = Embedder(loaded.method, loaded.inputs, window, space)
+    with counting("recordings") as tell:
+        aligner = Aligner(embedder, held, rule, hop_seconds=hop, split=split, progress=tell)
+    with counting("sentences of recordings") as tell:
+        placed = {recording.key: said for recording, said in aligner.place(tell)}
+    aligned(held, placed).save(output)
+    told = {key: histogram(said) for key, said in placed.items()}
+    if report:
+        rows = [{"recording": key, **told[key], "said": [row(one) for one in said]} for key, said in placed.items()]
+        total = histogram([one for said in placed.values() for one in said])
+        content = {"run": str(run), "digest": loaded.digest, "edges": EDGES, "total": total, "recordings": rows}
+        replace_text(report, json.dumps(content, indent=1) + "\n")
+    show(Console(), placed)
+    typer.echo(f"\n{output} is written; narration that was dropped is in {manifest} still")
+
+
+def histogram(said: "list[Placed]") -> dict[str, Any]:
+    """Of some sentences: how many there are, how many were dropped, and how many of the rest moved how far."""
+    import numpy as np
+
+    kept = [one.shift for one in said if one.after is not None]
+    # a shift on an edge, -0.05 or 0.05 say, is in the bin nearer to 0
+    bins = np.digitize(np.abs(kept) - 1e-9, [edge for edge in EDGES if edge > 0]) * np.sign(kept)
+    half = len(EDGES) // 2
+    counts = [int((bins == k).sum()) for k in range(-half, half + 1)]
+    return {"sentences": len(said), "dropped": len(said) - len(kept), "shifts": counts}
+
+
+def row(one: "Placed") -> dict[str, Any]:
+    """What became of a sentence, as JSON."""
+    standing = None if one.standing != one.standing else round(one.standing, 3)
+    return {
+        "text": one.before.text, "start": one.before.start, "end": one.before.end,
+        "shift": None if one.after is None else one.shift, "standing": standing,
+    }  # fmt: skip
+
+
+def show(console: Console, placed: "dict[str, list[Placed]]") -> None:
+    """Print the histogram of shifts: of every recording, or of those that changed most, and of all together."""
+    between = [f"{a:g} to {b:g}" for a, b in itertools.pairwise(EDGES)]
+    between[len(between) // 2] = "stayed"
+    titles = [f"under {EDGES[0]:g} s", *between, f"over {EDGES[-1]:g} s", "dropped"]
+    table = Table("recording", *titles, title="sentences by how far they moved, in seconds (less is earlier)", box=None)
+    told = {key: histogram(said) for key, said in placed.items()}
+
+    def changed(key: str) -> int:
+        return told[key]["sentences"] - told[key]["shifts"][len(EDGES) // 2]  # type: ignore[no-any-return]
+
+    names = list(told) if len(told) <= SHOWN else sorted(told, key=lambda key: -changed(key))[:SHOWN]
+    for key in names:
+        table.add_row(escape(key), *(str(n) if n else "" for n in (*told[key]["shifts"], told[key]["dropped"])))
+    total = histogram([one for said in placed.values() for one in said])
+    table.add_row(f"all {len(placed)}", *map(str, (*total["shifts"], total["dropped"])), style="bold")
+    console.print(table)
+    if len(names) < len(told):
+        console.print(f"the {len(names)} that changed most; --json FILE has all {len(told)}")
+    unsure = sum(one.standing != one.standing for said in placed.values() for one in said)
+    if unsure:
+        console.print(f"{unsure} sentences could not be tried in other recordings (too few), so none of these went")

@@ -1,0 +1,205 @@
+"""Does `avssl align` put narration right? Measured against truth, on the made-up world and on GRID.
+
+    python scripts/align.py runs/grid/run runs/grid/grid.jsonl [--split test]
+    python scripts/align.py runs/demo/run runs/demo/world.jsonl --truth runs/demo/world/truth.jsonl \\
+        --window 0.48 --at begin
+
+With --truth, the world's own narration is judged: it lags what it is about, and a quarter of it is about nothing
+visible and should be dropped. Without, every sentence is said to be right and is then spoiled: moved at random (a
+normal distribution of half a second), its words misheard (8 %), and a third of the recordings get a sentence of
+another one. It is then put right twice: with the times of words, if there are any, and without.
+What is done is not done again; rows are added to results/align.jsonl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from avssl import cli
+from avssl.cli._counting import counting
+from avssl.data.manifest import Manifest, Recording
+from avssl.data.narration import Phrase
+from avssl.embedding import Embedder
+from avssl.embedding.alignment import Aligner, Rule, moved
+from avssl.train.checkpoint import load_run, replace_text
+
+ROOT = Path(__file__).resolve().parent.parent
+JITTER_SECONDS = 0.5
+ERROR_RATE = 0.08
+FOREIGN_SHARE = 1 / 3
+CLOSE_SECONDS = 0.1
+
+
+class Said(NamedTuple):
+    """A sentence as narration has it, and the truth: the seconds by which it should move, or None if it is foreign."""
+
+    phrase: Phrase
+    right: float | None
+
+
+def spoiled(recordings: list[Recording], words: list[str], seed: int) -> dict[str, list[Said]]:
+    """Recording -> its sentences late or early, with wrong words, and foreign ones among them."""
+    found = {}
+    for number, recording in enumerate(recordings):
+        rng = np.random.default_rng([seed, number])
+        said = [_late(phrase, recording.seconds, words, rng) for phrase in recording.narration]
+        if rng.random() < FOREIGN_SHARE:
+            others = [one for one in recordings if one.narration and texts(one).isdisjoint(texts(recording))]
+            borrowed = others[int(rng.integers(len(others)))].narration[0]
+            said.append(_late(borrowed, recording.seconds, words, rng)._replace(right=None))
+        found[recording.key] = said
+    return found
+
+
+def texts(recording: Recording) -> set[str]:
+    """What is said in it."""
+    return {phrase.text for phrase in recording.narration}
+
+
+def _late(phrase: Phrase, seconds: float, words: list[str], rng: np.random.Generator) -> Said:
+    length = phrase.end - phrase.start
+    start = float(np.clip(phrase.start + rng.normal(0, JITTER_SECONDS), 0, max(0.0, seconds - length)))
+    shift = round(start - phrase.start, 3)
+    later = moved(phrase, shift)
+    heard = tuple((a, b, str(rng.choice(words)) if rng.random() < ERROR_RATE else word) for a, b, word in later.words)
+    text = " ".join(word for *_, word in heard) or phrase.text
+    return Said(Phrase(later.start, later.end, text, heard), -shift)
+
+
+def of_world(recordings: list[Recording], truth: Path) -> dict[str, list[Said]]:
+    """Recording -> its sentences as they are, with the moments that they are about from the world's truth."""
+    with open(truth, encoding="utf-8") as file:
+        known = {str(one["id"]): one["narration"] for one in map(json.loads, file)}
+    found = {}
+    for recording in recordings:
+        rows = known[Path(recording.path).stem]
+        said = []
+        for phrase in recording.narration:
+            own = [row for row in rows if row["text"] == phrase.text and abs(row["start"] - phrase.start) < 0.002]
+            if own:  # cues that were joined because they say the same have no one moment
+                right = own[0]["true_time"] - phrase.middle if own[0]["kind"] else None
+                said.append(Said(phrase, right))
+        found[recording.key] = said
+    return found
+
+
+def judged(aligner: Aligner, said: dict[str, list[Said]]) -> dict[str, float]:
+    """Figures of one network; times in seconds."""
+    before, after, dropped, foreign = [], [], [], []
+    with counting("sentences of recordings") as tell:
+        for recording, placed in aligner.place(tell):
+            for one, (_, right) in zip(placed, said[recording.key], strict=True):
+                dropped.append(one.after is None)
+                foreign.append(right is None)
+                if right is not None and one.after is not None:
+                    before.append(abs(right))
+                    after.append(abs(one.shift - right))
+    gone, wrong = np.array(dropped), np.array(foreign)
+    raw = [abs(right) for rows in said.values() for _, right in rows if right is not None]
+    return {
+        "median_before": float(np.median(raw)), "median_error": float(np.median(after)),
+        "mean_before": float(np.mean(raw)), "mean_error": float(np.mean(after)),
+        "close": float(np.mean(np.array(after) <= CLOSE_SECONDS + 1e-9)),
+        "close_before": float(np.mean(np.array(raw) <= CLOSE_SECONDS + 1e-9)),
+        "median_before_of_kept": float(np.median(before)),
+        "drop_precision": float((gone & wrong).sum() / max(1, gone.sum())),
+        "drop_recall": float((gone & wrong).sum() / max(1, wrong.sum())),
+        "sentences": len(gone), "foreign": float(wrong.mean()), "dropped": float(gone.mean()),
+    }  # fmt: skip
+
+
+def measured(args: argparse.Namespace) -> dict[str, Any]:
+    """The row of one run."""
+    held = Manifest.load(args.manifest)
+    recordings = [one for one in held.split(args.split) if one.narration]
+    if args.truth:
+        said = of_world(recordings, args.truth)
+    else:
+        words = sorted(
+            {word for one in held.split("train") for phrase in one.narration for word in phrase.text.split()}
+        )
+        said = spoiled(recordings, words, args.seed)
+    told = {"told": said}
+    if any(row.phrase.words for rows in said.values() for row in rows):
+        bare = {name: [Said(replace(row.phrase, words=()), row.right) for row in rows] for name, rows in said.items()}
+        told = {"timed_words": said, "no_times_of_words": bare}
+    rule = Rule(weight=args.weight, standing=args.standing, at=args.at)
+    figures: dict[str, Any] = {name: {} for name in told}
+    for who in ("trained", "untrained"):
+        loaded = load_run(args.run, trained=who == "trained")
+        embedder = Embedder(loaded.method, loaded.inputs, args.window)
+        with counting("recordings") as tell:
+            aligner = Aligner(embedder, replace(held, recordings=tuple(recordings)), rule, progress=tell)
+        for name, rows_of in told.items():
+            spoken = [replace(one, narration=tuple(row.phrase for row in rows_of[one.key])) for one in recordings]
+            for figure, value in judged(aligner.saying(spoken), rows_of).items():
+                figures[name].setdefault(figure, {})[who] = value
+    loaded = load_run(args.run)
+    return {
+        **key(args, loaded.digest), "data": held.digest(), "seed": loaded.cfg.seed, "steps": loaded.step,
+        "method": loaded.cfg.method.name, "rule": asdict(rule),
+        "align": figures,
+    }  # fmt: skip
+
+
+def key(args: argparse.Namespace, digest: str) -> dict[str, Any]:
+    """What tells one measurement from another."""
+    of = "world" if args.truth else "grid"
+    overrides = [f"window={args.window}", f"at={args.at}", f"weight={args.weight}", f"standing={args.standing}"]
+    return {
+        "config": f"align_{of}", "digest": digest, "split": args.split, "spoiled": args.seed, "overrides": overrides,
+    }  # fmt: skip
+
+
+def show(rows: Iterator[dict[str, Any]]) -> None:
+    """A table of all rows."""
+    names = ("median_before", "median_error", "mean_error", "close", "drop_precision", "drop_recall")
+    table = Table("", "split", "with", "who", *(name.replace("_", " ") for name in names), box=None)
+    for one in rows:
+        for told, figures in one["align"].items():
+            for who in ("trained", "untrained"):
+                cells = (f"{figures[name][who]:.3f}" for name in names)
+                lead = (f"{one['config']}, {told}", one["split"], " ".join(one["overrides"]))
+                table.add_row(*(lead if who == "trained" else ("", "", "")), who, *cells)
+    Console(width=200).print(table)
+
+
+def main() -> None:
+    """One run's row, unless it is there."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("--truth", type=Path, help="truth.jsonl of a made-up world")
+    parser.add_argument("--split", default="test", choices=("val", "test"))
+    parser.add_argument("--window", type=float, help="seconds; the run's own unless given")
+    parser.add_argument("--at", default="middle", choices=("middle", "begin"))
+    parser.add_argument("--weight", type=float, default=Rule.weight)
+    parser.add_argument("--standing", type=float, default=Rule.standing)
+    parser.add_argument("--seed", type=int, default=0, help="of how narration is spoiled")
+    parser.add_argument("--rows", type=Path, default=ROOT / "results" / "align.jsonl", help="where the row is added")
+    args = parser.parse_args()
+    lines = args.rows.read_text(encoding="utf-8").splitlines() if args.rows.is_file() else []
+    rows = [json.loads(line) for line in lines]
+    wanted = key(args, load_run(args.run).digest)
+    if not any(wanted.items() <= one.items() for one in rows):
+        rows.append(measured(args))
+        args.rows.parent.mkdir(exist_ok=True)
+        replace_text(args.rows, "".join(json.dumps(one) + "\n" for one in rows))
+    show(iter([one for one in rows if one["config"] == wanted["config"]]))
+
+
+if __name__ == "__main__":
+    cli.settle_threads()
+    try:
+        main()
+    except ValueError as error:
+        raise SystemExit(f"error: {error}") from None

@@ -1,0 +1,197 @@
+"""Narration that is put right by agreement: with and without timed words, what is dropped, and what never changes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from avssl.data.manifest import Manifest, Recording
+from avssl.data.narration import Phrase
+from avssl.embedding import alignment
+from avssl.embedding.alignment import Aligner, Rule, aligned, moved
+from avssl.embedding.recordings import Embedded
+from avssl.embedding.window import windows
+from avssl.embedding.words import Words, evidence
+from avssl.methods.base import Space
+
+WORDS = tuple("abcdefghijklmnop")
+SECONDS, WINDOW = 8.0, 1.0
+
+
+class Reader:
+    """A network that knows what a text says: a unit vector of its words, whose axes are those of the windows."""
+
+    def __init__(self, narration="phrase", modalities=("video", "audio", "text")):
+        self.modalities = modalities
+        self.space_name, self.space = "main", Space(modalities, len(WORDS) + 1)
+        self.window = SimpleNamespace(seconds=WINDOW)
+        self.inputs = SimpleNamespace(cfg=SimpleNamespace(narration=narration))
+        self.method = SimpleNamespace(cfg=SimpleNamespace(name="reader"))
+
+    def text(self, texts):
+        return np.stack([vector({word: 1.0 for word in text.split()}) for text in texts])
+
+
+def vector(held):
+    found = np.array([*(held.get(word, 0.0) for word in WORDS), 0.3], np.float32)
+    return found / np.linalg.norm(found)
+
+
+def recording(number, said, seconds=SECONDS):
+    return Recording(key=f"r{number:02d}", path=f"r{number}.mp4", sha256=str(number), seconds=seconds,
+                     video={"seconds": seconds}, audio={"seconds": seconds}, narration=tuple(said))  # fmt: skip
+
+
+def made(monkeypatch, shown, told, rule=None, narration="phrase", blind=(), **recordings):
+    """An aligner over recordings in which ``shown`` = {number: {word: (begin, end)}}; what is ``told`` is narration.
+
+    ``blind`` are views in which nothing is to be seen.
+    """
+    held = Manifest(tuple(recording(number, said, **recordings) for number, said in told.items()))
+    hops = []
+
+    def embed(embedder, manifest, *, hop_seconds, modalities, progress):
+        hops.append(hop_seconds)
+        vectors, rows = [], []
+        for one in manifest.recordings:
+            for start, end in windows(one.seconds, WINDOW, hop_seconds):
+                events = shown.get(int(one.key[1:]), {})
+                inside = {word: max(0.0, min(end, b) - max(start, a)) for word, (a, b) in events.items()}
+                vectors.append(inside)
+                rows.append({"recording": one.key, "start": start, "end": end})
+        whole = np.stack([vector(inside) for inside in vectors])
+        noise = np.random.default_rng(0).normal(size=whole.shape).astype(np.float32)
+        return Embedded(embedder.space, {name: noise if name in blind else whole for name in modalities},
+                        dict.fromkeys(modalities, rows))  # fmt: skip
+
+    monkeypatch.setattr(alignment, "embed_recordings", embed)
+    return Aligner(Reader(narration), held, rule or Rule(weight=200), hop_seconds=0.1), held
+
+
+def events(count):
+    """Each recording shows its own thing and another's, at times of its own."""
+    return {n: {WORDS[n % 16]: (1.0 + 0.3 * (n % 9), 2.0 + 0.3 * (n % 9)), WORDS[(n + 5) % 16]: (5.5, 6.0)}
+            for n in range(count)}  # fmt: skip
+
+
+def late(shown, shifts):
+    return {n: [Phrase(a + shift, b + shift, word) for word, (a, b) in list(shown[n].items())[:1]]
+            for n, shift in zip(shown, shifts, strict=True)}  # fmt: skip
+
+
+SHIFTS = [0.0, 0.7, -0.6, 1.2, -1.0, 0.3, 0.9, -0.8, 0.5, 1.1, -0.4, 0.6]
+
+
+def test_sentences_move_to_what_they_are_about(monkeypatch):
+    shown = events(12)
+    aligner, held = made(monkeypatch, shown, late(shown, SHIFTS))
+    found = {one.key: said for one, said in aligner.place()}
+    for number, shift in enumerate(SHIFTS):
+        (placed,) = found[f"r{number:02d}"]
+        assert placed.shift == pytest.approx(-shift, abs=0.1)
+        assert placed.standing > 0.9
+    after = aligned(held, found)
+    assert [len(one.narration) for one in after.recordings] == [1] * 12
+    assert after.recordings[1].narration[0].start == pytest.approx(1.3, abs=0.1)
+
+
+def test_what_fits_nowhere_is_dropped_and_the_rest_stays(monkeypatch):
+    shown = events(12)
+    told = late(shown, SHIFTS)
+    for n in range(0, 12, 3):
+        told[n].append(Phrase(3.0, 4.0, WORDS[(n + 9) % 16]))  # another recording's thing
+    aligner, held = made(monkeypatch, shown, told)
+    found = {one.key: said for one, said in aligner.place()}
+    gone = {(key, one.before.text) for key, said in found.items() for one in said if one.after is None}
+    # what no recording shows is judged by luck: which windows look like nothing most
+    foreign = {(f"r{n:02d}", WORDS[(n + 9) % 16]) for n in range(0, 12, 3)}
+    assert gone <= foreign
+    assert len(gone) >= 3
+    kept = aligned(held, found)
+    assert sum(len(one.narration) for one in kept.recordings) == 16 - len(gone)
+    keeping, _ = made(monkeypatch, shown, told, Rule(standing=0))
+    assert all(one.after is not None for _, said in keeping.place() for one in said)
+
+
+def test_one_view_that_knows_is_enough(monkeypatch):
+    shown = events(12)
+    aligner, _ = made(monkeypatch, shown, late(shown, SHIFTS), blind=("audio",))
+    assert all(one.after is not None for _, said in aligner.place() for one in said)
+
+
+@pytest.mark.parametrize("narration", ["phrase", "window"])
+def test_words_move_along_with_their_sentence(narration, monkeypatch):
+    """Four words run through a window: with ``window`` each is asked about those that it should hold."""
+    shown = {n: {WORDS[(n + k) % 16]: (2.0 + 0.4 * k, 2.4 + 0.4 * k) for k in range(4)} for n in range(12)}
+    told = {}
+    for n, shift in enumerate(SHIFTS):
+        words = tuple((a + shift, b + shift, word) for word, (a, b) in shown[n].items())
+        told[n] = [Phrase(words[0][0], words[-1][1], " ".join(shown[n]), words)]
+    aligner, _ = made(monkeypatch, shown, told, narration=narration)
+    for (_, (placed,)), shift in zip(aligner.place(), SHIFTS, strict=True):
+        assert placed.shift == pytest.approx(-shift, abs=0.1)
+        assert placed.after.words[0][0] == pytest.approx(placed.after.start)
+
+
+def test_words_ask_each_window_about_what_it_would_hold():
+    """Against loops over windows, shifts and words."""
+    said = ((1.0, 1.4, "a"), (1.5, 1.9, "b"), (2.3, 2.5, "c"))
+    words = Words.of(Phrase(1.0, 2.5, "a b c", said), Reader("window"), 0.25)
+    spans = windows(4.0, WINDOW, 0.25)
+    begins, ends = np.array(spans).T
+    agreement = np.random.default_rng(1).normal(size=(len(words.vectors), len(spans))).astype(np.float32)
+    shifts = np.array([-0.8, 0.0, 0.33, 1.4])
+    listed = ["a", "a b", "b", "b c", "c"]  # all three do not fit into a window
+    assert len(words.vectors) == len(listed)
+    for got, shift in zip(evidence(words, agreement, begins, ends, shifts, "middle"), shifts, strict=True):
+        expected = 0.0
+        for w, (begin, end) in enumerate(spans):
+            inside = [word for a, b, word in said if begin <= (a + b) / 2 + shift < end]
+            expected += agreement[listed.index(" ".join(inside)), w] if inside else 0.0
+        assert got == pytest.approx(expected * 0.25 / 0.2, abs=1e-5)
+
+
+def test_begin_is_where_agreement_sets_in():
+    words = Words.of(Phrase(2.0, 3.0, "a"), Reader(), 0.1)
+    spans = windows(SECONDS, WINDOW, 0.1)
+    begins, ends = np.array(spans).T
+    agreement = (((begins + ends) / 2 >= 4.0) * 1.0)[None].astype(np.float32)
+    shifts = np.arange(-2, 4, 0.1)
+    found = evidence(words, agreement, begins, ends, shifts, "begin")
+    assert 2.5 + shifts[found.argmax()] == pytest.approx(4.0, abs=0.11)
+    assert found.max() == pytest.approx(1.0, abs=0.1)
+
+
+def test_nothing_leaves_its_recording_and_nothing_is_dropped_unheard(monkeypatch):
+    shown = {n: {WORDS[n]: (0.0, 1.0)} for n in range(4)}
+    told = {n: [Phrase(0.2, 2.8, WORDS[n])] for n in range(4)}
+    aligner, _ = made(monkeypatch, shown, told, seconds=3.0)
+    for _, (placed,) in aligner.place():
+        assert placed.after is not None, "four recordings are too few to tell"
+        assert math.isnan(placed.standing)
+        assert placed.after.start >= 0
+        assert placed.after.end <= 3.0
+
+
+def test_a_move_keeps_text_lengths_and_words():
+    phrase = Phrase(1.0, 2.0, "a b", ((1.0, 1.5, "a"), (1.5, 2.0, "b")))
+    assert moved(phrase, 0.25) == Phrase(1.25, 2.25, "a b", ((1.25, 1.75, "a"), (1.75, 2.25, "b")))
+
+
+def test_refusals_name_what_is_wrong(monkeypatch):
+    held = Manifest((recording(0, [Phrase(0, 1, "a")]),))
+    with pytest.raises(ValueError, match="reader cannot align narration: its space main holds video, audio"):
+        Aligner(Reader(modalities=("video", "audio")), held, Rule())
+    silent = replace(held, recordings=(recording(0, []),))
+    with pytest.raises(ValueError, match="nothing is said in any of the 1 recordings"):
+        Aligner(Reader(), silent, Rule())
+    with pytest.raises(ValueError, match=r"standing is 2; it is a share"):
+        Rule(standing=2)
+    with pytest.raises(ValueError, match=r"jitter is 0; it must be above 0"):
+        Rule(jitter_seconds=0)
+    with pytest.raises(ValueError, match="at is end; one of middle, begin"):
+        Rule(at="end")

@@ -27,7 +27,7 @@ def sync(
         float | None, typer.Option(help="Greatest offset that is in sync, in seconds; 0.1 unless given.")
     ] = None,
     confidence: Annotated[
-        float | None, typer.Option(help="Below it the sound fits at no offset: dubbed; 0.55 unless given.")
+        float | None, typer.Option(help="Below it the sound fits at no offset: dubbed; 0.5 unless given.")
     ] = None,
     seconds: Annotated[
         float | None, typer.Option(help="Of a long recording that are looked at; 60 unless given.")

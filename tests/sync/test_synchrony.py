@@ -93,7 +93,7 @@ def test_a_moved_sound_is_found_and_flagged(tmp_path, late):
     found = synchrony(Flicker(), Inputs(CFG), recording(tmp_path / "a.mp4", late=late))
     assert found.offset == pytest.approx(late, abs=0.04)
     assert found.verdict == ("shifted" if late else "in sync")
-    assert found.confidence > 0.55
+    assert found.confidence > 0.5
     assert found.looked_at_seconds == pytest.approx(4.0, abs=0.2)
 
 

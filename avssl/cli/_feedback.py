@@ -1,11 +1,15 @@
 """Feedback during training: how well held-out items are found again, or how well the pretext is solved on them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import typer
 
 from avssl.config import MethodConfig, RunConfig
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Generator, Tensor
 
     from avssl.data.loader import Loader
@@ -47,26 +51,32 @@ class Feedback:
     Methods with a space of several modalities: recall at 1 and 10 between them over at most 256 held-out items, one
     per recording first; ``score`` is the mean reciprocal rank, which does not end at 1 as soon as recall at 10 does,
     and ``chance`` what an order at random would score. Others: the loss on held-out batches; ``score`` is its negative.
+
+    Methods that embed: whether their vectors collapse, under ``collapse/``, with a line on stderr where they do.
     """
 
     def __init__(self, cfg: RunConfig, out: Path):
         self.cfg = cfg
         self.out = out
-        self._loader: Loader | None = None
-        self._none = False
+        self._loaders: dict[tuple[str, ...], Loader | None] = {}
 
     def __call__(self, method: "Method[MethodConfig]", step: int) -> dict[str, float]:
         """Held-out figures; empty where nothing is held out."""
-        spaces = [space for space in method.spaces.values() if len(space.modalities) > 1]
-        modalities = spaces[0].modalities if spaces else ()
-        if self._loader is None and not self._none:
-            self._loader = self._open(method, modalities)
-        if self._loader is None:
-            return {}
-        if spaces:
-            name = next(key for key, space in method.spaces.items() if space is spaces[0])
-            return _recall(method, self._loader, modalities, name)
-        return _loss(method, self._loader)
+        spaces = {name: space.modalities for name, space in method.spaces.items()}
+        name = next((name for name in spaces if len(spaces[name]) > 1), next(iter(spaces), ""))
+        shared = len(spaces.get(name, ())) > 1
+        figures: dict[str, float] = {}
+        if not shared and (loader := self._loader(method, ())) is not None:
+            figures = _loss(method, loader)
+        if name and (loader := self._loader(method, spaces[name])) is not None:
+            seen = embedded(method, loader, spaces[name], name)
+            figures |= (_recall(seen) if shared else {}) | _collapse(seen, step)
+        return figures
+
+    def _loader(self, method: "Method[MethodConfig]", modalities: tuple[str, ...]) -> "Loader | None":
+        if modalities not in self._loaders:
+            self._loaders[modalities] = self._open(method, modalities)
+        return self._loaders[modalities]
 
     def _open(self, method: "Method[MethodConfig]", modalities: tuple[str, ...]) -> "Loader | None":
         from torch import distributed
@@ -91,7 +101,6 @@ class Feedback:
         try:
             items = Items(held, "val", cfg.data.item_seconds, needs)
         except ValueError:  # nothing is held out that has what is needed: no reason to stop
-            self._none = True
             return None
         ranks = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
         batch = min(TOGETHER if modalities else cfg.data.batch // cfg.optim.accumulate, len(items))
@@ -104,30 +113,70 @@ class Feedback:
         )  # fmt: skip
 
 
-def _recall(
-    method: "Method[MethodConfig]", loader: "Loader", modalities: tuple[str, ...], space: str
-) -> dict[str, float]:
-    import torch
+class Seen(NamedTuple):
+    """Vectors [N, D] of each modality, which items are spoken about [N], and one item of each different input."""
 
-    from retrieval.metrics import place
+    vectors: "dict[str, NDArray[np.float32]]"
+    spoken: "NDArray[np.bool_]"
+    different: dict[str, list[int]]
+
+
+def embedded(method: "Method[MethodConfig]", loader: "Loader", modalities: tuple[str, ...], space: str) -> Seen:
+    """Held-out items in one of the method's spaces."""
+    import torch
 
     device = next(method.parameters()).device
     found: dict[str, list[Tensor]] = {modality: [] for modality in modalities}
-    said, recordings = [], []
+    first: dict[str, dict[int, int]] = {modality: {} for modality in modalities}
+    said: list[Tensor] = []
+    count = 0
     for batch in loader.batches_in_order(_spread(loader)):
         for modality in modalities:
             found[modality].append(method.embed(modality, batch[modality].to(device), space).float().cpu())
-        recordings.append(batch["recording"])
+            for place, one in enumerate(batch[modality], count):
+                first[modality].setdefault(hash(one.numpy().tobytes()), place)
+        count += len(batch["index"])
         said.append(
             (batch["text"] >= 0).any(1) if "text" in batch else torch.ones(len(batch["index"]), dtype=torch.bool)
         )
     # compared outside torch, where bf16 would make ties
-    vectors, spoken = {key: torch.cat(value).numpy() for key, value in found.items()}, torch.cat(said).numpy()
+    vectors = {key: torch.cat(value).numpy() for key, value in found.items()}
+    return Seen(vectors, torch.cat(said).numpy(), {key: sorted(places.values()) for key, places in first.items()})
+
+
+def _collapse(seen: Seen, step: int) -> dict[str, float]:
+    """Spread, effective rank and twins of each modality's vectors; an alarm on stderr where they have collapsed.
+
+    Inputs that are the same (a sentence said twice, silence) count once: their vectors ought to be the same.
+    """
+    from torch import distributed
+
+    from avssl.evaluation.collapse import alarm, health
+
+    figures: dict[str, float] = {}
+    first = not distributed.is_initialized() or distributed.get_rank() == 0
+    for modality, places in seen.different.items():
+        kept = [place for place in places if modality != "text" or seen.spoken[place]]
+        if len(kept) < 2:
+            continue
+        found = health(seen.vectors[modality][kept])
+        wrong = alarm(found, len(kept))
+        figures |= {f"collapse/{modality}_{name}": value for name, value in found._asdict().items()}
+        figures[f"collapse/{modality}_alarm"] = float(bool(wrong))
+        if wrong and first:
+            typer.echo(f"alarm: step {step}: {modality} has collapsed: {wrong}", err=True)
+    return figures
+
+
+def _recall(seen: Seen) -> dict[str, float]:
+    from retrieval.metrics import place
+
+    vectors, spoken = seen.vectors, seen.spoken
     figures: dict[str, float] = {}
     reciprocal: list[float] = []
     by_chance: list[float] = []
-    for one in modalities:
-        for other in modalities:
+    for one in vectors:
+        for other in vectors:
             if one != other:
                 keep = spoken if "text" in (one, other) else spoken | True
                 if not keep.any():
@@ -140,7 +189,7 @@ def _recall(
                 for k in (1, 10):
                     figures[f"{one}_to_{other}_r{k}"] = placed.recall_at(min(k, len(scores)))
     directions = max(1, len(reciprocal))
-    counts = {"items": float(len(spoken)), **({"with_text": float(spoken.sum())} if "text" in modalities else {})}
+    counts = {"items": float(len(spoken)), **({"with_text": float(spoken.sum())} if "text" in vectors else {})}
     return {"score": sum(reciprocal) / directions, "chance": sum(by_chance) / directions, **counts, **figures}
 
 

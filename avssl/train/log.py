@@ -78,10 +78,10 @@ class Log:
             )
 
     def held_out(self, step: int, values: Mapping[str, float]) -> None:
-        """A line about a held-out evaluation."""
+        """A line about a held-out evaluation; figures with a slash in their name are kept, and not told."""
         if self.write:
             self._put(step, {f"held_out/{key}": value for key, value in values.items()})
-            told = "  ".join(f"{key} {value:.3f}" for key, value in values.items())
+            told = "  ".join(f"{key} {value:.3f}" for key, value in values.items() if "/" not in key)
             self.say(f"step {step}  held out: {told}")
 
     def say(self, text: str) -> None:

@@ -21,6 +21,17 @@ def sha256_of(descriptor: int) -> str:
     return digest.hexdigest()
 
 
+def check_intact(path: Path, sha256: str) -> None:
+    """Raise ValueError, one line, unless a file is there and has this hash."""
+    try:
+        with open(path, "rb") as file:
+            intact = sha256_of(file.fileno()) == sha256
+    except FileNotFoundError:
+        raise ValueError(f"{path} is missing") from None
+    if not intact:
+        raise ValueError(f"{path} is damaged: its content is not what was written")
+
+
 def sync_directory(directory: Path) -> None:
     """Make the names in a directory durable: a rename is kept only once its directory is."""
     descriptor = os.open(directory, os.O_RDONLY)

@@ -16,7 +16,7 @@ NAME = "manifest.json"
 FORMAT = "retrieval store 3"
 READABLE = (FORMAT, "retrieval store 2")  # the latter has no files of columns
 DATA_FILE = re.compile(
-    r"((vectors|ids)-\d+\.npy|(rows-\d+(-\d+)?|regions-\d+)\.sqlite|columns-\d+(-\d+)?\.bin"
+    r"((vectors|ids)-\d+\.npy|(rows|regions)-\d+(-\d+)?\.sqlite|columns-\d+(-\d+)?\.bin"
     r"|index-\d+-\d+\.(faiss|lists))\Z"
 )
 
@@ -78,6 +78,7 @@ class SideEntry(TypedDict):
 
     kind: str
     file: str
+    gone: NotRequired[list[list[int]]]  # runs of ids whose rows are in no segment any more: others may get them
 
 
 class Manifest(TypedDict):

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.filters import check_where
-from retrieval.manifest import Manifest
+from retrieval.manifest import Manifest, SideEntry
 from retrieval.originals import Originals
 from retrieval.rows import Held, Parameter, Row
 from retrieval.segment import Ids, Segment, Vectors, contains
@@ -131,9 +131,9 @@ class Reading:
         state = self._state
         return Originals(state.segments, self.space.width, self.dtype)
 
-    def sides(self, kind: str) -> list[str]:
-        """Names of the side files of this kind, in the order in which they came."""
-        return [entry["file"] for entry in self._state.manifest["sides"] if entry["kind"] == kind]
+    def sides(self, kind: str) -> list[SideEntry]:
+        """The side files of this kind, in the order in which they came."""
+        return [entry for entry in self._state.manifest["sides"] if entry["kind"] == kind]
 
 
 def as_ids(ids: Iterable[int]) -> Ids:

@@ -7,134 +7,33 @@ directions that hold most of their length (a basis found once for a file, from i
 between the least and greatest value that a component has in that window, so that a map is fine however flat it is:
 (cells + 8) x components and what SQLite adds, 5.3 kB at 32 components.
 
-A file of regions is SQLite, written once: `cells` has a row for each window (id, scale: middles and steps, codes),
-`told` the shape and the basis. A store lists such files in its manifest; each has a basis of its own.
+A store lists its files of regions (`retrieval.regionfile`) in its manifest; each has a basis of its own. Rows that go
+take their regions with them: what removed rows had is not told any more, and is gone from the disk after `compact`.
 """
 
-import json
-import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from shutil import copyfile
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from retrieval.boxes import box_of
-from retrieval.files import sha256_of
+from retrieval.files import check_intact
+from retrieval.manifest import from_runs
 from retrieval.moments import Hit
+from retrieval.regionfile import COMPONENTS as COMPONENTS
+from retrieval.regionfile import Block, Maps, write_chosen, write_regions
+from retrieval.regionfile import RegionFile as RegionFile
+from retrieval.rows import Row
 from retrieval.search import beside
+from retrieval.segment import Ids, contains
 from retrieval.store import Store
 
-COMPONENTS = 32
-FIT_WINDOWS = 256  # windows from which the basis is found
-STEPS = 254  # from the least to the greatest value of a component, so that codes are -127 to 127
 KIND = "regions"
-
-Cells = NDArray[np.float32]
-Block = tuple[Sequence[int], Cells]
-Maps = NDArray[np.float64]
-
-SCHEMA = """
-PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;
-CREATE TABLE told (shape TEXT NOT NULL, basis BLOB NOT NULL);
-CREATE TABLE cells (id INTEGER PRIMARY KEY, scale BLOB NOT NULL, codes BLOB NOT NULL);
-"""
-
-
-class Shape(NamedTuple):
-    """Of a file: cells down and across, components of a cell as the network gives it and as it is kept."""
-
-    height: int
-    width: int
-    full: int
-    kept: int
-
-
-def write_regions(path: Path, blocks: Iterable[Block], components: int = COMPONENTS) -> int:
-    """Write a new file of regions and return how many windows it holds. The caller fsyncs.
-
-    blocks: ids and cells [N, h, w, D] of some windows at a time, all of one shape. Raises ValueError for cells that are
-    not finite or of another shape than the first, and for no windows at all.
-    """
-    if components < 1:
-        raise ValueError(f"regions need at least 1 component, got {components}")
-    waiting = iter(blocks)
-    first, shape = _first(waiting)
-    joined = np.concatenate([cells for _, cells in first]).reshape(-1, shape[2])
-    basis = _basis(joined, components)
-    told = Shape(*shape, basis.shape[1])
-    count = 0
-    try:
-        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            connection.executescript(SCHEMA + "BEGIN;")
-            stored = (json.dumps(told._asdict()), basis.astype("<f4").tobytes())
-            connection.execute("INSERT INTO told VALUES (?, ?)", stored)
-            for ids, cells in _chained(first, waiting):
-                _check(cells, shape)
-                rows = list(_coded(ids, cells, basis))
-                connection.executemany("INSERT INTO cells VALUES (?, ?, ?)", rows)
-                count += len(rows)
-            connection.execute("COMMIT")
-    except sqlite3.IntegrityError:
-        raise ValueError("two windows of the regions have one id") from None
-    except sqlite3.OperationalError as error:
-        raise OSError(f"{path} cannot be written: {error}") from None
-    return count
-
-
-class RegionFile:
-    """A file of regions, read only."""
-
-    def __init__(self, path: Path) -> None:
-        """Raises ValueError, one line, for a file that is none."""
-        self.path = path
-        address = path.resolve().as_uri() + "?mode=ro&immutable=1"
-        try:
-            self._connection = sqlite3.connect(address, uri=True, check_same_thread=False)
-            shape, basis = self._connection.execute("SELECT shape, basis FROM told").fetchone()
-            self.shape = Shape(**json.loads(shape))
-            self._basis = np.frombuffer(basis, "<f4").reshape(self.shape.full, self.shape.kept)
-        except (sqlite3.DatabaseError, ValueError, TypeError):
-            raise ValueError(f"{path} is no file of regions, or damaged") from None
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._connection.close()
-
-    def ids(self) -> list[int]:
-        """Ids of its windows."""
-        return [row[0] for row in self._read("SELECT id FROM cells ORDER BY id")]
-
-    def maps(self, ids: Sequence[int], query: Any) -> dict[int, Maps]:
-        """Score maps [h, w] of those of these windows that are here: the query's [D] inner products with their cells.
-
-        Raises ValueError for a query of another width.
-        """
-        wanted = np.asarray(query, np.float64)
-        if wanted.shape != (self.shape.full,):
-            raise ValueError(
-                f"{self.path} has cells of width {self.shape.full}, the query has shape {wanted.shape}: embed the "
-                "regions again with the same run"
-            )
-        short = wanted @ self._basis
-        found = {}
-        asked = "SELECT id, scale, codes FROM cells WHERE id IN (SELECT value FROM json_each(?))"
-        for identity, scale, codes in self._read(asked, (json.dumps([int(i) for i in ids]),)):
-            cells = np.frombuffer(codes, np.int8).reshape(self.shape.height, self.shape.width, self.shape.kept)
-            middles, steps = np.frombuffer(scale, "<f4").astype(np.float64).reshape(2, -1)
-            found[identity] = middles @ short + cells.astype(np.float64) @ (steps * short)
-        return found
-
-    def _read(self, query: str, parameters: Sequence[str] = ()) -> Iterator[Any]:
-        try:
-            yield from self._connection.execute(query, tuple(parameters))
-        except sqlite3.DatabaseError as error:
-            raise ValueError(f"{self.path} is damaged: {error}") from None
 
 
 class Regions:
@@ -143,20 +42,16 @@ class Regions:
     def __init__(self, store: Store) -> None:
         """Raises ValueError for a file that is missing or not what was written."""
         self._files = []
-        for name in store.sides(KIND):
+        for entry in store.sides(KIND):
+            name = entry["file"]
             path = store.directory / name
-            try:
-                with open(path, "rb") as file:
-                    intact = sha256_of(file.fileno()) == store.manifest["files"][name]["sha256"]
-            except FileNotFoundError:
-                raise ValueError(f"{path} is missing") from None
-            if not intact:
-                raise ValueError(f"{path} is damaged: its content is not what was written")
-            self._files.append(RegionFile(path))
+            check_intact(path, store.manifest["files"][name]["sha256"])
+            gone = np.union1d(store.removed, from_runs(entry.get("gone", [])))
+            self._files.append((RegionFile(path), gone))
 
     def ids(self) -> set[int]:
-        """Ids of the rows that have regions, of removed ones too."""
-        return {identity for file in self._files for identity in file.ids()}
+        """Ids of the rows that have regions."""
+        return {identity for file, gone in self._files for identity in _without(file.ids(), gone)}
 
     def __bool__(self) -> bool:
         return bool(self._files)
@@ -164,8 +59,8 @@ class Regions:
     def maps(self, ids: Sequence[int], query: Any) -> dict[int, Maps]:
         """Score maps [h, w] of those of these rows that have regions."""
         found: dict[int, Maps] = {}
-        for file in self._files:
-            found |= file.maps(ids, query)
+        for file, gone in self._files:
+            found |= file.maps(_without(ids, gone), query)
         return found
 
 
@@ -198,48 +93,33 @@ def locate(
     return told
 
 
-def _first(blocks: Iterator[Block]) -> tuple[list[Block], tuple[int, int, int]]:
-    """The first windows, enough for a basis, and their shape (h, w, D)."""
-    held: list[Block] = []
-    shape = None
-    for ids, cells in blocks:
-        if shape is None:
-            if np.ndim(cells) != 4:
-                raise ValueError(f"cells must be [windows, height, width, components], got shape {np.shape(cells)}")
-            shape = cells.shape[1:]
-        _check(cells, shape)
-        held.append((ids, cells))
-        if sum(len(cells) for _, cells in held) >= FIT_WINDOWS:
-            break
-    if shape is None or not any(len(cells) for _, cells in held):
-        raise ValueError("there are no windows to make regions of")
-    return held, (int(shape[0]), int(shape[1]), int(shape[2]))
+def carry_regions(old: Store, new: Store) -> int:
+    """Give rows of a new store the regions that an old one, of the same space, has of the same windows; say how many.
+
+    The same windows are those of the same content and seconds, whatever the recording is called now. Raises
+    ValueError for another space, and for a damaged file.
+    """
+    new.space.check(old.space)
+    known = {_window(row): row.id for row in old.rows(sorted(Regions(old).ids()))}
+    rows = new.rows(new.ids())
+    same = {known[_window(row)]: row.id for row in rows if _window(row) in known}
+    carried = 0
+    with TemporaryDirectory() as aside, new.locked():
+        for number, entry in enumerate(old.sides(KIND)):
+            made = Path(aside) / f"{number}.sqlite"
+            gone = set(from_runs(entry.get("gone", [])).tolist())
+            chosen = {before: after for before, after in same.items() if before not in gone}
+            if count := write_chosen(made, old.directory / entry["file"], chosen):
+                new.put_side(KIND, "sqlite", partial(copyfile, made))
+                carried += count
+    return carried
 
 
-def _chained(first: Sequence[Block], rest: Iterator[Block]) -> Iterator[Block]:
-    yield from first
-    yield from rest
+def _window(row: Row) -> tuple[str, float, float, str]:
+    return row.content or row.path, row.start, row.end, row.modality
 
 
-def _check(cells: Cells, shape: Sequence[int]) -> None:
-    if np.shape(cells)[1:] != tuple(shape):
-        raise ValueError(f"windows of a file have cells of one shape: {tuple(shape)}, not {np.shape(cells)[1:]}")
-    if not np.isfinite(cells).all():
-        raise ValueError("cells must be finite")
-
-
-def _basis(vectors: Cells, components: int) -> NDArray[np.float64]:
-    """The directions [D, components] that hold most of the vectors' [N, D] length. Not centred: inner products stay."""
-    wide = vectors.astype(np.float64)
-    values, directions = np.linalg.eigh(wide.T @ wide)
-    order = np.argsort(values)[::-1][:components]
-    return directions[:, order]
-
-
-def _coded(ids: Sequence[int], cells: Cells, basis: NDArray[np.float64]) -> Iterator[tuple[int, bytes, bytes]]:
-    short = (cells.astype(np.float64) @ basis).astype(np.float32)  # [N, h, w, kept]
-    for identity, window in zip(ids, short, strict=True):
-        least, greatest = window.min(axis=(0, 1)), window.max(axis=(0, 1))
-        middles, steps = (least + greatest) / 2, (greatest - least) / STEPS
-        codes = np.round((window - middles) / np.where(steps > 0, steps, 1)).astype(np.int8)
-        yield int(identity), np.stack([middles, steps]).astype("<f4").tobytes(), codes.tobytes()
+def _without(ids: Sequence[int], gone: Ids) -> list[int]:
+    array = np.asarray(ids, np.int64)
+    found: list[int] = array[~contains(gone, array)].tolist()
+    return found

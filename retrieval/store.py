@@ -153,7 +153,8 @@ class Store(Reading):
     def compact(self) -> None:
         """Rewrite the segments as one, without what was removed. Ids stay; indexes must be built again."""
         with self.locked():
-            if len(self._state.segments) > 1 or len(self._state.removed):
+            stale = any("gone" in entry for entry in self._state.manifest["sides"])
+            if len(self._state.segments) > 1 or len(self._state.removed) or stale:
                 draft = Draft(self.directory, self._state)
                 draft.compact()
                 self._commit(draft)

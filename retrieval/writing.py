@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import numpy as np
 
 from retrieval import manifest as manifests
 from retrieval.columns import write_columns
-from retrieval.files import TEMPORARY, replacing, sha256_of, sync_directory
-from retrieval.manifest import FileEntry, IndexEntry, SegmentEntry
+from retrieval.files import TEMPORARY, check_intact, replacing, sha256_of, sync_directory
+from retrieval.manifest import FileEntry, IndexEntry, SegmentEntry, SideEntry
+from retrieval.regionfile import RegionFile, write_chosen
 from retrieval.rowfile import Stored, stored, write_renamed, write_rows
 from retrieval.rows import Row
 from retrieval.segment import DTYPES, Ids, Segment, Vectors, contains, write_array
@@ -46,8 +48,10 @@ class Draft:
         self._join(len(kept), batch)
 
     def compact(self) -> None:
-        """Rewrite all segments as one, without what is removed."""
+        """Rewrite all segments as one, without what is removed; side files, too."""
         self._join(0, None)
+        sides = self.manifest["sides"]
+        self.manifest["sides"] = [kept for number, entry in enumerate(sides) for kept in self._compacted(number, entry)]
 
     def rename(self, recordings: Mapping[str, tuple[str, str]]) -> None:
         """Give recordings another name and path, by writing the rows of their segments anew; ids and vectors stay."""
@@ -92,6 +96,8 @@ class Draft:
         if batch:
             ids.append(batch[0])
         count = sum(map(len, ids))
+        dropped = [segment.ids[~stays] for segment, stays in zip(joined, alive, strict=True)]
+        self._forget(np.concatenate([np.empty(0, np.int64), *dropped]))
         self._removed = removed[~np.isin(removed, np.concatenate([s.ids for s in joined]))] if joined else removed
         del self.manifest["segments"][keep:]
         if not count:
@@ -121,6 +127,30 @@ class Draft:
         self.write(entry["rows"], lambda path: write_rows(path, rows()))
         self.write_columns(entry["columns"], rows())
         self.manifest["segments"].append(entry)
+
+    def _compacted(self, number: int, entry: SideEntry) -> Iterator[SideEntry]:
+        """A side file without what belongs to no row; nothing where that is all of it."""
+        if "gone" not in entry:
+            yield entry
+            return
+        source = self.directory / entry["file"]
+        check_intact(source, self.manifest["files"][entry["file"]]["sha256"])
+        with closing(RegionFile(source)) as file:
+            ids = file.ids()
+        kept = np.setdiff1d(ids, manifests.from_runs(entry["gone"])).tolist()
+        name = entry["file"]
+        if 0 < len(kept) < len(ids):
+            name = f"{entry['kind']}-{self.manifest['version']}-{number}.sqlite"
+            self.write(name, partial(write_chosen, source=source, ids=dict(zip(kept, kept, strict=True))))
+        if kept:
+            yield SideEntry(kind=entry["kind"], file=name)
+
+    def _forget(self, dropped: Ids) -> None:
+        """Ids that are in no segment any more: what side files tell of them is not told of whoever gets them next."""
+        for place, entry in enumerate(self.manifest["sides"] if len(dropped) else ()):
+            gone = np.union1d(manifests.from_runs(entry.get("gone", [])), dropped)
+            told = SideEntry(kind=entry["kind"], file=entry["file"], gone=manifests.to_runs(gone))
+            self.manifest["sides"][place] = told
 
 
 def _renamed(segment: Segment, recordings: Mapping[str, tuple[str, str]]) -> Iterator[Stored]:

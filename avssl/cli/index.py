@@ -20,7 +20,10 @@ def index(
         list[Path] | None, typer.Argument(help="Folders that avssl embed wrote, all of one space.")
     ] = None,
     *,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write; an index there is replaced.")],
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", help="Folder to write; of an index there, regions of the same windows stay."),
+    ],
     sync: Annotated[
         bool, typer.Option("--sync", help="Change the index that is there: recordings not in VECTORS go.")
     ] = False,
@@ -72,9 +75,26 @@ def _new(
             else:
                 for block, rows in blocks:
                     store.add(block, rows)
+            _keep_regions(output, store)
             built = indexes.build(store, kind or None)
         source.write(partial)
     return built
+
+
+def _keep_regions(before: Path, store: "Store") -> None:
+    """What an index that is replaced knows of the same windows: making it again would take the network hours."""
+    from retrieval.regions import KIND, carry_regions
+    from retrieval.store import Store
+
+    if not (before / "manifest.json").exists():
+        return
+    try:
+        with Store.open(before) as old:
+            if old.sides(KIND):
+                carried = carry_regions(old, store)
+                typer.echo(f"{before}: {carried} windows keep their regions; for the others: avssl regions {before}")
+    except ValueError as error:
+        typer.echo(f"{before}: what it knew of places in pictures cannot be kept ({error})", err=True)
 
 
 def _changed(

@@ -39,6 +39,6 @@ def regions(
             task = bar.add_task("", total=len(spans))
             blocks = embed_regions(embedder, spans, lambda done, _: bar.update(task, completed=done))
             add_regions(store, blocks, components)
-        size = sum(store.manifest["files"][name]["bytes"] for name in store.sides("regions"))
+        size = sum(store.manifest["files"][entry["file"]]["bytes"] for entry in store.sides("regions"))
         held = len(Regions(store).ids())
     typer.echo(f"{index}: {held} of {len(rows)} windows have regions, {size / held:.0f} bytes each")

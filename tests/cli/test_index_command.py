@@ -11,6 +11,7 @@ from avssl.data.manifest import Manifest, Recording
 from avssl.embedding import Embedded
 from avssl.methods.base import Space
 from retrieval import index
+from retrieval.regions import Regions, add_regions
 from retrieval.search import search
 from retrieval.space import Space as StoredSpace
 from retrieval.store import Store
@@ -113,6 +114,32 @@ def test_sync_makes_what_is_not_there(folder, avssl):
     output = folder.path / "index"
     words = ("index", folder.vectors("all", a="1", b="2"), "-o", output, "--sync")
     assert avssl(*words, "--manifest", folder.manifest("m.jsonl", a="1"))[0] == 0
+    assert held(output) == {"a": "1"}
+
+
+def test_an_index_that_is_made_again_keeps_its_regions(folder, avssl):
+    output = folder.path / "index"
+    assert avssl("index", folder.vectors("all", a="1", b="2"), "-o", output)[0] == 0
+    with Store.open(output) as store:
+        ids = store.ids("modality = 'video'")
+        cells = np.random.default_rng(0).standard_normal((len(ids), 2, 3, 5)).astype(np.float32)
+        add_regions(store, [(ids, cells)])
+        query = np.ones(5)
+        before = {(row.content, row.start): Regions(store).maps([row.id], query)[row.id] for row in store.rows(ids)}
+    code, out, err = avssl("index", folder.vectors("more", n="4", z="2", a="1"), "-o", output)
+    assert (code, err) == (0, "")
+    assert f"{2 * WINDOWS} windows keep their regions" in out
+    with Store.open(output, verify=True) as store:
+        rows = {row.id: row for row in store.rows(store.ids("modality = 'video'"))}
+        maps = Regions(store).maps(list(rows), query)
+        assert {rows[i].recording for i in maps} == {"a", "z"}
+        for identity, found in maps.items():
+            np.testing.assert_array_equal(found, before[rows[identity].content, rows[identity].start])
+    # Another network's places are another's: that is said, and the index is made.
+    code, _, err = avssl("index", folder.vectors("other", digest="e", a="1"), "-o", output)
+    assert code == 0
+    assert "cannot be kept" in err
+    assert err.count("\n") == 1
     assert held(output) == {"a": "1"}
 
 

@@ -1,17 +1,22 @@
 """Regions: maps from the index are the localizer's inner products, boxes say where, files obey the store's rules."""
 
 import itertools
+from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_up import WIDTH, rows_of, vectors_of
+from collection import embedder, listed
+from made_up import SPACE, WIDTH, rows_of, vectors_of
 
 from retrieval import index
 from retrieval.boxes import box_of
-from retrieval.regions import RegionFile, Regions, add_regions, locate, write_regions
+from retrieval.regionfile import RegionFile, write_regions
+from retrieval.regions import Regions, add_regions, carry_regions, locate
 from retrieval.search import search
 from retrieval.state import damage
 from retrieval.store import Store
+from retrieval.sync import sync
 
 
 def cells_of(count, seed=0, height=3, width=4, full=40, rank=6):
@@ -65,12 +70,11 @@ def test_a_store_lists_hashes_and_keeps_its_regions(store):
     assert not Regions(store)
     add_regions(store, [(ids[:2], cells_of(2))])
     add_regions(store, [(ids[2:], cells_of(2, 1))])
-    names = store.sides("regions")
+    names = [entry["file"] for entry in store.sides("regions")]
     assert len(names) == 2
     query = np.ones(40)
     before = Regions(store).maps(ids, query)
     assert set(before) == set(ids.tolist())
-    store.remove(ids[:1])
     store.add(vectors_of(1, 8), rows_of(1, first=9))
     store.compact()
     with Store.open(store.directory, verify=True) as reopened:
@@ -86,6 +90,91 @@ def test_a_store_lists_hashes_and_keeps_its_regions(store):
     path.unlink()
     with pytest.raises(ValueError, match="is missing"):
         Regions(store)
+
+
+@pytest.mark.parametrize("compact_first", [False, True])
+def test_rows_that_go_take_their_regions_with_them(store, compact_first):
+    ids = store.add(vectors_of(6), rows_of(6))
+    cells, query = cells_of(6), np.ones(40)
+    add_regions(store, [(ids[:4], cells[:4])])
+    add_regions(store, [(ids[4:], cells[4:])])
+    before = Regions(store).maps(ids, query)
+    store.remove(ids[1:2])
+    store.remove(ids[4:])
+    left = [0, 2, 3]
+    assert Regions(store).ids() == set(left)
+    assert set(Regions(store).maps(ids, query)) == set(left)
+    if compact_first:
+        store.compact()
+        (entry,) = store.sides("regions")  # the other file has nothing left
+        with closing(RegionFile(store.directory / entry["file"])) as file:
+            assert file.ids() == left
+        assert "gone" not in entry
+        with Store.open(store.directory, verify=True) as reopened:
+            after = Regions(reopened).maps(ids, query)
+        assert all(np.array_equal(after[i], before[i]) for i in left)
+    else:
+        store.add(vectors_of(7, 3), rows_of(7, first=10))  # joins both into one segment, without what was removed
+        assert all("gone" in entry for entry in store.sides("regions"))
+    # Rows under the ids that became free know nothing of those who had them.
+    store.add(vectors_of(3, 8), [{**row, "id": i} for i, row in zip((1, 4, 99), rows_of(3, first=20), strict=True)])
+    assert Regions(store).ids() == set(left)
+    add_regions(store, [([1, 4], cells[:2])])
+    assert Regions(store).ids() == {*left, 1, 4}
+    assert np.array_equal(Regions(store).maps([1], query)[1].shape, (3, 4))
+    store.compact()
+    assert not any("gone" in entry for entry in store.sides("regions"))
+    assert Regions(store).ids() == {*left, 1, 4}
+
+
+def test_a_damaged_file_of_regions_is_not_rewritten_as_good(store):
+    ids = store.add(vectors_of(4), rows_of(4))
+    add_regions(store, [(ids, cells_of(4))])
+    path = store.directory / store.sides("regions")[0]["file"]
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    store.remove(ids[:1])
+    version = store.version
+    with pytest.raises(ValueError, match="is damaged"):
+        store.compact()
+    assert store.version == version
+    assert not list(store.directory.glob(".tmp-*"))
+
+
+def test_a_sync_takes_regions_along_and_away(store):
+    add = embedder([])
+    sync(store, listed(a="1", b="2"), add)
+    ids = store.ids()
+    add_regions(store, [(ids, cells_of(len(ids)))])
+    sync(store, listed(z="1", b="3"), add)  # a is now called z, b has changed
+    renamed, changed = store.ids_of(["z"]), store.ids_of(["b"])
+    assert Regions(store).ids() == set(renamed.tolist())
+    store.compact()
+    assert Regions(store).ids() == set(renamed.tolist())
+    assert not Regions(store).maps(changed, np.ones(40))
+
+
+def test_regions_are_carried_to_the_same_windows_of_another_store(store, tmp_path):
+    told = [{**row, "content": f"c{number // 4}"} for number, row in enumerate(rows_of(8))]
+    ids = store.add(vectors_of(8), told)
+    add_regions(store, [(ids[:2], cells_of(2)), (ids[2:6], cells_of(4, 1))])
+    add_regions(store, [(ids[6:], cells_of(2, 2))])
+    store.remove(ids[:1])
+    query = np.ones(40)
+    before = Regions(store).maps(ids, query)
+    with Store.create(tmp_path / "other", SPACE) as other:
+        rows = [{**row, "recording": f"new {row['recording']}", "path": "moved.mp4"} for row in told[::-1][:5]]
+        rows[0]["start"] += 0.5  # other seconds are another window
+        fresh = other.add(vectors_of(5)[::-1], [*rows, *rows_of(1, first=40)][:5])
+        assert carry_regions(store, other) == 4
+        found = Regions(other).maps(fresh, query)
+    assert sorted(found) == fresh[1:].tolist()
+    for place in range(1, 5):
+        np.testing.assert_array_equal(found[int(fresh[place])], before[int(ids[7 - place])])
+    stranger = Store.create(tmp_path / "stranger", replace(SPACE, digest="other"))
+    with pytest.raises(ValueError, match="embed again"):
+        carry_regions(store, stranger)
 
 
 def test_a_hit_gets_its_box(store):

@@ -15,7 +15,7 @@ PANELS = {
     "Look around": ("methods", "config", "preview", "doctor"),
     "Get data": ("world", "manifest", "prepare", "align"),
     "Learn": ("train", "export"),
-    "Find": ("embed", "index", "regions", "search", "serve"),
+    "Find": ("embed", "index", "regions", "search", "cluster", "serve"),
     "Locate": ("localize", "sync"),
     "Judge": ("evaluate", "probe", "report"),
 }

@@ -23,6 +23,7 @@ CHUNK_SECONDS = 2.0
 """pictures decoded at once, so that a long moment needs no more memory than a short one"""
 LEAST_SECONDS = 0.5
 MOST_FPS = 30.0
+STILL_HEIGHT = 192
 
 Made = TypeVar("Made", bound="Clip | str")
 
@@ -127,6 +128,16 @@ class Budget:
             out = Path(folder) / "sound.wav"
             _cut_sound(path, start, end, 16000, out)
             return self.file("audio/wav", out)
+
+    def picture(self, path: Path) -> str | None:
+        """A picture file, small; None when the budget is spent."""
+        if self.left <= 0:
+            return None
+        header = probe(path).pictures[0]
+        size = (STILL_HEIGHT, max(2, round(header.width * STILL_HEIGHT / header.height / 2) * 2))
+        return self.again(
+            _address("image/jpeg", _jpeg(decode(path, times=[0.0], size=size).video[0].transpose(1, 2, 0)))
+        )
 
     def file(self, kind: str, path: Path) -> str | None:
         """A file of a media type; None when the budget is spent."""

@@ -1,0 +1,98 @@
+"""avssl cluster, with a run's own clusters and with k-means, from a folder and from vectors that are there."""
+
+import json
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from made_media import tone, write
+
+from avssl.cli import run
+
+SMALL = [
+    "steps=3", "data.batch=4", "data.workers=0", "data.cache_gb=0", "threads=1", "method.clusters=3", "method.area=1",
+    "inputs.height=32", "inputs.width=32", "inputs.frames=4", "inputs.fps=4", "inputs.audio_seconds=1",
+    "inputs.mels=16", "encoders.video.width=16", "encoders.audio.width=16",
+]  # fmt: skip
+FILES = 12
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """Recordings of 2 s: a square that is somewhere else in each, and a tone of its own; and an xdc run on them."""
+    home = tmp_path_factory.mktemp("clusters")
+    (home / "films").mkdir()
+    for number in range(FILES):
+        gray = np.zeros((48, 64, 3), np.uint8)
+        gray[4 * (number % 3) :][:16, 5 * number :][:, :12] = 200
+
+        def moving(index, gray=gray):
+            return np.roll(gray, index, 1)
+
+        sound = tone(2.0, 16000, 0.3, 200.0 * (1 + number % 4))
+        path = home / "films" / f"film{number:02d}.mp4"
+        write(path, picture=moving, count=20, fps=Fraction(10), sound=sound, hz=16000)
+    assert run(["train", "xdc", f"data={home / 'films'}", *SMALL, "-o", str(home / "run")]) == 0
+    return home
+
+
+@pytest.fixture
+def avssl(capfd):
+    def call(*words):
+        capfd.readouterr()
+        code = run([str(word) for word in words])
+        return code, *capfd.readouterr()
+
+    return call
+
+
+def test_the_runs_own_clusters_of_a_folder(home, avssl, tmp_path):
+    code, out, err = avssl("cluster", home / "run", home / "films", "-o", tmp_path / "own")
+    assert code == 0, err
+    lines = [json.loads(line) for line in (tmp_path / "own" / "clusters.jsonl").read_text().splitlines()]
+    assert 1 <= len(lines) <= 3
+    assert {line["number"] for line in lines} <= {0, 1, 2}
+    assert sum(line["moments"] for line in lines) == 2 * FILES, "windows of 1 s, end to end"
+    assert f"{2 * FILES} moments in {len(lines)} clusters by video, xdc" in out
+    page = (tmp_path / "own" / "clusters.html").read_text()
+    assert page.count("<video") == sum(len(line["examples"]) for line in lines)
+    assert (tmp_path / "own" / "clusters.png").stat().st_size > 1000
+
+
+def test_k_means_by_sound_as_json(home, avssl, tmp_path):
+    code, out, err = avssl(
+        "cluster", home / "run", home / "films", "-o", tmp_path / "k", "-k", 4, "--by", "audio", "--most", 8, "--json"
+    )
+    assert code == 0, err
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert len(lines) == 4
+    assert sum(line["moments"] for line in lines) == 16
+    assert [line["moments"] for line in lines] == sorted((line["moments"] for line in lines), reverse=True)
+    assert f"looking at 8 of {FILES} recordings; --most 0 looks at all" in err
+
+
+def test_vectors_that_are_there_are_not_made_again(home, avssl, tmp_path):
+    assert avssl("embed", home / "run", home / "run" / "manifest.jsonl", "-o", tmp_path / "v", "--hop", 1)[0] == 0
+    code, out, err = avssl("cluster", home / "run", tmp_path / "v", "-o", tmp_path / "a", "--json")
+    assert code == 0, err
+    anew = avssl("cluster", home / "run", home / "run" / "manifest.jsonl", "-o", tmp_path / "b", "--json")
+    assert anew[0] == 0
+    assert out == anew[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["nowhere"], "nowhere: no such folder or manifest"),
+        (["FILMS", "--by", "text"], "--by text: xdc embeds video, audio"),
+        (["FILMS", "-k", "99"], f"99 clusters of {2 * FILES} moments: ask for 1 to {2 * FILES}"),
+        (["FILMS", "-k", "-1"], "-k is -1; it must be at least 0"),
+        (["FILMS", "--label", "mood"], "--label mood: these recordings have split"),
+        (["FILMS", "-o", "FILE"], "is a file; name a folder"),
+    ],
+)
+def test_wrong_requests_are_one_line_and_exit_2(home, avssl, tmp_path, words, told):
+    places = {"FILMS": home / "run" / "manifest.jsonl", "FILE": home / "run" / "run.json"}
+    code, _, err = avssl("cluster", home / "run", *(places.get(word, word) for word in words))
+    assert code == 2
+    assert told in err

@@ -218,8 +218,7 @@ def _show(console: Console, rows: "list[Row]", hows: list[str]) -> None:
 
 def _told(row: "Row") -> str:
     """The evaluator with what is special about this row."""
-    words = [str(row["probe"])]
-    words += [str(row["part"]["stage"])] if "stage" in row["part"] else []
-    words += [f"{row['freeze']} frozen, rest {row['rest']}"] if row.get("freeze") else []
+    words = [str(row["part"].get("stage", row["probe"]))]
+    words += [f"{row['freeze']} frozen, {row['rest']}"] if row.get("freeze") else []
     words += [f"{100 * row['fraction']:g} %"] if row["fraction"] < 1 else []
     return " ".join(words)

@@ -199,11 +199,10 @@ class _Tuning:
         high, wide = (math.ceil(plan.shift * side) for side in x.shape[-2:])
         flat = x.flatten(1, -3) if x.ndim == 5 else x
         padded = F.pad(flat, (wide, wide, high, high))
+        counts = (2 * high + 1, 2 * wide + 1, 2)
+        drawn = (torch.randint(count, (len(x),), generator=self.generator).tolist() for count in counts)
         views = []
-        for picture in padded:
-            top, left, mirrored = (
-                int(torch.randint(n, (), generator=self.generator)) for n in (2 * high + 1, 2 * wide + 1, 2)
-            )
+        for picture, top, left, mirrored in zip(padded, *drawn, strict=True):
             view = picture[..., top : top + x.shape[-2], left : left + x.shape[-1]]
             views.append(view.flip(-1) if plan.flip and mirrored else view)
         return torch.stack(views).reshape(x.shape)
@@ -235,7 +234,7 @@ def evaluate(study: Study, question: Mapping[str, Any]) -> list[Row]:
             found = fit(
                 study.who(who), study.fresh, study.decoded, study.data.labels, cut, len(study.data.classes),
                 plan=plan, freeze=question["freeze"], rest=question["rest"], seed=study.seed,
-                tell=lambda done, total: study.tell(f"tuning, {who}", done, total),
+                tell=lambda done, total: study.tell(f"tuning, {who}, {question['freeze']} frozen", done, total),
             )  # fmt: skip
             return found.predicted, {"rate": found.rate, "validation": found.validation, "at_edge": found.at_edge}
 

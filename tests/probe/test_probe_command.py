@@ -1,0 +1,124 @@
+"""avssl probe as a user runs it: figures beside what they are compared with, rows that are kept, one-line refusals."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from probe.labeled import colored, split
+
+from avssl.cli import run
+from avssl.probe import kept, transfer
+
+SMALL = ["inputs.height=16", "inputs.width=16", "encoders.image.width=16", "steps=2", "data.batch=4", "data.workers=0"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """Colored pictures in class folders, and a run of two steps on them."""
+    folder = tmp_path_factory.mktemp("probe")
+    data = split(100, 4)
+    for place, (x, one) in enumerate(zip(colored(data, 16), data.examples, strict=True)):
+        path = folder / "colors" / one.part / f"kind{one.label}" / f"{place}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.ascontiguousarray(x.transpose(1, 2, 0))).save(path)
+    assert run(["train", "simclr", f"data={folder / 'colors'}", *SMALL, "-o", str(folder / "run")]) == 0
+    return folder
+
+
+def probed(home, *words):
+    return run(["probe", str(home / "run"), str(home / "colors"), "--room", str(home / "room"), *map(str, words)])
+
+
+def test_figures_stand_beside_what_has_learnt_nothing(home, capsys):
+    out = home / "results" / "probe.jsonl"
+    words = ["--how", "linear", "--how", "knn", "--how", "stages", "--fraction", 0.2, "--size", 32]
+    assert probed(home, *words, "--rows", out) == 0
+    told = capsys.readouterr().out
+    for word in ("untrained", "raw pixels", "majority", "chance", "linear 20 %", "knn", "stage4", "Wilson"):
+        assert word in told, word
+    rows = kept.read(out)
+    assert [row["probe"] for row in rows] == ["linear", "knn", *["stages"] * 4]
+    for row in rows:
+        assert row["method"] == row["config"]["method"]["name"] == "simclr"
+        assert len(row["digest"]) == len(row["data_digest"]) == 64
+        assert (row["seed"], row["step"], row["classes"], row["judged"], row["modality"]) == (0, 2, 4, 20, "image")
+        assert row["interval"][0] <= row["accuracy"] <= row["interval"][1]
+        assert row["beside"]["chance"]["accuracy"] == row["beside"]["majority"]["accuracy"] == 0.25
+        assert row["gain"][0] == pytest.approx(row["accuracy"] - row["beside"]["untrained"]["accuracy"])
+        assert row["intervals"]["accuracy"].startswith("Wilson")
+        assert row["fitted"] == [16], "a fifth of 80"
+    assert all("penalty" in row["chosen"][0] for row in rows if row["probe"] != "knn")
+
+    before = out.read_text()
+    assert probed(home, *words, "--rows", out) == 0
+    assert out.read_text() == before, "what was asked is not asked again"
+    assert "linear 20 %" in capsys.readouterr().out
+    assert probed(home, "--how", "knn", "--seed", 1, "--rows", out) == 0
+    assert [row["seed"] for row in kept.read(out)][-1] == 1
+    assert out.read_text().startswith(before)
+
+
+def test_transfer_freezing_and_maps(home, capsys, tmp_path):
+    out = tmp_path / "rows.jsonl"
+    words = ["--how", "transfer", "--how", "finetune", "--how", "cam", "--freeze", 0, "--freeze", 2, "--freeze", 4,
+             "--steps", 3, "--batch", 8, "--rate", 0.1, "--rest", "random", "--per-class", 6]  # fmt: skip
+    assert probed(home, *words, "--rows", out, "-o", tmp_path / "cam.png") == 0
+    told = capsys.readouterr().out
+    for word in ("4 frozen", "protocol", "surely ahead of random on", "wrote"):
+        assert word in told, word
+    rows = kept.read(out)
+    asked = [(row["probe"], row.get("freeze")) for row in rows]
+    assert asked == [("linear", None), ("finetune", 0), ("finetune", 2), ("finetune", 4)]
+    assert rows[1]["gain"] == [0, 0, 0], "all of it random is random initialization"
+    assert (tmp_path / "cam.png").read_bytes().startswith(b"\x89PNG")
+
+
+def row(probe, run, method, data, accuracy, untrained, gain):
+    return {"probe": probe, "run": run, "method": method, "data": data, "fraction": 1, "accuracy": accuracy,
+            "beside": {"untrained": {"accuracy": untrained}}, "gain": gain}  # fmt: skip
+
+
+def test_the_transfer_table_says_who_is_ahead_of_labels():
+    rows = [
+        row("linear", "own", "simclr", "food", 0.769, 0.3, [0.469, 0.4, 0.5]),
+        row("linear", "own", "simclr", "cars", 0.600, 0.59, [0.01, -0.1, 0.1]),
+        row("linear", "ceiling", "supervised", "food", 0.752, 0.3, [0.45, 0.4, 0.5]),
+        row("linear", "ceiling", "supervised", "cars", 0.688, 0.59, [0.1, 0.0, 0.2]),
+    ]
+    titles, lines = transfer.table(rows)
+    assert titles == ["protocol", "network", "food", "cars"]
+    assert lines[0] == ["linear", "own", "76.9", "60.0"]
+    assert ["linear", "random (own)", "30.0", "59.0"] in lines
+    assert transfer.summary(rows) == [
+        "linear, own: surely ahead of random on 1 of 2, by +46.9 at most; ahead of labels on 1 of 2"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--how", "magic"], "--how magic: there are linear"),
+        (["--modality", "audio"], "no audio to judge"),
+        (["--freeze", "9", "--how", "finetune", "--steps", "1"], "has 4 stages"),
+        (["--fraction", "2"], "share of the labels"),
+        (["--rest", "gone"], "kept or random"),
+        (["--steps", "0"], "--steps 0"),
+        (["--how", "cam", "-o", "x.jpg"], "the sheet is a .png"),
+    ],
+)
+def test_wrong_words_are_one_line(home, words, expected, capsys, tmp_path):
+    assert probed(home, *words, "--rows", tmp_path / "rows.jsonl") == 2
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(told) == 1
+    assert expected in told[0]
+
+
+def test_a_file_of_other_rows_is_not_added_to(home, capsys, tmp_path):
+    (tmp_path / "grid.jsonl").write_text(json.dumps({"config": "grid"}) + "\n")
+    assert probed(home, "--rows", tmp_path / "grid.jsonl") == 2
+    assert "not a row of avssl probe" in capsys.readouterr().err
+    assert run(["probe", str(home / "none"), str(home / "colors")]) == 2
+    assert run(["probe", str(home / "run"), str(home / "none")]) == 2

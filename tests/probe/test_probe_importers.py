@@ -1,0 +1,221 @@
+"""Every layout that is read: labels, parts, folds and groups as they lie on the disk; nothing is fetched."""
+
+from __future__ import annotations
+
+import struct
+import tarfile
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from avssl.config import InputsConfig
+from avssl.data.manifest import Manifest, Recording
+from avssl.data.narration import Phrase
+from avssl.inputs import Inputs, Vocabulary
+from avssl.probe import decoded, importers
+
+
+def picture(path, shade=100):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((8, 8, 3), shade, np.uint8)).save(path)
+
+
+def touched(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x")
+
+
+def told(data):
+    return Counter((one.part, one.label) for one in data.examples)
+
+
+def test_class_folders_with_train_and_test_above_them(tmp_path):
+    for half, count in (("train", 3), ("test", 2)):
+        for kind in ("cat", "dog"):
+            for k in range(count):
+                picture(tmp_path / "set" / half / kind / f"{k}.png", 10 * k)
+    touched(tmp_path / "set" / "README.md")
+    data = importers.read(str(tmp_path / "set"), tmp_path)
+    assert told(data) == {("train", "cat"): 3, ("train", "dog"): 3, ("test", "cat"): 2, ("test", "dog"): 2}
+    assert data.kinds == {"image"}
+    assert data.classes == ("cat", "dog")
+    before = data.digest
+    picture(tmp_path / "set" / "train" / "cat" / "0.png", 77)
+    assert importers.read(str(tmp_path / "set"), tmp_path).digest != before, "another picture, another question"
+
+
+def test_an_archive_of_class_folders_is_unpacked_once(tmp_path):
+    for half in ("train", "test"):
+        for kind in ("cat", "dog"):
+            picture(tmp_path / "made" / half / kind / "0.jpg")
+    with tarfile.open(tmp_path / "made.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "made", "made")
+    room = tmp_path / "room"
+    room.mkdir()
+    data = importers.read(str(tmp_path / "made.tar.gz"), room)
+    assert (data.name, len(data)) == ("made", 4)
+    assert all(one.path.is_relative_to(room) for one in data.examples)
+    data.examples[0].path.unlink()
+    assert len(importers.read(str(tmp_path / "made.tar.gz"), room)) == 3, "it lies there already"
+    (tmp_path / "broken.tar").write_bytes(b"no archive")
+    with pytest.raises(ValueError, match="cannot be unpacked"):
+        importers.read(str(tmp_path / "broken.tar"), room)
+
+
+def test_an_archive_that_leads_out_of_its_folder_is_refused(tmp_path):
+    touched(tmp_path / "x.png")
+    with tarfile.open(tmp_path / "evil.tar", "w") as archive:
+        archive.add(tmp_path / "x.png", "../../out.png")
+    with pytest.raises(ValueError, match="cannot be unpacked"):
+        importers.read(str(tmp_path / "evil.tar"), tmp_path / "room")
+    assert not list(tmp_path.glob("**/out.png"))
+
+
+def test_class_folders_without_parts_are_cut_by_name(tmp_path):
+    for kind in ("cat", "dog"):
+        for k in range(60):
+            touched(tmp_path / kind / f"{k}.png")
+    parts = Counter(one.part for one in importers.read(str(tmp_path), tmp_path).examples)
+    assert parts["train"] > 70
+    assert parts["val"] > 2
+    assert parts["test"] > 2
+    assert importers.read(str(tmp_path), tmp_path).examples == importers.read(str(tmp_path), tmp_path).examples
+
+
+def test_esc_and_spoken_digits_bring_their_folds(tmp_path):
+    for fold in range(1, 6):
+        for number, kind in enumerate(("001 - Dog bark", "002 - Rain")):
+            touched(tmp_path / "esc" / kind / f"{fold}-{1000 + number}-A.ogg")
+    data = importers.read(str(tmp_path / "esc"), tmp_path)
+    assert data.classes == ("001 - Dog bark", "002 - Rain")
+    assert {one.fold for one in data.examples} == set("12345")
+    assert data.examples[0].group == "1000"
+    for speaker in ("ann", "bob", "eve"):
+        for digit in range(3):
+            touched(tmp_path / "fsdd" / "recordings" / f"{digit}_{speaker}_0.wav")
+    data = importers.read(str(tmp_path / "fsdd"), tmp_path)
+    assert data.classes == ("0", "1", "2")
+    assert {one.fold for one in data.examples} == {one.group for one in data.examples} == {"ann", "bob", "eve"}
+    assert data.kinds == {"audio"}
+
+
+def manifest(tmp_path):
+    video = {"width": 8, "height": 8, "fps": 5.0, "frames": 10, "seconds": 2.0, "codec": "h264"}
+    sound = {"hz": 8000, "channels": 1, "seconds": 2.0, "codec": "aac"}
+    rows = [
+        Recording(
+            key=f"clip{k}", path=f"clip{k}.mp4", sha256=str(k), seconds=2.0, video=video, audio=sound if k else None,
+            narration=(Phrase(0.0, 1.0, "bin blue" if k % 2 else "set red"),), split="test" if k > 3 else "train",
+            labels={"colour": "blue" if k % 2 else "red", "adverb": "now" if k % 3 else "soon"},
+        )
+        for k in range(6)
+    ]  # fmt: skip
+    Manifest(tuple(rows)).save(tmp_path / "made.jsonl")
+    return tmp_path / "made.jsonl"
+
+
+def test_a_manifest_gives_the_label_that_is_asked_for(tmp_path):
+    data = importers.read(str(manifest(tmp_path)), tmp_path, label="colour")
+    assert told(data) == {("train", "red"): 2, ("train", "blue"): 2, ("test", "red"): 1, ("test", "blue"): 1}
+    assert data.kinds == {"video", "image", "text"}, "the first has no sound"
+    assert importers.read(str(manifest(tmp_path)), tmp_path).name == "made/adverb", "the first in the alphabet"
+    with pytest.raises(ValueError, match="its labels are adverb, colour"):
+        importers.read(str(manifest(tmp_path)), tmp_path, label="sort")
+
+
+def test_a_table_labels_a_manifest_and_tells_the_parts(tmp_path):
+    rows = [f"clip{k}\t{'bin' if k < 2 else 'set'}\t{'test' if k % 2 else 'train'}\n" for k in range(6)]
+    (tmp_path / "labels.tsv").write_text("clip\tcommand\tsplit\n" + "".join(rows))
+    data = importers.read(str(manifest(tmp_path)), tmp_path, labels=tmp_path / "labels.tsv")
+    assert data.name == "made/command"
+    assert told(data) == {("train", "bin"): 1, ("train", "set"): 2, ("test", "bin"): 1, ("test", "set"): 2}
+
+
+def test_which_encoder_judges(tmp_path):
+    data = importers.read(str(manifest(tmp_path)), tmp_path)
+    assert decoded.modality_of(data, ["audio", "video"]) == "video"
+    assert decoded.modality_of(data, ["video", "text"], "text") == "text"
+    with pytest.raises(ValueError, match="no audio to judge"):
+        decoded.modality_of(data, ["audio", "video"], "audio")
+    with pytest.raises(ValueError, match="encodes audio"):
+        decoded.modality_of(data, ["audio"])
+
+
+def test_words_are_those_said_in_the_middle(tmp_path):
+    inputs = Inputs(InputsConfig(tokens=6), Vocabulary.train(["bin blue", "set red"], 60))
+    data = decoded.decode(importers.read(str(manifest(tmp_path)), tmp_path, label="colour"), inputs, "text", tmp_path)
+    assert torch.equal(data.batch(slice(1, 2)), inputs.tokens(["bin blue"]))
+
+
+def idx(path, values):
+    """The format MNIST comes in: magic number, sizes, bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    head = struct.pack(f">I{values.ndim}I", 0x0800 | values.ndim, *values.shape)
+    path.write_bytes(head + values.astype(np.uint8).tobytes())
+
+
+def test_torchvisions_sets_are_read_where_they_lie_and_never_fetched(tmp_path, monkeypatch):
+    import torchvision.datasets.utils as fetching
+
+    monkeypatch.setattr(fetching, "_urlretrieve", lambda *_: pytest.fail("fetched something"))
+    for half, count in (("train", 12), ("t10k", 6)):
+        idx(tmp_path / "MNIST" / "raw" / f"{half}-images-idx3-ubyte", np.full((count, 28, 28), 9))
+        idx(tmp_path / "MNIST" / "raw" / f"{half}-labels-idx1-ubyte", np.arange(count) % 3)
+    data = importers.read(f"torchvision:MNIST:{tmp_path}", tmp_path)
+    names = ("0 - zero", "1 - one", "2 - two")
+    assert told(data) == {(part, name): count for part, count in (("train", 4), ("test", 2)) for name in names}
+    inputs = Inputs(InputsConfig(height=16, width=16))
+    made = decoded.decode(data, inputs, "image", tmp_path)
+    assert made.x.shape == (18, 3, 16, 16)
+    assert (np.abs(made.x.astype(int) - 9) <= 1).all()
+    for spec, why in (
+        ("torchvision:CIFAR10:" + str(tmp_path), "nothing is downloaded"),
+        ("torchvision:Nothing:x", "torchvision:NAME:ROOT"),
+        ("torchvision:MNIST", "torchvision:NAME:ROOT"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            importers.read(spec, tmp_path)
+
+
+def test_what_is_not_there_is_told(tmp_path):
+    with pytest.raises(ValueError, match="nothing is downloaded"):
+        importers.read(str(tmp_path / "none"), tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="no picture, video or sound"):
+        importers.read(str(tmp_path / "empty"), tmp_path)
+    touched(tmp_path / "flat" / "x.png")
+    with pytest.raises(ValueError, match="no class folder"):
+        importers.read(str(tmp_path / "flat"), tmp_path)
+
+
+def test_decoding_is_kept_in_the_room_and_unreadable_files_are_counted(tmp_path):
+    for kind, shade in (("cat", 20), ("dog", 200)):
+        for k in range(3):
+            picture(tmp_path / "set" / "train" / kind / f"{k}.png", shade + k)
+    data = importers.read(str(tmp_path / "set"), tmp_path)
+    inputs, seen = Inputs(InputsConfig(height=16, width=24)), []
+    made = decoded.decode(data, inputs, "image", tmp_path, lambda done, total: seen.append((done, total)))
+    assert made.x.shape == (6, 3, 16, 24)
+    assert seen[-1] == (6, 6)
+    assert [int(x.mean().round()) for x in made.x] == pytest.approx([20, 21, 22, 200, 201, 202], abs=1)
+    seen.clear()
+    np.testing.assert_array_equal(decoded.decode(data, inputs, "image", tmp_path).x, made.x)
+    assert not seen, "decoded once"
+    (tmp_path / "set" / "train" / "cat" / "0.png").write_bytes(b"broken")
+    with pytest.raises(ValueError, match="1 of 6 examples cannot be read"):
+        decoded.decode(importers.read(str(tmp_path / "set"), tmp_path), inputs, "image", tmp_path)
+    assert not list(tmp_path.glob(".*partial"))
+
+
+def test_real_sets_have_their_folds_and_speakers(recordings):
+    esc = importers.read(str(recordings / "esc10"), recordings)
+    assert (len(esc), len(esc.classes)) == (400, 10)
+    assert Counter(one.fold for one in esc.examples) == {str(k): 80 for k in range(1, 6)}
+    folds = {}
+    for one in esc.examples:
+        assert folds.setdefault(one.group, one.fold) == one.fold, "a source is in one fold"
+    digits = importers.read(str(recordings / "fsdd"), recordings)
+    assert (len(digits), len(digits.classes), len({one.fold for one in digits.examples})) == (1500, 10, 6)

@@ -78,7 +78,8 @@ def contact_sheet(path: Path, name: str, groups: Sequence[Group], tell: Tell = l
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(1.6 * EXAMPLES + 0.4, 1.55 * len(groups) + 0.6), dpi=100)
+    heard = any(row["modality"] == "audio" for group in groups for row in group.examples)
+    figure = Figure(figsize=(1.6 * EXAMPLES + 0.4, (2.15 if heard else 1.55) * len(groups) + 0.6), dpi=100)
     FigureCanvasAgg(figure)
     figure.suptitle(legible(name), x=0.01, ha="left", fontsize=12, fontweight="bold")
     grid = figure.add_gridspec(len(groups), EXAMPLES)
@@ -99,19 +100,29 @@ def contact_sheet(path: Path, name: str, groups: Sequence[Group], tell: Tell = l
 
 
 def thumbnail(row: Row) -> NDArray[np.uint8]:
-    """The picture in the middle of a moment, else its spectrogram, uint8 [H, W, 3]; gray if it cannot be read."""
-    path, (height, width) = Path(row["path"]), THUMBNAIL
+    """The picture in the middle of a moment, uint8 [H, W, 3], with its spectrogram below where sound is what is alike.
+
+    The spectrogram alone where there is no picture, gray where nothing can be read.
+    """
+    path, parts = Path(row["path"]), []
     try:
         header = probe(path)
         if header.pictures:
             at = 0.0 if header.duration is None else (row["start"] + row["end"]) / 2
-            return np.ascontiguousarray(decode(path, times=[at], size=THUMBNAIL).video[0].transpose(1, 2, 0))
-        wave = decode(path, audio=(row["start"], row["end"] - row["start"]), hz=HZ).audio
+            parts.append(decode(path, times=[at], size=THUMBNAIL).video[0].transpose(1, 2, 0))
+        if header.sounds and (not parts or row["modality"] == "audio"):
+            wave = decode(path, audio=(row["start"], row["end"] - row["start"]), hz=HZ).audio
+            parts.append(_spectrogram(wave, (THUMBNAIL[0] // (2 if parts else 1), THUMBNAIL[1])))
     except (Unreadable, FileNotFoundError):
-        return np.full((height, width, 3), 128, np.uint8)
+        parts = []
+    return np.concatenate(parts) if parts else np.full((*THUMBNAIL, 3), 128, np.uint8)
+
+
+def _spectrogram(wave: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Sound [S] as a gray picture [H, W, 3], high bands above low ones."""
     import torch
 
-    mel = ops.log_mel(torch.from_numpy(wave), HZ, MELS, 0.01, 0.025).T.flip(0)  # [MELS, M], low bands at the bottom
-    drawn = torch.nn.functional.interpolate(mel[None, None], THUMBNAIL)[0, 0].clamp(-1, 1)
+    mel = ops.log_mel(torch.from_numpy(wave), HZ, MELS, 0.01, 0.025).T.flip(0)  # [MELS, M]
+    drawn = torch.nn.functional.interpolate(mel[None, None], size)[0, 0].clamp(-1, 1)
     gray: NDArray[np.uint8] = ((drawn + 1) * 127.5).to(torch.uint8).numpy()
     return np.repeat(gray[..., None], 3, 2)

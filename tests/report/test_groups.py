@@ -96,3 +96,7 @@ def test_page_and_sheet_show_what_can_be_read_and_name_the_rest(tmp_path):
     assert contact.thumbnail(found[0].examples[0]).std() > 1
     assert contact.thumbnail(found[1].examples[0]).std() > 1
     assert contact.thumbnail(found[2].examples[0]).std() == 0
+    heard = contact.thumbnail({**found[0].examples[0], "modality": "audio"})
+    assert heard.shape == (135, 120, 3), "its spectrogram below"
+    assert np.array_equal(heard[:90], contact.thumbnail(found[0].examples[0]))
+    assert heard[90:].std() > 1

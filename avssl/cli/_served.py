@@ -15,7 +15,8 @@ from avssl.cli import _network
 from avssl.cli._vectors import Source
 from avssl.data.apart import Apart
 from avssl.data.media import decode
-from avssl.embedding.network import Embedder, modality_of, read_query
+from avssl.embedding.network import Embedder, modality_of, query, read_query
+from avssl.embedding.regions import seeks, sought_in
 from avssl.embedding.window import Window, windows
 from avssl.localize import calibration
 from avssl.localize.calibration import Calibration
@@ -24,7 +25,7 @@ from avssl.localize.moment import moment_maps
 from avssl.localize.overlay import calibrate
 from avssl.methods.base import localizes
 from retrieval.segment import Vectors
-from retrieval.serve.encoder import KINDS, Heat
+from retrieval.serve.encoder import KINDS, Heat, Sought
 from retrieval.serve.settings import Limits
 from retrieval.space import Space
 
@@ -89,11 +90,24 @@ class Network:
     def embed(self, kind: str, given: str | Path) -> Vectors:
         """Unit vectors [Q, width]; see `retrieval.serve.encoder.Encoder`."""
         if kind == "text":
-            return self._embedder.text([str(given)])
+            return query(self._embedder, kind, given)
         modality = modality_of(self._embedder, kind)
         asked = Reading(self._embedder.window, Path(given), kind, most_seconds=self._limits.upload_seconds)
         parts = self._apart(asked, self._limits.decode_seconds)
         return np.concatenate([self._embedder(modality, torch.from_numpy(part)) for part in parts])
+
+    def seek(self, kind: str, given: str | Path) -> Sought | None:
+        """What to compare regions with; see `retrieval.serve.encoder.Encoder`."""
+        if not seeks(self._embedder, kind):
+            return None
+        inputs = self._embedder.inputs
+        if kind == "text":
+            read = [inputs.tokens([str(given)])]
+        else:
+            asked = Reading(self._embedder.window, Path(given), kind, most_seconds=self._limits.upload_seconds)
+            read = [inputs.audio(torch.from_numpy(part)) for part in self._apart(asked, self._limits.decode_seconds)]
+        scale = self._scales.get(kind)
+        return Sought(sought_in(self._embedder, kind, read), None if scale is None else scale.threshold)
 
     def localize(self, path: Path, start: float, end: float, kind: str, given: str | Path | None) -> Heat:
         """A heat map of a moment; see `retrieval.serve.encoder.Encoder`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from avssl.data.media import Unreadable
 from avssl.embedding.network import Embedder, read_query
@@ -74,14 +75,26 @@ def sought(embedder: Embedder, kind: str, given: str | Path) -> Cells | None:
         kind: text, audio, image or video.
         given: the words, or the file.
     """
-    method = embedder.method
-    if not isinstance(method, HasPlaces) or not localizes(method, kind):
+    if not seeks(embedder, kind):
         return None
     if kind == "text":
-        parts = [method.sought(embedder.inputs.tokens([str(given)]).to(embedder.device), kind)]
-    else:
-        held = (embedder.inputs.audio(wave) for wave in read_query(embedder.window, kind, Path(given)))
-        parts = [method.sought(sound.to(embedder.device), kind) for sound in held]
+        return sought_in(embedder, kind, [embedder.inputs.tokens([str(given)])])
+    return sought_in(embedder, kind, map(embedder.inputs.audio, read_query(embedder.window, kind, Path(given))))
+
+
+def seeks(embedder: Embedder, kind: str) -> bool:
+    """Whether places can be compared with this kind of query."""
+    return isinstance(embedder.method, HasPlaces) and localizes(embedder.method, kind)
+
+
+@torch.inference_mode()
+def sought_in(embedder: Embedder, kind: str, read: Iterable[Tensor]) -> Cells:
+    """The same of what was read already: tokens of words, or the sound of some windows at a time as encoders take it.
+
+    Raises ValueError for a method without places.
+    """
+    method = places_of(embedder)
+    parts = [method.sought(part.to(embedder.device), kind) for part in read]
     mean: Cells = torch.cat(parts).mean(0).float().cpu().numpy()
     return mean
 

@@ -1,16 +1,19 @@
 """Questions to answers: moments as JSON, with what is said around them."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from retrieval.moments import Hit, hit_of
+import numpy as np
+
+from retrieval.moments import Box, Hit, as_one, hit_of
 from retrieval.query import Query, Term
+from retrieval.regions import Regions, locate
 from retrieval.rows import Parameter, Row
 from retrieval.search import search
 from retrieval.segment import Vectors
 from retrieval.serve.collection import View, spread
+from retrieval.serve.encoder import Sought
 from retrieval.serve.media import type_of
 from retrieval.serve.question import ANY, LOOKED_FOR, Filters, Question
 
@@ -24,21 +27,41 @@ class NoSuchRow(ValueError):
     """An id that the store does not have, or has not any more."""
 
 
-def find(view: View, question: Question, words: Vectors | None, media: Vectors | None, kind: str) -> list[Any]:
-    """Moments for a question, best first, as JSON.
+class Asked(NamedTuple):
+    """A question whose words and files are vectors already.
 
-    words: vector [1, width] of its text, None without one. media: [Q, width] of the windows of what was uploaded, of
-    this `kind`; each is searched for together with the text and the item. Raises NoSuchRow, ValueError.
+    words: of its text, [1, width]. media: of the windows of what was uploaded, of this `kind`, [Q, width]; each is
+    searched for together with the text and the item. unwanted: what to keep away from, with weights below 0. sought:
+    what to compare regions with. Each None or empty where there is none.
     """
-    fixed: list[Term] = [] if words is None else [Term(words[0], modality="text")]
+
+    question: Question
+    words: Vectors | None = None
+    media: Vectors | None = None
+    kind: str = ""
+    unwanted: tuple[Term, ...] = ()
+    sought: Sought | None = None
+
+
+def find(view: View, asked: Asked, regions: Regions | None = None) -> list[Any]:
+    """Moments for a question, best first, as JSON; with boxes where there are regions. Raises NoSuchRow, ValueError."""
+    question = asked.question
+    fixed = [] if asked.words is None else [Term(asked.words[0], modality="text")]
     among, excluded, itself = question.among or usual(view), None, []
     if question.item is not None:
         row = row_of(view, question.item)
         fixed.append(Term(view.store.vectors([row.id])[0], modality=row.modality))
         among, excluded, itself = question.among or row.modality, None if question.own else row.recording, [row.id]
+    fixed += asked.unwanted
+    for unwanted in question.minus:
+        if unwanted.item is not None:
+            row = row_of(view, unwanted.item)
+            fixed.append(Term(view.store.vectors([row.id])[0], -unwanted.weight, row.modality))
+            itself.append(row.id)
     if view.loaded is None:
         return []
-    queries = [Query(fixed)] if media is None else [Query([*fixed, Term(one, modality=kind)]) for one in media]
+    media = [None] if asked.media is None else asked.media
+    queries = [Query(fixed if one is None else [*fixed, Term(one, modality=asked.kind)]) for one in media]
     results = search(
         view.store,
         view.loaded,
@@ -51,7 +74,17 @@ def find(view: View, question: Question, words: Vectors | None, media: Vectors |
         merge_seconds=0.0 if question.windows else TOUCHING_SECONDS,
         calibrated=among == ANY,
     )
-    return told(view, _as_one(results, question), scored=True)
+    hits = as_one(results, question.top, not question.windows)
+    if regions is not None and asked.sought is not None:
+        hits = locate(view.store, regions, hits, asked.sought.vector, asked.sought.threshold)
+    return told(view, hits, scored=True)
+
+
+def mean_of(vectors: Vectors) -> Vectors:
+    """What a file stands for in a query of several things: the mean of its windows [Q, width], of length 1, [width]."""
+    mean = vectors.mean(axis=0)
+    found: Vectors = mean / max(float(np.linalg.norm(mean)), 1e-12)
+    return found
 
 
 def row_of(view: View, identity: int) -> Row:
@@ -90,26 +123,6 @@ def _both(filters: Filters, among: str) -> tuple[str | None, list[Parameter]]:
     return condition or None, parameters
 
 
-def _as_one(results: Sequence[Sequence[Hit]], question: Question) -> list[Hit]:
-    """What several windows of a query found as one list, best first; moments that overlap become one."""
-    moments: list[Hit] = []
-    for hit in sorted((hit for hits in results for hit in hits), key=lambda hit: (-_rank(hit), hit.id)):
-        for place, other in enumerate(moments):
-            alike = (hit.recording, hit.modality) == (other.recording, other.modality)
-            overlap = not question.windows and hit.start <= other.end and other.start <= hit.end
-            if hit.id == other.id or (alike and overlap):
-                moments[place] = replace(other, start=min(hit.start, other.start), end=max(hit.end, other.end))
-                break
-        else:
-            moments.append(hit)
-    return moments[: question.top]
-
-
-def _rank(hit: Hit) -> float:
-    """What moments are ordered by: where different modalities stand in one list, their scores made comparable."""
-    return hit.score if hit.calibrated is None else hit.calibrated
-
-
 def told(view: View, hits: Sequence[Hit], scored: bool) -> list[dict[str, Any]]:
     """Moments as JSON. Paths stay here: a recording is known by its name, and played by the row's id."""
     phrases = _phrases(view, hits)
@@ -125,6 +138,7 @@ def told(view: View, hits: Sequence[Hit], scored: bool) -> list[dict[str, Any]]:
             "score": round(hit.score, 6) if scored else None,
             "calibrated": None if hit.calibrated is None else round(hit.calibrated, 4),
             "modality": hit.modality,
+            "box": None if hit.box is None else _box(view, hit, hit.box),
             "narration": hit.narration,
             "said": said,
             "columns": dict(hit.extra),
@@ -133,6 +147,13 @@ def told(view: View, hits: Sequence[Hit], scored: bool) -> list[dict[str, Any]]:
         }
         found.append(moment)
     return found
+
+
+def _box(view: View, hit: Hit, box: Box) -> dict[str, float]:
+    """Where in the picture, and during which seconds: it was found in one window."""
+    window = row_of(view, hit.id)
+    edges = {name: round(edge, 4) for name, edge in zip(("left", "top", "right", "bottom"), box, strict=True)}
+    return {**edges, "start": window.start, "end": window.end}
 
 
 def _phrases(view: View, hits: Sequence[Hit]) -> list[list[dict[str, Any]]]:

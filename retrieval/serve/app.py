@@ -14,11 +14,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from retrieval.query import Term
+from retrieval.regions import KIND
 from retrieval.segment import Vectors
 from retrieval.serve import answers
-from retrieval.serve.answers import NoSuchRow
+from retrieval.serve.answers import Asked, NoSuchRow
 from retrieval.serve.collection import Collection, View
-from retrieval.serve.encoder import KINDS, Encoder, as_lists
+from retrieval.serve.encoder import KINDS, Encoder, Sought, as_lists
 from retrieval.serve.guards import SESSION, Guards, cookie_name, fingerprint
 from retrieval.serve.media import Recording, locate
 from retrieval.serve.openapi import describe
@@ -110,31 +112,32 @@ class Service:
         return JSONResponse(await self._in_thread(lambda: answers.one(view, identity)))
 
     async def search(self, request: Request) -> Response:
-        """By text, by item, or by both together."""
+        """By text, by item, or by both together, away from what is not wanted."""
         view = await self._now()
         question = parse(as_json(await request.body()), view.store.space.modalities, self._settings.limits)
         if not question.text and question.item is None:
-            raise ValueError("search with text, with an item, or with both")
-        words = await self._words(question)
-        moments = await self._in_thread(lambda: answers.find(view, question, words, None, ""))
-        return JSONResponse({"moments": moments, "behind": view.behind})
+            raise ValueError("search with text, with an item, or with both; minus alone finds nothing")
+        return await self._answered(view, await self._asked(view, question))
 
     async def search_upload(self, request: Request) -> Response:
-        """By a picture, a sound or a clip; with text or an item, by all of it together."""
+        """By a picture, a sound or a clip, or away from one; with text or an item, by all of it together."""
         async with self._received(request) as sent:
-            if sent.kind not in KINDS[1:]:
-                raise ValueError(f"kind must be one of {', '.join(KINDS[1:])}")
+            for path, kind, name in ((sent.path, sent.kind, "kind"), (sent.minus, sent.minus_kind, "minus_kind")):
+                if path is not None and kind not in KINDS[1:]:
+                    raise ValueError(f"{name} must be one of {', '.join(KINDS[1:])}")
             view = await self._now()
             question = parse(sent.question, view.store.space.modalities, self._settings.limits)
-            words = await self._words(question)
-            vectors = await self._ask(sent.kind, lambda encoder: encoder.embed(sent.kind, sent.path), sent)
-        moments = await self._in_thread(lambda: answers.find(view, question, words, vectors, sent.kind))
-        return JSONResponse({"moments": moments, "behind": view.behind})
+            if sent.path is None and not question.text and question.item is None:
+                raise ValueError("search with a file, with text or with an item; minus alone finds nothing")
+            asked = await self._asked(view, question, sent)
+        return await self._answered(view, asked)
 
     async def heat(self, request: Request) -> Response:
         """Where words, an uploaded sound, or the recording's own sound is in a moment."""
         if request.headers.get("content-type", "").lower().startswith("multipart/"):
             async with self._received(request) as sent:
+                if sent.path is None or sent.minus is not None:
+                    raise ValueError("a heat map is of one sound: send it as file")
                 return await self._heat(_identity(request), sent.question, sent)
         return await self._heat(_identity(request), as_json(await request.body() or b"{}"), None)
 
@@ -143,6 +146,41 @@ class Service:
         view, identity = await self._now(), _identity(request)
         row = await self._in_thread(lambda: answers.row_of(view, identity))
         return await self._in_thread(lambda: Recording(row.path, self._settings.media, request.headers))
+
+    async def _asked(self, view: View, question: Question, sent: Upload | None = None) -> Asked:
+        """What the network makes of the words and files of a question."""
+        words = await self._words(question.text) if question.text else None
+        media = None
+        if sent is not None and sent.path is not None:
+            media = await self._embedded(sent.kind, sent.path, sent)
+        unwanted = [Term((await self._words(one.text))[0], -one.weight, "text") for one in question.minus if one.text]
+        if sent is not None and sent.minus is not None:
+            away = answers.mean_of(await self._embedded(sent.minus_kind, sent.minus, sent))
+            unwanted.append(Term(away, -1.0, sent.minus_kind))
+        sought = None
+        if view.store.sides(KIND):
+            sought = await self._sought(question, sent)
+        return Asked(question, words, media, sent.kind if sent else "", tuple(unwanted), sought)
+
+    async def _answered(self, view: View, asked: Asked) -> Response:
+        def work() -> tuple[list[Any], str]:
+            regions, trouble = self._collection.regions(view) if asked.sought is not None else (None, "")
+            return answers.find(view, asked, regions), trouble
+
+        moments, trouble = await self._in_thread(work)
+        return JSONResponse({"moments": moments, "behind": view.behind or trouble})
+
+    async def _sought(self, question: Question, sent: Upload | None) -> Sought | None:
+        """Of the words, else of the sound that was sent: what to look for in pictures."""
+        if question.text and self._encoder is not None and "text" in self._encoder.localizes:
+            return await self._ask("text", lambda encoder: encoder.seek("text", question.text))
+        path = sent.path if sent is not None and sent.kind == "audio" else None
+        if path is None or self._encoder is None or "audio" not in self._encoder.localizes:
+            return None
+        return await self._ask("audio", lambda encoder: encoder.seek("audio", path), sent)
+
+    async def _embedded(self, kind: str, path: Path, sent: Upload) -> Vectors:
+        return await self._ask(kind, lambda encoder: encoder.embed(kind, path), sent)
 
     async def _heat(self, identity: int, asked: Any, sent: Upload | None) -> Response:
         view = await self._now()
@@ -176,8 +214,7 @@ class Service:
         try:
             return await anyio.to_thread.run_sync(work, encoder, limiter=self._network)
         except ValueError as error:
-            # The name under which the file was kept means nothing to whom it belongs.
-            raise ValueError(str(error).replace(str(sent.path), "the upload") if sent else str(error)) from None
+            raise ValueError(sent.unnamed(str(error)) if sent else str(error)) from None
         finally:
             self._waiting -= 1
 
@@ -196,8 +233,8 @@ class Service:
         finally:
             self._uploads -= 1
 
-    async def _words(self, question: Question) -> Vectors | None:
-        return await self._ask("text", lambda encoder: encoder.embed("text", question.text)) if question.text else None
+    async def _words(self, text: str) -> Vectors:
+        return await self._ask("text", lambda encoder: encoder.embed("text", text))
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await anyio.to_thread.run_sync(work, limiter=self._searches)

@@ -10,6 +10,7 @@ import numpy as np
 
 from retrieval import index as indexes
 from retrieval.index import Index, check_covers
+from retrieval.regions import KIND, Regions
 from retrieval.segment import Ids
 from retrieval.store import Store
 
@@ -40,6 +41,8 @@ class Collection:
         self._seen = self._stamp()
         self._view = self._opened(None)
         self._facets: tuple[int, dict[str, Any]] | None = None
+        self._regions: tuple[int, Regions] | None = None
+        self._opening = threading.Lock()
 
     def now(self) -> View:
         """What can be searched; after another process wrote, what it wrote as soon as it is indexed."""
@@ -78,6 +81,20 @@ class Collection:
         told = {"modalities": counts, "columns": columns}
         self._facets = (view.store.version, told)
         return told
+
+    def regions(self, view: View) -> tuple[Regions | None, str]:
+        """What is known of places in pictures, None if nothing; and, in words, why not, where something is wrong."""
+        if not view.store.sides(KIND):
+            return None, ""
+        with self._opening:  # they are hashed, which only one thread need do
+            known = self._regions
+            if known is None or known[0] != view.store.version:
+                try:
+                    known = view.store.version, Regions(view.store)
+                except ValueError as error:
+                    return None, str(error)
+                self._regions = known
+            return known[1], ""
 
     def close(self) -> None:
         """Let go of all files."""

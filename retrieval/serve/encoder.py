@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,13 @@ class Heat:
     scale: str
 
 
+class Sought(NamedTuple):
+    """What to compare the places of pictures with, [D], and from which score on a place counts, if that is known."""
+
+    vector: NDArray[np.float32]
+    threshold: float | None
+
+
 class Encoder(Protocol):
     """The network behind an index. Its methods are called from one thread at a time.
 
@@ -44,6 +51,9 @@ class Encoder(Protocol):
 
     def embed(self, kind: str, given: str | Path) -> Vectors:
         """Unit vectors [Q, width] of words or of a file: one, or one for each of its windows."""
+
+    def seek(self, kind: str, given: str | Path) -> Sought | None:
+        """What to compare a store's regions with, of words or of a file; None where this kind finds no places."""
 
     def localize(self, path: Path, start: float, end: float, kind: str, given: str | Path | None) -> Heat:
         """Where words, the sound of a file, or (None) the recording's own sound is, `start` to `end` seconds of it."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 from retrieval.serve.encoder import KINDS
+from retrieval.serve.question import MOST_TERMS, MOST_WEIGHT
 from retrieval.serve.settings import Settings
 
 MOMENT = {
@@ -15,6 +16,13 @@ MOMENT = {
     "score": {"type": ["number", "null"], "description": "inner product with the query; null when browsing"},
     "calibrated": {"type": ["number", "null"], "description": "standard score, by which `any` is ordered"},
     "modality": {"type": "string"},
+    "box": {
+        "type": ["object", "null"],
+        "description": "where in the picture what was asked for is, where the index has regions: edges as fractions of "
+        "width and height, and the seconds of the window in which it was found",
+        "properties": {name: {"type": "number"} for name in ("left", "top", "right", "bottom", "start", "end")},
+        "required": ["left", "top", "right", "bottom", "start", "end"],
+    },
     "narration": {"type": "string"},
     "said": {
         "type": "array",
@@ -54,11 +62,27 @@ def describe(settings: Settings) -> dict[str, Any]:
         "filters": {"$ref": "#/components/schemas/Filters"},
     }
     text = {"type": "string", "maxLength": limits.text_characters}
-    question = _object({"text": text, "item": {"type": "integer"}, **options}, [])
+    weight = {"type": "number", "exclusiveMinimum": 0, "maximum": MOST_WEIGHT, "default": 1}
+    minus = {
+        "type": "array",
+        "maxItems": MOST_TERMS,
+        "description": "what to keep away from",
+        "items": {
+            **_object({"text": text, "item": {"type": "integer"}, "weight": weight}, []),
+            "oneOf": [{"required": ["text"]}, {"required": ["item"]}],
+            "additionalProperties": False,
+        },
+    }
+    question = _object({"text": text, "item": {"type": "integer"}, "minus": minus, **options}, [])
     file = {"type": "string", "contentMediaType": "application/octet-stream"}
     kind = {"type": "string", "enum": list(KINDS[1:])}
-    sent = _object({"file": file, "kind": kind, "question": {"type": "string", "description": "JSON, as of a "
-        "search"}}, ["file", "kind"])  # fmt: skip
+    told = {"type": "string", "description": "JSON, as of a search"}
+    sound = _object({"file": file, "kind": kind, "question": told}, ["file", "kind"])
+    away = {"minus": {**file, "description": "what to keep away from"}, "minus_kind": kind}
+    sent = {
+        **_object({"file": file, "kind": kind, **away, "question": told}, []),
+        "anyOf": [{"required": ["file", "kind"]}, {"required": ["minus", "minus_kind", "question"]}],
+    }
     asked = _object({"text": text, "start": {"type": "number"}, "end": {"type": "number"}}, [])
     moments = {"type": "array", "items": {"$ref": "#/components/schemas/Moment"}}
     found = _object({"moments": moments, "behind": {"type": "string"}}, ["moments", "behind"])
@@ -93,13 +117,13 @@ def describe(settings: Settings) -> dict[str, Any]:
                     "where words, a sound, or the recording's own sound is",
                     _json(heat),
                     parameters=[row],
-                    body={**_json(asked), "multipart/form-data": {"schema": sent}},
+                    body={**_json(asked), "multipart/form-data": {"schema": sound}},
                 )
             },
             "/api/search": {"post": _call("search by text, by item, or by both", _json(found), body=_json(question))},
             "/api/search/upload": {
                 "post": _call(
-                    "search by a picture, a sound or a clip, with text or an item or without",
+                    "search by a picture, a sound or a clip, or away from one, with text or an item or without",
                     _json(found),
                     body={"multipart/form-data": {"schema": sent}},
                 )

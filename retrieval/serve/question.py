@@ -11,20 +11,32 @@ from retrieval.serve.settings import Limits
 LOOKED_FOR = ("video", "image", "audio", "text")
 """what is found when a question does not say: the first of these that the store holds"""
 ANY = "any"
+MOST_TERMS = 8
+MOST_WEIGHT = 100.0
 MOST_COLUMNS = 16
+
+
+@dataclass(frozen=True)
+class Unwanted:
+    """What to keep away from: words, or a row by its id. weight: how much, where what is wanted has 1."""
+
+    text: str = ""
+    item: int | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
 class Question:
     """Which moments are wanted.
 
-    text: words to search with. item: id of a row to find more like. among: modality to be found, "any", or "" for the
-    usual one. top: how many moments. windows: do not join windows that touch. own: with an item, also find its own
-    recording. filters: what the rows must hold.
+    text: words to search with. item: id of a row to find more like. minus: what to keep away from. among: modality to
+    be found, "any", or "" for the usual one. top: how many moments. windows: do not join windows that touch. own: with
+    an item, also find its own recording. filters: what the rows must hold.
     """
 
     text: str = ""
     item: int | None = None
+    minus: tuple[Unwanted, ...] = ()
     among: str = ""
     top: int = 20
     windows: bool = False
@@ -75,15 +87,16 @@ def parse(asked: Any, modalities: tuple[str, ...], limits: Limits) -> Question:
     among = _text(asked, "among", 100)
     if among and among != ANY and among not in modalities:
         raise ValueError(f"among {among!r}: the store has {', '.join(modalities)}, or {ANY}")
-    item = asked.get("item")
-    if item is not None and (isinstance(item, bool) or not isinstance(item, int) or not 0 <= item < 2**63 - 1):
-        raise ValueError("item must be the id of a row")
+    minus = asked.get("minus", [])
+    if not isinstance(minus, list) or len(minus) > MOST_TERMS:
+        raise ValueError(f"minus must be a list of at most {MOST_TERMS} things to keep away from")
     top = asked.get("top", Question.top)
     if isinstance(top, bool) or not isinstance(top, int) or not 1 <= top <= limits.most_hits:
         raise ValueError(f"top must be a whole number from 1 to {limits.most_hits}")
     return Question(
         text=_text(asked, "text", limits.text_characters).strip(),
-        item=item,
+        item=_item(asked),
+        minus=tuple(_unwanted(told, limits) for told in minus),
         among=among,
         top=top,
         windows=_flag(asked, "windows"),
@@ -117,6 +130,24 @@ def parse_filters(asked: Any, limits: Limits) -> Filters:
         until=_seconds(asked, "until"),
         columns=tuple(kept),
     )
+
+
+def _unwanted(asked: Any, limits: Limits) -> Unwanted:
+    if not isinstance(asked, Mapping) or not {"text", "item"} & set(asked) or set(asked) - {"text", "item", "weight"}:
+        raise ValueError("each minus is an object with text or item, and maybe weight")
+    text, item, weight = _text(asked, "text", limits.text_characters).strip(), _item(asked), asked.get("weight", 1.0)
+    if bool(text) == (item is not None):
+        raise ValueError("each minus is either text or an item")
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight <= MOST_WEIGHT:
+        raise ValueError(f"weight must be a number above 0 and at most {MOST_WEIGHT:g}")
+    return Unwanted(text, item, float(weight))
+
+
+def _item(asked: Mapping[str, Any]) -> int | None:
+    item = asked.get("item")
+    if item is not None and (isinstance(item, bool) or not isinstance(item, int) or not 0 <= item < 2**63 - 1):
+        raise ValueError("item must be the id of a row")
+    return item
 
 
 def _path(name: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from running import Client, Painter, make_store, running, write_colors
 
-from retrieval.serve.settings import Settings
+from retrieval.serve.settings import Limits, Settings
 
 
 @pytest.fixture(scope="session")
@@ -22,5 +22,6 @@ def stored(tmp_path_factory: pytest.TempPathFactory, colors: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def service(stored: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    with running(stored, tmp_path_factory.mktemp("uploads"), Painter(), Settings(port=0)) as client:
+    settings = Settings(port=0, limits=Limits(uploads_per_minute=600))  # many tests ask within one minute
+    with running(stored, tmp_path_factory.mktemp("uploads"), Painter(), settings) as client:
         yield client

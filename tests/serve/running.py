@@ -15,9 +15,10 @@ import numpy as np
 
 from avssl.data.encode import write_clip
 from retrieval import index
+from retrieval.regions import add_regions
 from retrieval.serve.app import Service
 from retrieval.serve.collection import Collection
-from retrieval.serve.encoder import Heat
+from retrieval.serve.encoder import Heat, Sought
 from retrieval.serve.server import listen, make_server
 from retrieval.serve.settings import Settings
 from retrieval.space import Space
@@ -62,12 +63,23 @@ def vectors_of(other: float = 0.0) -> np.ndarray:
     return np.stack([unit(place, other + 0.1 * number) for number in range(3) for place in range(3)])
 
 
-def make_store(directory: Path, *recordings: tuple[Path, str]) -> Path:
+def corner(place: int) -> np.ndarray:
+    """Cells [2, 4, 3] of a picture that shows a color in its upper right cell."""
+    cells = np.zeros((2, 4, len(COLORS)), np.float32)
+    cells[0, 3, place] = 1.0
+    return cells
+
+
+def make_store(directory: Path, *recordings: tuple[Path, str], regions: bool = False) -> Path:
     with Store.create(directory, SPACE) as store:
         for number, (path, recording) in enumerate(recordings):
             store.add(vectors_of(0.05 * number), rows_of(path, recording, tag="<b>bold</b>" if number else "plain"))
         if recordings:
             index.build(store)
+        if regions:
+            pictures = store.rows(store.ids("modality = 'video'"))
+            cells = np.stack([corner(row.extra["place"]) for row in pictures])
+            add_regions(store, [([row.id for row in pictures], cells)])
     return directory
 
 
@@ -94,6 +106,12 @@ class Painter:
             where = f"{self.paths[-1]}: " if kind != "text" else ""
             raise ValueError(f"{where}is no color")
         return unit(list(COLORS).index(given))[None]
+
+    def seek(self, kind: str, given: str | Path) -> Sought | None:
+        """As what is embedded; a sound, too."""
+        name = given if kind == "text" else Path(given).read_bytes()[:40].decode("utf-8", "replace")
+        self.seen.append(("seek", name))
+        return Sought(np.eye(len(COLORS), dtype=np.float32)[list(COLORS).index(str(name))], 0.5)
 
     def localize(self, path: Path, start: float, end: float, kind: str, given: str | Path | None) -> Heat:
         self.seen.append((kind, given if kind == "text" else path.name))

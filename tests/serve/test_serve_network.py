@@ -13,8 +13,10 @@ from running import make_store, multipart, running, write_colors
 from avssl.cli import _network, _served
 from avssl.cli._vectors import Source
 from avssl.embedding import Embedder, query
+from avssl.embedding.regions import Span, embed_regions, sought
 from avssl.train.build import Loaded
 from retrieval import index
+from retrieval.regions import add_regions
 from retrieval.serve.settings import Limits, Settings
 from retrieval.space import Space
 from retrieval.store import Store
@@ -71,6 +73,37 @@ def test_vectors_are_those_of_search(network, loaded, folder, kind):
     given = "the bell rings" if kind == "text" else folder / "clip.mp4"
     expected = query(Embedder(loaded.method, loaded.inputs), kind, given)
     assert np.allclose(network.embed(kind, given), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["text", "audio", "video"])
+def test_what_is_sought_in_pictures_is_what_search_seeks(network, loaded, folder, kind):
+    given = "the bell rings" if kind == "text" else folder / "clip.mp4"
+    expected, found = sought(Embedder(loaded.method, loaded.inputs), kind, given), network.seek(kind, given)
+    assert (expected is None) == (found is None) == (kind == "video")
+    if found is not None:
+        assert np.allclose(found.vector, expected, atol=1e-5)
+        assert found.threshold is None  # no scale was chosen for this run
+
+
+def test_words_and_sounds_get_boxes_over_the_network(client, folder, loaded):
+    """The index has regions of its first window alone, added while it is served."""
+    with Store.open(folder / "index") as store:
+        row = store.rows([0])[0]
+        spans = [Span(row.id, Path(row.path), row.start)]
+        add_regions(store, embed_regions(Embedder(loaded.method, loaded.inputs), spans))
+    for answer in (
+        client.post("/api/search", {"text": "the bell rings", "top": 50, "windows": True}),
+        client.upload("/api/search/upload", (folder / "clip.mp4").read_bytes(), kind="audio",
+                      question='{"top": 50, "windows": true}'),
+    ):  # fmt: skip
+        assert answer.status == 200, answer.body
+        boxes = {hit["id"]: hit["box"] for hit in answer.json["moments"]}
+        told = boxes.pop(0)
+        assert 0 <= told["left"] < told["right"] <= 1
+        assert 0 <= told["top"] < told["bottom"] <= 1
+        assert (told["start"], told["end"]) == (row.start, row.end)
+        assert boxes
+        assert set(boxes.values()) == {None}
 
 
 def test_a_clip_finds_itself(client, folder):

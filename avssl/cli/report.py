@@ -10,6 +10,7 @@ def report(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The page to write.")] = Path("report.html"),
     manifest: Annotated[Path | None, typer.Option(help="Recordings for the examples; else the run's own.")] = None,
+    text: Annotated[list[str] | None, typer.Option(help="Look for these words; else for what is said.")] = None,
 ) -> None:
     """Write one static page: curves, figures, what is found (with players), where it looks."""
     from avssl.report.page import write
@@ -17,5 +18,5 @@ def report(
 
     if manifest is not None and not manifest.exists():
         raise ValueError(f"{manifest}: no such manifest")
-    write(output, make(run, manifest))
+    write(output, make(run, manifest, text or ()))
     typer.echo(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB)")

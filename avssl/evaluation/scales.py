@@ -19,9 +19,10 @@ from avssl.embedding.window import Window
 from avssl.evaluation.middles import chosen_label, middle_of, read_middle
 from avssl.inputs import Inputs
 from avssl.localize import calibration, score
+from avssl.localize.heatmap import seen_once
 from avssl.methods.base import Method, localizes
 
-MOST, LEAST = 128, 8
+MOST, LEAST = 64, 8
 """recordings that a threshold is chosen on, spread over those given"""
 PHRASES = 3
 """said nearest to a moment"""
@@ -71,6 +72,7 @@ def peaks(
     places = np.unique(np.linspace(0, len(recordings) - 1, min(MOST, len(recordings))).round().astype(int))
     earlier: list[tuple[str, set[str], Tensor]] = []
     own, other = [], []
+    device = next(method.parameters()).device
     for place in places if len(recordings) else ():
         recording = recordings[place]
         said = _phrases(recording, window) if kind == "text" else ()
@@ -84,9 +86,11 @@ def peaks(
         foreign = [
             asked for whose, words, asked in reversed(earlier) if not (words & set(said) or (value and whose == value))
         ]
-        own.append(_peak(method, clips.video, queries, kind))
-        if foreign:
-            other.append(_peak(method, clips.video, foreign[0], kind))
+        with seen_once(method):
+            video = clips.video.to(device)
+            own.append(_peak(method, video, queries, kind))
+            if foreign:
+                other.append(_peak(method, video, foreign[0], kind))
         earlier.append((value, set(said), queries))
     return own, other
 
@@ -98,6 +102,5 @@ def _phrases(recording: Recording, window: Window) -> tuple[str, ...]:
 
 def _peak(method: Method[Any], video: Tensor, queries: Tensor, kind: str) -> float:
     """The highest score of any of the queries [K, ...] anywhere in the window [1, T, 3, H, W]."""
-    device = next(method.parameters()).device
-    shown = video.to(device).expand(len(queries), *video.shape[1:])
-    return float(method.localize(shown, queries.to(device), kind).max())  # type: ignore[operator]
+    localize: Any = method.localize
+    return max(float(localize(video, query[None].to(video.device), kind).max()) for query in queries)

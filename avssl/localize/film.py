@@ -79,14 +79,19 @@ def make(
         frames = _frames(path, size, fps, start, max(1, round(seconds * fps)))
         render(video, frames, fps, [layer.since(start) for layer in layers], sound, hz, progress)
         written.append(video)
-    picked = moments([one.heat for one in found])
-    chosen = times[sorted(picked)]
-    stills = decode(path, times=chosen.tolist(), size=size).video.transpose(0, 2, 3, 1)
-    title = path.name if len(found) > 1 else f"{path.name}: {found[0].query}"
-    notes = [picked[place] for place in sorted(picked)]
-    sheet(video.with_suffix(".png"), stills, chosen.tolist(), layers, title, notes)
+    stills(path, video.with_suffix(".png"), found, height, boxes=boxes)
     write_json(video.with_suffix(".json"), figures(path, found))
     return [*written, video.with_suffix(".png"), video.with_suffix(".json")]
+
+
+def stills(path: Path, png: Path, found: Sequence[Found], height: int = 480, *, boxes: bool = True) -> None:
+    """Write the sheet of a recording: its loudest moment, the highest score of each query, others spread over it."""
+    times, picked = found[0].heat.times, moments([one.heat for one in found])
+    layers = [layer_of(one, None if len(found) == 1 else hue, boxes) for hue, one in enumerate(found)]
+    chosen = times[sorted(picked)]
+    pictures = decode(path, times=chosen.tolist(), size=_size(probe(path), height)).video.transpose(0, 2, 3, 1)
+    title = path.name if len(found) > 1 else f"{path.name}: {found[0].query}"
+    sheet(png, pictures, chosen.tolist(), layers, title, [picked[place] for place in sorted(picked)])
 
 
 def layer_of(found: Found, hue: int | None, boxes: bool = True) -> Layer:

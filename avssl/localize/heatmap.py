@@ -150,7 +150,7 @@ def _score(
     video = torch.from_numpy(np.stack([window.video for window in windows])).to(device)  # [B, T, 3, H, W]
     localize: Callable[[Tensor, Tensor, str], Tensor] = method.localize  # type: ignore[assignment]
     found = []
-    with _seen_once(method):
+    with seen_once(method):
         for kind, query in asked:
             if query is None:
                 given = inputs.audio(torch.from_numpy(np.stack([window.wave for window in windows])))
@@ -164,8 +164,11 @@ def _score(
 
 
 @contextmanager
-def _seen_once(method: Method[Any]) -> Iterator[None]:
-    """Within it, encoders of pictures remember what they made of a tensor, so that further queries cost little."""
+def seen_once(method: Method[Any]) -> Iterator[None]:
+    """Within it, encoders of pictures remember what they made of a tensor, so that further queries cost little.
+
+    For a batch: everything made is held until the end.
+    """
     watched = [method.encoders[name] for name in ("image", "video") if name in method.encoders]
     for encoder in watched:
         # the tensors are held, so that no other one can take their place in memory

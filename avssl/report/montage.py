@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +15,19 @@ from avssl.embedding.recordings import FAR_SECONDS
 from avssl.embedding.window import Window
 from avssl.evaluation.middles import middle_of, middles
 from avssl.localize import film
+from avssl.localize.heatmap import Query
 from avssl.localize.looking import Looking
 from avssl.methods.base import localizes
 from avssl.report.clips import Budget, Clip
+from avssl.report.looks import look_of, looks
 from avssl.report.page import Markup, join, tag
 from avssl.train.build import Loaded
 
 MOST_RECORDINGS = 300
 """of the split, spread over it: a page shows examples, it is no evaluation"""
 QUERIES, HITS, OVERLAYS = 3, 4, 6
+MOST_SECONDS = 20.0
+"""of a recording that is scrubbed through"""
 DIRECTIONS = (("text", "video"), ("audio", "video"), ("video", "audio"), ("image", "image"), ("video", "video"))
 NAMES = {"text": "words", "audio": "sound", "video": "picture", "image": "picture"}
 
@@ -143,33 +148,56 @@ def _row(
     return tag("div", *cards, klass="row")
 
 
-def located(shelf: Shelf, folder: Path) -> list[Markup]:
-    """Overlays of a few recordings with picture and sound: a player and a sheet of stills each.
+def located(shelf: Shelf, folder: Path, words: Sequence[str] = ()) -> list[Markup]:
+    """A few recordings with picture and sound, to be scrubbed through with several queries, and stills of each.
 
-    The scale is the run's own; before ``avssl evaluate`` has chosen one, it is set by silence and noise.
+    The queries are its own sound and that of another recording, which should light nothing; for a method that
+    localizes texts the ``words`` given, or else what is said in it and in the other. Scales are the run's own; before
+    ``avssl evaluate`` has chosen them, queries that mean nothing set them.
     """
     loaded = shelf.loaded
     if not localizes(loaded.method):
         return []
     both = [index for index, held in enumerate(shelf.recordings) if held.video is not None and held.audio is not None]
+    chosen = _spread(both, shelf.recordings)
     look = Looking(folder, loaded.digest, loaded.method, loaded.inputs)
-    parts: list[Markup] = []
-    for index in _spread(both, shelf.recordings):
-        recording = shelf.recordings[index]
+    shown: list[dict[str, Any]] = []
+    sheets: list[Markup] = []
+    for place, index in enumerate(chosen):
+        recording, other = shelf.recordings[index], chosen[place - 1]
         path = shelf.manifest.path_of(recording)
-        shown = look(path, {"its own sound": None})
-        with TemporaryDirectory() as made:
-            video, sheet, _ = film.make(path, Path(made) / "overlay.mp4", shown, 160)
-            clip = shelf.budget.video(video, recording.seconds / 2)
-            stills = shelf.budget.file("image/png", sheet)
-        inside = [player(clip)] if clip is not None else []
-        if stills is not None:
-            inside.append(tag("img", src=stills, alt=f"stills of {recording.key} with what is lit", loading="lazy"))
-        if inside:
-            lit_from = f"; threshold {shown[0].scale.threshold:.3g}, {shown[0].scale.chosen}"
-            caption = tag("figcaption", tag("b", recording.key), " ", shelf.about(index), lit_from)
-            parts.append(tag("figure", tag("div", *inside, klass="pair"), caption, klass="strip"))
+        queries: dict[str, Query] = {"its own sound": None}
+        if other != index:
+            queries[f"the sound of {shelf.recordings[other].key}"] = shelf.manifest.path_of(shelf.recordings[other])
+        if localizes(loaded.method, "text") and loaded.inputs.vocabulary is not None:
+            said = words or dict.fromkeys((shelf.words(index), shelf.words(other)))
+            queries |= {f"“{text}”": text for text in said if text and loaded.inputs.vocabulary.knows(text)}
+        try:
+            found = look(path, queries, span=_middle(recording))
+            made = look_of(path, found, recording.key, shelf.about(index), shelf.budget)
+            with TemporaryDirectory() as aside:
+                film.stills(path, Path(aside) / "stills.png", found[:1], 160)
+                sheet = shelf.budget.file("image/png", Path(aside) / "stills.png")
+        except Unreadable:
+            continue
+        if made is not None:
+            shown.append(made)
+        if sheet is not None:
+            picture = tag("img", src=sheet, alt=f"stills of {recording.key} with what is lit", loading="lazy")
+            caption = tag("figcaption", tag("b", recording.key), " ", shelf.about(index))
+            sheets.append(tag("figure", picture, caption, klass="strip"))
+    parts = [looks(shown)] if shown else []
+    if sheets:
+        parts.append(tag("details", tag("summary", "stills of what their own sound lights"), *sheets))
     return [join(parts)] if parts else []
+
+
+def _middle(recording: Recording) -> tuple[float, float] | None:
+    """The part of a recording that a page has room for."""
+    if recording.seconds <= MOST_SECONDS:
+        return None
+    start = (recording.seconds - MOST_SECONDS) / 2
+    return start, start + MOST_SECONDS
 
 
 def _spread(indices: Sequence[int], recordings: Sequence[Recording]) -> list[int]:

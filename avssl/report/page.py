@@ -1,5 +1,7 @@
 """One static HTML page from plain pieces. Everything that is not a :class:`Markup` is escaped, narration above all."""
 
+import base64
+import hashlib
 import html
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -101,19 +103,26 @@ def section(title: str, *inside: object) -> Markup:
     return tag("section", tag("h2", title), *inside)
 
 
-def page(title: str, lead: object, *sections: object) -> str:
-    """The whole file: no script, nothing loaded from anywhere."""
+def page(title: str, lead: object, *sections: object, style: str = "", script: str = "") -> str:
+    """The whole file: nothing is loaded from anywhere, and no script runs but the one given, if any."""
+    policy = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
+    policy += f"; script-src '{fingerprint(script)}'" if script else ""
     head = join([
         tag("meta", charset="utf-8"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         # Should markup ever slip in, it can load and run nothing.
-        tag("meta", http_equiv="Content-Security-Policy", content="default-src 'none'; img-src data:; media-src data:; "
-            "style-src 'unsafe-inline'"),
+        tag("meta", http_equiv="Content-Security-Policy", content=policy),
         tag("title", title),
-        tag("style", Markup(STYLE)),
+        tag("style", Markup(STYLE + style)),
     ])  # fmt: skip
-    body = tag("main", tag("header", tag("h1", title), lead), *sections)
+    runs = tag("script", Markup(script)) if script else ""
+    body = join([tag("main", tag("header", tag("h1", title), lead), *sections), runs])
     return "<!doctype html>\n" + tag("html", tag("head", head), tag("body", body), lang="en") + "\n"
+
+
+def fingerprint(script: str) -> str:
+    """What the page's policy names a script by, so that it runs this one and no other."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def write(path: Path, text: str) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from avssl.data.manifest import Manifest
 from avssl.evaluation.middles import chosen_label
 from avssl.report import montage
 from avssl.report.clips import Budget
+from avssl.report.looks import SCRIPT, STYLE
 from avssl.report.page import Markup, join, page, section, table, tag
 from avssl.report.plots import Series, curves
 from avssl.train.build import Loaded, dump
@@ -41,12 +42,13 @@ MANY = 3
 """points that make a curve worth looking at are more than these"""
 
 
-def report(folder: Path, manifest_path: Path | None = None) -> str:
+def report(folder: Path, manifest_path: Path | None = None, words: Sequence[str] = ()) -> str:
     """The page as one string of HTML that loads nothing.
 
     Args:
         folder: the run's.
         manifest_path: recordings for the examples; None takes those that the run learnt from.
+        words: to look for in the examples; by default what is said in them.
 
     Raises ValueError when there is no such run.
     """
@@ -64,12 +66,13 @@ def report(folder: Path, manifest_path: Path | None = None) -> str:
             if label:
                 told += f" Tinted: the same {label} as the query."
             sections.append(section("What it finds", tag("p", told, klass="soft"), *rows))
-        overlays = montage.located(shelf, folder)
+        overlays = montage.located(shelf, folder, words)
         if overlays:
-            told = "Lit is where the score passes the one threshold; everything else is left as it was."
+            told = "Lit is where the score passes the threshold of its kind of query; all else is left as it was."
             sections.append(section("Where it looks", tag("p", told, klass="soft"), *overlays))
     sections += [_learning(folder / "log.jsonl"), _settings(loaded)]
-    return page(f"{loaded.cfg.method.name} · {folder.name}", _lead(loaded, path), *sections)
+    played = {"style": STYLE, "script": SCRIPT} if any('id="looks"' in part for part in sections) else {}
+    return page(f"{loaded.cfg.method.name} · {folder.name}", _lead(loaded, path), *sections, **played)
 
 
 def _lead(loaded: Loaded, manifest: Path | None) -> Markup:

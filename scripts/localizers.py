@@ -69,6 +69,11 @@ class Variant(NamedTuple):
 
 FLAGSHIP = ("method.moment_weight=0.4", "method.narration=2.0", "inputs.vocabulary=500")
 """as in configs/demo.yaml"""
+PAPER = (
+    "method.heads=2", "method.nonnegative=0.01", "method.silence=0.01", "method.splice=0.01", "method.smooth=0.01",
+    "method.specialize=0.05", "method.steady=0.1",
+)  # fmt: skip
+"""two heads, and all regularizers at the weights of DenseAV"""
 VARIANTS = {
     "trimodal": Variant("trimodal", FLAGSHIP),
     **{
@@ -87,7 +92,11 @@ VARIANTS = {
     },
     "trimodal-no_narration": Variant("trimodal", (*FLAGSHIP, "method.narration=0")),
     "dense_av-no_negatives": Variant("dense_av", ("method.negatives=false",)),
+    "dense_av-no_scale": Variant("dense_av", ("method.calibration=0",)),
+    "dense_av-one_moment": Variant("dense_av", ("method.moments=false",)),
+    "dense_av-paper": Variant("dense_av", PAPER),
     "ez_vsl-negatives": Variant("ez_vsl", ("method.negatives=true",)),
+    "ez_vsl-offscreen": Variant("ez_vsl", ("method.negatives=true", "method.offscreen=0.2")),
 }
 """name -> what is trained: every localizer, then what is taken away from or given to one"""
 

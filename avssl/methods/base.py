@@ -188,6 +188,18 @@ class Shows(Protocol):
         ...
 
 
+@runtime_checkable
+class HasHeads(Protocol):
+    """A localizer that has several maps, of which each place takes the greatest: one may light speech, one a sound.
+
+    ``heads(video, query, modality).amax(1)`` is ``localize(video, query, modality)``; with one head there is one map.
+    """
+
+    def heads(self, video: Tensor, query: Tensor, modality: str) -> Tensor:
+        """As :meth:`Localizes.localize`, but each head's scores, [B, K, T, h, w]."""
+        ...
+
+
 def localizes(method: Method[MethodConfig], modality: str = "audio") -> bool:
     """Whether this method can localize this kind of query."""
     kinds: tuple[str, ...] = getattr(method, "localizes", ())

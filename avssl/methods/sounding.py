@@ -1,4 +1,8 @@
-"""What localizers of one picture and one sound share: two projections, one cosine per place, options, negatives."""
+"""What localizers share: options, negatives and regularizers; for one picture and one sound, projections and maps too.
+
+Off-screen sounds are negatives in two ways: ``offscreen`` asks that pictures stay dark under the sounds of other
+recordings, on one scale for all; ``splice`` puts such a sound in place of a stretch of the own one.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +10,76 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from avssl import encoders as towers
 from avssl import ops, views
 from avssl.config import MethodConfig
 from avssl.inputs import Inputs
 from avssl.methods.base import Batch, Method, Space, Transform
-from avssl.nn.dense import unheard
+from avssl.nn import listening
+from avssl.nn.dense import Calibration, unheard
 from avssl.nn.gather import gather
-from avssl.nn.sounding import dropped
-from avssl.sample import Needs
+from avssl.nn.sounding import best_place, dropped
+from avssl.sample import Needs, Sample
+
+
+class ListeningConfig(MethodConfig):
+    """The regularizers of localizers that compare sound and picture moment by moment; off unless asked for."""
+
+    nonnegative: float = Field(0.0, ge=0)
+    """weight of the square of negative scores (0.01 in DenseAV, as the next three)"""
+    silence: float = Field(0.0, ge=0)
+    """weight of the size of silence's scores"""
+    splice: float = Field(0.0, ge=0)
+    """weight of the scores where another recording's sound, from off screen, replaces up to half of the own one"""
+    smooth: float = Field(0.0, ge=0)
+    """weight of the change of scores from moment to moment"""
+    specialize: float = Field(0.0, ge=0)
+    """weight of heads that light the same places (0.05 in DenseAV)"""
+    steady: float = Field(0.0, ge=0)
+    """weight that keeps the learned temperature from rising above where it started (0.1 in DenseAV)"""
+
+
+class WithStretch(views.ClipAndSound):
+    """Says which stretch of the sound may be replaced, beside the clip and the sound."""
+
+    def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
+        """Adds ``stretch`` [2], beginning and length as shares of the sound."""
+        length = views.uniform(generator, 0.1, 0.5)
+        stretch = torch.tensor([views.uniform(generator, 0.0, 1 - length), length])
+        return {**super().__call__(sample, generator, progress), "stretch": stretch}
+
+
+def regularizers(
+    cfg: ListeningConfig, volume: Tensor, paired: Tensor, foreign: Tensor | None, scale: Tensor
+) -> dict[str, Tensor]:
+    """The terms that are asked for, by name, not yet weighted.
+
+    Args:
+        cfg: their weights.
+        volume: scores [B, B + X, K, T, h, w]; the last sound is silence where ``silence`` is asked for.
+        paired: of each clip with its own sound, [B, K, T, h, w].
+        foreign: [B, T], the share of each moment's sound that is another recording's; given where ``splice`` is asked.
+        scale: the factor on the scores over that at the start, [1].
+    """
+    terms: dict[str, Tensor] = {}
+    if cfg.nonnegative:
+        terms["nonnegative"] = listening.below_zero(volume[:, : len(volume)])
+    if cfg.silence:
+        terms["silence"] = volume[:, -1].abs().mean()
+    if cfg.splice:
+        assert foreign is not None
+        terms["splice"] = listening.heard_off_screen(paired, foreign)
+    if cfg.smooth:
+        terms["smooth"] = listening.restless(paired)
+    if cfg.specialize:
+        terms["specialize"] = listening.alike(paired)
+    if cfg.steady:
+        terms["steady"] = (-scale.log()).clamp_min(0).square().mean()
+    return terms
 
 
 class SoundingConfig(MethodConfig):
@@ -26,7 +88,10 @@ class SoundingConfig(MethodConfig):
     width: int = Field(512, ge=1)
     """D, the width in which sound and places are compared"""
     negatives: bool = False
-    """silence and noise are negatives of every picture (as in SSL-SaN); sounds off screen are the batch's others"""
+    """silence and noise are negatives of every picture (as in SSL-SaN)"""
+    offscreen: float = Field(0.0, ge=0)
+    """weight of a logistic term under which a picture's best place is bright for the own sound and dark for the sounds
+    of other recordings, which are off screen here, and for silence and noise where they are negatives"""
     dropout: float = Field(0.0, ge=0, lt=1)
     """share of a picture's features that is hidden in training"""
     area: float = Field(0.83, gt=0, le=1)
@@ -51,6 +116,8 @@ class SoundingPlaces(Method[S]):
         self.look = nn.Conv2d(towers.width(encoders["image"]), projections * cfg.width, 1)
         self.listen = nn.Linear(towers.width(encoders["audio"]), projections * cfg.width)
         self.spaces = {"main": Space(self.modalities, projections * cfg.width)}
+        if cfg.offscreen:
+            self.calibration = Calibration()
 
     @classmethod
     def needs(cls, cfg: S, inputs: Inputs) -> Needs:
@@ -88,6 +155,26 @@ class SoundingPlaces(Method[S]):
         extra = unheard(batch["noise"], self.inputs.silence) if self.cfg.negatives else sound[:0]
         own, none = (heard or self.heard)(torch.cat([sound, extra])).tensor_split([len(sound)])
         return torch.cat([gather(own), none])
+
+    def asked(self, sounds: Tensor) -> Tensor:
+        """A sound's vectors [B, D] -> what places are compared with, [B, D]."""
+        return sounds
+
+    def dark(self, places: Tensor, sounds: Tensor, recording: Tensor) -> Tensor:
+        """The weighted term of ``offscreen``; 0 where it is not asked for.
+
+        Args:
+            places: [B, D, h, w].
+            sounds: [B + X, D], of which the last X are no picture's.
+            recording: [B]; pairs of one recording are no negatives.
+        """
+        if not self.cfg.offscreen:
+            return places.new_zeros(())
+        own = torch.eye(len(places), dtype=torch.bool, device=places.device)
+        more = (0, len(sounds) - len(places))
+        valid = F.pad(own | (recording[:, None] != recording), more, value=True)
+        term: Tensor = self.calibration(best_place(places, self.asked(sounds)), F.pad(own, more), valid)
+        return self.cfg.offscreen * term
 
     def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
         """Unit vectors [B, D]; a picture's is the mean over its places."""

@@ -46,3 +46,9 @@ class _Gather(torch.autograd.Function):
         dist.all_reduce(whole)
         first = dist.get_rank() * ctx.rows
         return whole[first : first + ctx.rows]
+
+
+def own_rows(whole: Tensor, rows: int) -> Tensor:
+    """This rank's share of what :func:`gather` joined from ``rows`` on each rank: [B, ...] -> [B / R, ...]."""
+    first = dist.get_rank() * rows if several_ranks() else 0
+    return whole[first : first + rows]

@@ -16,6 +16,11 @@ def place_scores(places: Tensor, sounds: Tensor) -> Tensor:
         return torch.einsum("vdp,ad->vap", places.flatten(2).float(), sounds.float())
 
 
+def best_place(places: Tensor, sounds: Tensor) -> Tensor:
+    """The greatest of :func:`place_scores` over places: [V, D, h, w], [A, D] -> [V, A]."""
+    return place_scores(places, sounds).amax(2)
+
+
 def soft_region(scores: Tensor, threshold: float, softness: float, inside: bool = True) -> Tensor:
     """Mean score of the places above a threshold, softly (Chen et al., CVPR 2021): [..., P] -> [...].
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from contract import tiny
@@ -83,3 +85,33 @@ def test_the_map_is_the_cosine_of_the_sound_and_each_place(name):
         places, asked = method.seen(video[:, 2]), method.sought(sound, "audio")
         expected = torch.cosine_similarity(places, asked[:, :, None, None], dim=1)
     torch.testing.assert_close(scores[:, 2], expected, atol=1e-5, rtol=1e-4)
+
+
+@every_one
+@pytest.mark.parametrize("negatives", [True, False])
+def test_the_off_screen_term_is_its_formula(name, negatives):
+    """Bright for the own sound, dark for the sounds of other recordings, and for silence and noise if asked for."""
+    words = (f"method.negatives={negatives}", "method.dropout=0", "encoders.image.norm=group")
+    asked, plain = tiny.run(name, "method.offscreen=0.5", *words), tiny.run(name, *words)
+    batch = asked.batch()
+    method = asked.method().eval()
+    before = plain.method().eval()
+    method.load_state_dict({**method.state_dict(), **before.state_dict()})
+    with torch.no_grad():
+        places, sounds, recording = method.joint(batch)
+        if name == "attention_localizer":
+            sounds = method.asked(sounds)
+        best = torch.einsum("vdp,ad->vap", places.flatten(2), sounds).amax(2).tolist()
+        right = [math.log(1 + math.exp(5 - 10 * best[i][i])) for i in range(8)]
+        wrong = [math.log(1 + math.exp(10 * best[i][j] - 5)) for i in range(8) for j in range(len(sounds))
+                 if j >= 8 or recording[i] != recording[j]]  # fmt: skip
+        expected = 0.5 * 0.5 * (sum(right) / len(right) + sum(wrong) / len(wrong))
+        assert method(batch).loss - before(batch).loss == pytest.approx(expected, rel=1e-3)
+
+
+@every_one
+def test_the_off_screen_term_moves_every_parameter(name):
+    run = tiny.run(name, "method.offscreen=1", "method.negatives=true")
+    method = run.method()
+    method(run.batch()).loss.backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in method.parameters() if p.requires_grad)

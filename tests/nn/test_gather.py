@@ -10,7 +10,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor
 
-from avssl.nn.gather import gather
+from avssl.nn.gather import gather, own_rows
 
 
 def contrast(x: Tensor, weight: Tensor) -> Tensor:
@@ -33,6 +33,7 @@ def _rank(rank: int, folder: str) -> None:
     loss.backward()
     assert weight.grad is not None
     dist.all_reduce(weight.grad)
+    assert torch.equal(own_rows(whole, 3), mine)
     torch.save({"whole": whole, "loss": loss.detach(), "grad": weight.grad / 2}, f"{folder}/{rank}.pt")
     del loss  # its graph holds on to the group, whose threads must end before the process does
     dist.barrier()
@@ -54,3 +55,4 @@ def test_two_ranks_equal_one(tmp_path: Path) -> None:
 def test_alone_it_is_nothing() -> None:
     x = torch.randn(3, 2, requires_grad=True)
     assert gather(x) is x
+    assert torch.equal(own_rows(x, 3), x)

@@ -56,7 +56,8 @@ class AttentionLocalizer(SoundingPlaces[Config]):
         )  # the softmax's first part; one minus it the second
         share = counts / counts.sum().clamp_min(1)
         hit = ((near < 0.5) * share).sum()
-        return Step((2 * near.square() * share).sum(), detached({"accuracy": hit}))
+        loss = (2 * near.square() * share).sum() + self.dark(places, sounds, recording)
+        return Step(loss, detached({"accuracy": hit}))
 
     def found(self, places: Tensor, sounds: Tensor) -> Tensor:
         """places [B, D, h, w], sounds [B, D] -> what each sound finds in its picture, unit vectors [B, D]."""

@@ -47,4 +47,5 @@ class AVOLNet(SoundingPlaces[Config]):
         share = counts / counts.sum().clamp_min(1)
         right, wrong = F.softplus(-true).mean(), (F.softplus(false) * share).sum()
         told = 0.5 * (true > 0).float().mean() + 0.5 * ((false < 0) * share).sum()
-        return Step(0.5 * (right + wrong), detached({"accuracy": told, "weight": self.weight[0]}))
+        loss = 0.5 * (right + wrong) + self.dark(places, sounds, recording)
+        return Step(loss, detached({"accuracy": told, "weight": self.weight[0]}))

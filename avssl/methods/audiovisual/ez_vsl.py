@@ -33,4 +33,5 @@ class EZVSL(SoundingPlaces[Config]):
         logits = place_scores(places, sounds).amax(2) / self.cfg.temperature  # [B, B + X]
         own = logits[:, :count]
         loss = info_nce(own, recording[:, None] == recording, logits[:, count:])
+        loss = loss + self.dark(places, sounds, recording)
         return Step(loss, detached({"accuracy": retrieval_accuracy(own)}))

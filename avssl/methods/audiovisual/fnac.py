@@ -79,4 +79,5 @@ class FNAC(SoundingPlaces[Config]):
         }
         begun = (gather(batch["progress"]) >= cfg.warmup).float().mean()
         loss = contrast + begun * sum(getattr(cfg, name) * gap for name, gap in gaps.items())
+        loss = loss + self.dark(places, sounds, recording)
         return Step(loss, detached({"contrast": contrast, "accuracy": retrieval_accuracy(own), **gaps}))

@@ -42,6 +42,7 @@ class LVS(SoundingPlaces[Config]):
         same = recording[:, None] == recording
         logits = tri_map(scores, same, (cfg.sounding, cfg.background), cfg.softness, cfg.temperature)
         loss = F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device))
+        loss = loss + self.dark(places, sounds, recording)
         region, background = logits[:, 0].mean() * cfg.temperature, logits[:, -1].mean() * cfg.temperature
         hit = (logits.argmax(1) == 0).float().mean()
         return Step(loss, detached({"accuracy": hit, "region": region, "background": background}))

@@ -70,6 +70,7 @@ class SLAVC(SoundingPlaces[Config]):
         down = self.chosen(slow_places, sounds[:count], hidden, 0)
         target = torch.arange(count, device=places.device)
         loss = 0.5 * (F.cross_entropy(across, target) + F.cross_entropy(down.T, target))
+        loss = loss + self.dark(places, sounds, recording)
         return Step(loss, detached({"accuracy": retrieval_accuracy(across[:, :count])}))
 
     def chosen(self, places: Tensor, sounds: Tensor, hidden: Tensor, samples: int) -> Tensor:

@@ -97,4 +97,5 @@ class SSLTIE(SoundingPlaces[Config]):
         apart = ((warped(maps[0], move) - maps[1]).square() * shown).sum() / shown.sum().clamp_min(1)
         contrast, hit = 0.5 * (contrasts[0] + contrasts[1]), (logits.argmax(1) == 0).float().mean()
         metrics = {"contrast": contrast, "equivariance": apart, "accuracy": hit}
-        return Step(contrast + cfg.equivariance * apart, detached(metrics))
+        loss = contrast + cfg.equivariance * apart + self.dark(places, sounds, recording)
+        return Step(loss, detached(metrics))

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 FEW = 8
 """vectors of fewer things say nothing"""
-LEAST_SPREAD = 0.05
+LEAST_SPREAD = 0.02
+"""a network without training may be as narrow as this; what learns is wider after a few steps"""
 LEAST_RANK = 1.5
 MOST_TWINS = 0.5
 TWIN_DISTANCE = 0.005

@@ -32,6 +32,7 @@ class Log:
         self._busy = self._waited = 0.0
         self._began, self._first = time.monotonic(), step
         self._said, self._about = -QUIET_SECONDS, ""
+        self._looked = 0.0
         self._bar: Progress | None = None
         self._path = out / "log.jsonl"
         if not write:
@@ -56,10 +57,23 @@ class Log:
 
     def advance(self, step: int, seconds: float, waited_seconds: float) -> None:
         """One step is done; it took ``seconds``, of which it waited for data."""
+        self._looked = 0.0
         self._busy += seconds
         self._waited += waited_seconds
         if self._bar is not None:
             self._bar.update(self._task, completed=step, about=f"{self._rate(step):.2f} steps/s {self._about}")
+
+    def looking(self, done: int, total: int) -> None:
+        """Before an epoch, a method looks at all items; ``done`` counts up to ``total``."""
+        if not self.write:
+            return
+        if self._bar is not None:
+            self._bar.update(self._task, about=f"looking at all items, {done} of {total}")
+        elif self._looked == 0.0:
+            self._looked = time.monotonic()
+        elif time.monotonic() - self._looked >= QUIET_SECONDS:
+            self._looked = time.monotonic()
+            self._console.print(f"before the epoch: looked at {done} of {total} items", highlight=False)
 
     def train(self, step: int, values: Mapping[str, float], lr: float) -> None:
         """A line about a training step: loss, metrics, learning rate, and the share of time spent waiting for data."""

@@ -175,7 +175,15 @@ class Loop:
     def _before_epoch(self) -> None:
         torch.manual_seed(mix(self.cfg.seed, 4, self.step))
         with gathered(self.method):
-            self.method.before_epoch(self._moved(batch) for batch in self.examples())
+            self.method.before_epoch(self._looked_at())
+
+    def _looked_at(self) -> Iterator[Batch]:
+        """All items in order, for clustering and the like; told, since no step advances meanwhile."""
+        done = 0
+        for batch in self.examples():
+            yield self._moved(batch)
+            done += len(next(iter(batch.values())))
+            self.log.looking(done, self.length)
 
     def _moved(self, batch: Batch) -> Batch:
         device = self.ranks.device

@@ -66,8 +66,8 @@ def test_words_find_the_second_and_the_player_goes_there(page):
     page.until("document.querySelector('video').readyState >= 2 && !document.querySelector('video').seeking")
     assert page.run("document.querySelector('video').currentTime") == pytest.approx(4.0, abs=0.05)
     assert color_of(page, "document.querySelector('video')") == "blue"
-    page.until("document.querySelector('#results .still canvas')")
-    assert color_of(page, "document.querySelector('#results .still canvas')") == "blue"
+    page.until("document.querySelector('#results li:first-child .still canvas')")
+    assert color_of(page, "document.querySelector('#results li:first-child .still canvas')") == "blue"
     start, end = page.run(
         "['--from', '--to'].map((name) => parseFloat(document.querySelector('.span').style.getPropertyValue(name)))"
     )
@@ -108,7 +108,7 @@ def test_a_file_is_searched_with(page, service, tmp_path):
     assert service.painter.seen[-1] == ("audio", "green")
     assert page.run("document.querySelector('#results li').moment.peak") == 2.0
     assert page.text("#chip").startswith("<b>green.wav")
-    page.run("document.querySelector('#chip button').click()")
+    page.run("document.querySelector('#chip button[aria-label=Remove]').click()")
     page.until("document.querySelector('#status').innerText.startsWith('Some of')")
     empty = tmp_path / "empty.wav"
     empty.write_bytes(b"")
@@ -171,6 +171,84 @@ def test_the_heat_map_lies_over_the_player(page, service):
     page.until("document.querySelector('.heat').hidden")
 
 
+ORDER = "[...document.querySelectorAll('#results li')].map((li) => li.moment.columns.color)"
+ANSWERED = (
+    "!document.body.classList.contains('busy') && document.querySelector('#status').innerText.includes('best first')"
+)
+
+
+def test_what_is_not_wanted_is_kept_away_from(page, service, tmp_path):
+    find(page, 'red -green -"blue"')
+    page.until(ANSWERED)
+    assert [given for kind, given in service.painter.seen[-3:] if kind == "text"] == ["red", "green", "blue"]
+    page.run("document.querySelector('#text').value = 'red'")
+    page.run("document.querySelector('#results .card').click()")
+    assert page.run(ORDER)[0] == "red"
+    # A moment that is shown: the second best is told to be less wanted, and is not found any more.
+    second = page.run("document.querySelectorAll('#results li')[1].moment")
+    page.run("document.querySelectorAll('#results .card')[1].click(); document.activeElement.blur()")
+    page.key("n")
+    page.until(f"{SHOWN} > 0 && " + ANSWERED + f" && [...document.querySelectorAll('#results li')]"
+               f".every((li) => li.moment.id !== {second['id']})")  # fmt: skip
+    assert page.text("#minus").startswith("− ")
+    assert page.run("document.querySelectorAll('#minus .chip').length") == 1
+    # A file that was attached is turned into what to keep away from.
+    picture = tmp_path / "<i>green.png"
+    picture.write_bytes(b"green")
+    page.give_file("#file", picture)
+    page.until("document.querySelector('#chip button[title^=Keep]')")
+    page.until(ANSWERED)
+    page.run("document.querySelector('#chip button[title^=Keep]').click()")
+    page.until("document.querySelectorAll('#minus .chip').length === 2 && " + ANSWERED)
+    assert page.run("document.querySelector('#chip').hidden")
+    assert "<i>green.png" in page.text("#minus")
+    assert service.painter.seen[-1] == ("image", "green")
+    assert "green" not in page.run(ORDER)
+    for left in (1, 0):
+        page.run("document.querySelector('#minus button').click()")
+        page.until(f"document.querySelectorAll('#minus .chip').length === {left} && " + ANSWERED)
+    assert page.run("document.querySelector('#minus').hidden")
+    find(page, "-green")
+    page.until("document.querySelector('#status').innerText.includes('what to look for')")
+
+
+def test_the_box_lies_over_the_place_in_its_seconds(chromium, colors, tmp_path):
+    store = make_store(tmp_path / "store", (colors, "one"), regions=True)
+    with running(store, tmp_path / "up", Painter(), Settings(port=0)) as client:
+        chromium.complaints.clear()
+        chromium.open(client.url)
+        chromium.until(f"{SHOWN} > 0 && document.querySelector('video')")
+        assert chromium.run("document.querySelector('.where').hidden")  # nothing was asked for
+        find(chromium, "blue")
+        chromium.until(ANSWERED)
+        chromium.until("document.querySelector('video').readyState >= 2 && !document.querySelector('video').seeking")
+        chromium.until("!document.querySelector('.where').hidden")
+        frame, where = (
+            chromium.run(f"(({{ x, y, width, height }}) => [x, y, width, height])(document.querySelector('{what}')"
+                         ".getBoundingClientRect())") for what in (".frame", ".where")
+        )  # fmt: skip
+        left, top, width, height = frame
+        assert where == pytest.approx([left + 0.75 * width, top, 0.25 * width, 0.5 * height], abs=1)
+        # On the still as well: its upper right quarter has an edge, the others have none.
+        chromium.until("document.querySelector('#results li:first-child .still canvas')")
+        assert chromium.run("""(() => {
+            const canvas = document.querySelector('#results li:first-child .still canvas');
+            const context = canvas.getContext('2d');
+            const at = (x, y) => context.getImageData(x * canvas.width, y * canvas.height, 1, 1).data[0];
+            return [at(0.75, 0.25) > 90, at(0.25, 0.25) > 90, at(0.25, 0.75) > 90];
+        })()""") == [True, False, False]
+        chromium.run("document.querySelector('video').pause(); document.querySelector('video').currentTime = 1")
+        chromium.until("document.querySelector('.where').hidden")  # it was found in the last two of six seconds
+        chromium.run("document.querySelector('video').currentTime = 4.5")
+        chromium.until("!document.querySelector('.where').hidden")
+        chromium.run("document.activeElement.blur()")
+        chromium.key("b")
+        chromium.until("document.querySelector('.where').hidden")
+        chromium.key("b")
+        chromium.until("!document.querySelector('.where').hidden")
+        assert chromium.complaints == []
+
+
 def test_it_fits_a_phone(page):
     page.size(390, 480, phone=True)
     try:
@@ -193,7 +271,7 @@ def test_a_store_without_a_network_is_browsed(chromium, stored, tmp_path):
     with running(stored, tmp_path / "up", None, Settings(port=0)) as client:
         chromium.open(client.url)
         chromium.until(f"{SHOWN} > 0 && document.querySelector('#text').disabled")
-        chromium.run("document.querySelectorAll('.tools button')[3].click()")
+        chromium.run("document.querySelector('.tools button[title^=Find]').click()")
         chromium.until("document.querySelector('#status').innerText.includes('best first')")
 
 
@@ -221,7 +299,7 @@ def test_a_token_is_asked_for_or_taken_from_the_address(chromium, stored, tmp_pa
         chromium.run("document.querySelector('#token').select()")
         chromium.type(TOKEN)
         chromium.key("Enter")
-        chromium.until(f"{SHOWN} > 0 && document.querySelector('#results .still canvas')")
+        chromium.until(f"{SHOWN} > 0 && document.querySelector('#results li:first-child .still canvas')")
         chromium.call("Network.clearBrowserCookies")
         chromium.open("about:blank")
         chromium.open(client.url + f"#token={TOKEN}")

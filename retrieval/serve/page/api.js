@@ -41,10 +41,17 @@ export async function unlock(token) {
   }
 }
 
-export function upload(file, kind, question) {
+// files: {file, kind} to look for, or minus: {file, kind} to keep away from
+export function upload({ file, kind, minus }, question) {
   const form = new FormData();
-  form.append("kind", kind);
   form.append("question", JSON.stringify(question));
-  form.append("file", file, "query"); // its name is nobody's business
+  if (file) {
+    form.append("kind", kind);
+    form.append("file", file, "query"); // its name is nobody's business
+  }
+  if (minus) {
+    form.append("minus_kind", minus.kind);
+    form.append("minus", minus.file, "minus");
+  }
   return form;
 }

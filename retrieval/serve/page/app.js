@@ -1,7 +1,7 @@
 // What happens when: search, choose, keys, theme, and what to say when something is wrong.
 import { Gone, Locked, ask, unlock, upload } from "./api.js";
 import { Ask } from "./ask.js";
-import { $, wordsOf } from "./dom.js";
+import { $, signed, wordsOf } from "./dom.js";
 import { Results } from "./results.js";
 import { Stage } from "./stage.js";
 
@@ -24,7 +24,7 @@ async function start() {
   $("store").textContent = info.name;
   document.title = `${info.name}: find the moment`;
   $("held").textContent = `${info.moments.toLocaleString("en")} vectors`;
-  stage = new Stage({ like, within, heats, heat });
+  stage = new Stage({ like, less, within, heats, heat });
   box = new Ask(info, search, complain);
   if (!info.moments) {
     $("filters").hidden = true;
@@ -41,23 +41,26 @@ async function search(skip = 0) {
   running = new AbortController();
   const { signal } = running;
   const question = box.question();
-  const text = $("text").value.trim();
+  const written = $("text").value.trim();
+  const { text, minus } = signed(written);
   document.body.classList.add("busy");
   const began = performance.now();
   try {
     let answer;
     const words = info.kinds.includes("text") ? text : "";
-    const asked = { ...question, top: TOP, ...(words && { text: words }) };
-    if (box.file) {
-      answer = await ask("/api/search/upload", { form: upload(box.file, box.kind, asked), signal });
-    } else if (box.item !== null) {
-      answer = await ask("/api/search", { json: { ...asked, item: box.item }, signal });
-    } else if (words) {
-      answer = await ask("/api/search", { json: asked, signal });
-    } else {
-      return await browse(question, skip, signal);
+    const away = [...(info.kinds.includes("text") ? minus.map((one) => ({ text: one })) : []), ...box.awayItems];
+    const asked = { ...question, top: TOP, ...(words && { text: words }), ...(box.item !== null && { item: box.item }), minus: away };
+    if (!words && box.item === null && !box.file) {
+      // With a minus alone there is nothing to look for yet: what is there is shown until there is.
+      return await browse(question, skip, signal, away.length > 0 || Boolean(box.awayFile));
     }
-    remember(text);
+    if (box.file || box.awayFile) {
+      const files = { file: box.file, kind: box.kind, minus: box.awayFile };
+      answer = await ask("/api/search/upload", { form: upload(files, asked), signal });
+    } else {
+      answer = await ask("/api/search", { json: asked, signal });
+    }
+    remember(written);
     shown = { words: wordsOf(text), file: box.kind === "audio" ? box.file : null, text };
     const seconds = ((performance.now() - began) / 1000).toFixed(1);
     const count = answer.moments.length;
@@ -71,14 +74,15 @@ async function search(skip = 0) {
   return undefined;
 }
 
-async function browse({ among, filters }, skip, signal) {
+async function browse({ among, filters }, skip, signal, only) {
   const filtered = Object.keys(filters.columns).length || filters.said || filters.recording;
   const asked = new URLSearchParams({ among, filters: JSON.stringify(filters), limit: TOP, offset: skip, even: String(!filtered) });
   const { total, moments } = await ask(`/api/items?${asked}`, { signal });
   remember("");
   shown = { words: wordsOf(filters.said ?? ""), file: null, text: "" };
   const all = skip ? [...results.moments, ...moments] : moments;
-  say(total ? (filtered ? `${total} moments` : `Some of ${total.toLocaleString("en")} moments`) : "Nothing is left with these filters.");
+  if (only) say("Say what to look for, too: what is kept away from is only taken off that.");
+  else say(total ? (filtered ? `${total} moments` : `Some of ${total.toLocaleString("en")} moments`) : "Nothing is left with these filters.");
   if (skip) results.show(all, shown.words, skip);
   else present(moments);
   $("more").hidden = !filtered || all.length >= total;
@@ -109,6 +113,10 @@ function like(moment) {
   scrollTo({ top: 0, behavior: "smooth" });
 }
 
+function less(moment) {
+  box.less({ item: moment.id, name: moment.name });
+}
+
 function within(moment) {
   box.within(moment.recording);
   search();
@@ -129,7 +137,7 @@ function heat(which, moment) {
   const span = { start: moment.start, end: moment.end };
   if (which === "own") return ask(path, { json: span });
   if (shown.text) return ask(path, { json: { ...span, text: shown.text } });
-  return ask(path, { form: upload(shown.file, "audio", span) });
+  return ask(path, { form: upload({ file: shown.file, kind: "audio" }, span) });
 }
 
 function say(text, behind = "") {
@@ -190,6 +198,8 @@ const KEYS = {
   h: () => stage.toggleHeat("own"),
   w: () => stage.toggleHeat("asked"),
   m: () => stage.moment && like(stage.moment),
+  n: () => stage.moment && less(stage.moment),
+  b: () => stage.toggleBox(),
   t: () => theme(true),
   "?": () => $("help").showModal(),
 };
@@ -210,6 +220,8 @@ addEventListener("keydown", (event) => {
 
 addEventListener("popstate", () => {
   box.forget();
+  box.away = [];
+  box.showAway();
   restore();
   search();
 });

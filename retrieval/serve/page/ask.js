@@ -20,6 +20,7 @@ export class Ask {
     this.file = null;
     this.kind = "";
     this.item = null;
+    this.away = []; // {file, kind, name} or {item, name}
     this.recording = "";
     this.build();
     $("ask").onsubmit = (event) => {
@@ -111,8 +112,44 @@ export class Ask {
         this.search();
       };
     }
-    this.chip(name, choice);
+    const turn = el("button", { type: "button", className: "plain", title: "Keep away from this instead", ariaLabel: "Keep away from this" }, "−");
+    turn.onclick = () => {
+      const away = { file: this.file, kind: this.kind, name };
+      this.forget();
+      this.less(away);
+    };
+    this.chip(name, choice, turn);
     return this.search();
+  }
+
+  // Keep away from a moment ({item, name}) or from a file; of files from the last one alone.
+  less(away) {
+    const kept = this.away.filter((other) => (away.file ? !other.file : other.item !== away.item));
+    this.away = [...kept, away];
+    this.showAway();
+    this.search();
+  }
+
+  // What is kept away from, beside words.
+  get awayFile() {
+    return this.away.find((away) => away.file);
+  }
+
+  get awayItems() {
+    return this.away.filter((away) => !away.file).map(({ item }) => ({ item }));
+  }
+
+  showAway() {
+    $("minus").hidden = !this.away.length;
+    $("minus").replaceChildren(...this.away.map((away) => {
+      const close = el("button", { type: "button", className: "plain", ariaLabel: "Remove" }, "×");
+      close.onclick = () => {
+        this.away = this.away.filter((other) => other !== away);
+        this.showAway();
+        this.search();
+      };
+      return el("span", { className: "chip away", title: `keep away from ${away.name}` }, el("span", { className: "name" }, `− ${away.name}`), close);
+    }));
   }
 
   like(moment) {
@@ -128,14 +165,14 @@ export class Ask {
     $("chip").hidden = true;
   }
 
-  chip(name, choice) {
+  chip(name, choice, turn = null) {
     const close = el("button", { type: "button", className: "plain", ariaLabel: "Remove" }, "×");
     close.onclick = () => {
       this.forget();
       $("text").focus();
       this.search();
     };
-    $("chip").replaceChildren(el("span", { className: "name", title: name }, name), ...(choice ? [choice] : []), close);
+    $("chip").replaceChildren(el("span", { className: "name", title: name }, name), ...[choice, turn, close].filter(Boolean));
     $("chip").hidden = false;
   }
 

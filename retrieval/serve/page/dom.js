@@ -43,4 +43,15 @@ export function wordsOf(text) {
   return new Set(long.length ? long : words);
 }
 
+// "bell -rain" -> {text: "bell", minus: ["rain"]}; a minus inside a word ("x-ray") is a letter of it
+export function signed(written) {
+  const minus = [];
+  const text = written.replace(/(^|\s)[-−](?:"([^"]*)"|([^\s"]+))/g, (_, before, quoted, word) => {
+    const away = (quoted ?? word).trim();
+    if (away) minus.push(away);
+    return " ";
+  });
+  return { text: text.replace(/\s+/g, " ").trim(), minus };
+}
+
 export const within = (phrase, moment) => phrase.start < moment.end && phrase.end > moment.start;

@@ -59,6 +59,7 @@ export class Results {
         if (canvas) {
           const own = el("canvas", { width: canvas.width, height: canvas.height, ariaHidden: "true" });
           own.getContext("2d").drawImage(canvas, 0, 0);
+          outline(own, target.moment.box);
           holder.prepend(own);
           // All cards take the shape of the first picture, so that little of most is cut off.
           if (!this.shaped) $("results").style.setProperty("--shape", Math.max(1, Math.min(16 / 9, own.width / own.height)));
@@ -74,6 +75,20 @@ export class Results {
       item.firstChild.toggleAttribute("aria-current", index === place);
       if (index === place && scroll) item.scrollIntoView({ block: "nearest", behavior: "smooth" });
     });
+  }
+}
+
+// The box of what was asked for, light inside dark, so that it shows on any picture.
+function outline(canvas, box) {
+  if (!box) return;
+  const { width, height } = canvas;
+  const context = canvas.getContext("2d");
+  const edges = [box.left * width, box.top * height, (box.right - box.left) * width, (box.bottom - box.top) * height];
+  const thick = Math.max(1, Math.round(width / 120));
+  for (const [color, line] of [["#000b", 3 * thick], ["#ffb454", thick]]) {
+    context.strokeStyle = color;
+    context.lineWidth = line;
+    context.strokeRect(...edges);
   }
 }
 

@@ -5,7 +5,7 @@ import { HeatMap } from "./heat.js";
 const REPEAT_MARGIN = 0.03;
 
 export class Stage {
-  // actions: like(moment), within(moment), heats(): which heat maps there can be, as {own, asked} -> label or "",
+  // actions: like(moment), less(moment), within(moment), heats(): which heat maps there can be, as {own, asked} -> label or "",
   // heat(which, moment) -> promise of a map
   constructor(actions) {
     this.actions = actions;
@@ -17,7 +17,9 @@ export class Stage {
     this.map = new HeatMap(this.over, this.video);
     this.big = el("button", { type: "button", className: "big", title: "Play (space)", ariaLabel: "Play" }, "▶");
     this.note = el("p", { className: "note", hidden: true });
-    this.frame = el("div", { className: "frame" }, this.video, this.picture, this.over, this.big, this.note);
+    this.where = el("div", { className: "where", hidden: true, role: "img", ariaLabel: "Where what you asked for is" });
+    this.boxed = true;
+    this.frame = el("div", { className: "frame" }, this.video, this.picture, this.over, this.where, this.big, this.note);
     this.head = el("span", { className: "head" });
     this.span = el("span", { className: "span" });
     this.ticks = el("span", { className: "ticks" });
@@ -32,8 +34,10 @@ export class Stage {
       asked: this.button("", "Heat map: where what you asked for is (w)", () => this.toggleHeat("asked")),
     };
     const more = this.button("more like this", "Find moments like this one (m)", () => actions.like(this.moment));
+    const less = this.button("less like this", "Keep away from moments like this one (n)", () => actions.less(this.moment));
+    this.box = this.button("box", "Box: where what you asked for is (b)", () => this.toggleBox());
     const only = this.button("only this recording", "Look in this recording only", () => actions.within(this.moment));
-    const tools = el("div", { className: "tools" }, this.loop, this.heats.own, this.heats.asked, more, only);
+    const tools = el("div", { className: "tools" }, this.loop, this.heats.own, this.heats.asked, this.box, more, less, only);
     const under = el("div", { className: "under" }, this.line, this.time);
     $("stage").replaceChildren(el("div", { className: "pin" }, this.frame, under), this.title, tools, this.said, this.chips);
     this.listen();
@@ -94,6 +98,9 @@ export class Stage {
       button.textContent = labels[which];
     }
     this.loop.ariaPressed = String(this.repeat);
+    this.box.hidden = !moment.box;
+    this.box.ariaPressed = String(this.boxed);
+    for (const edge of ["left", "top", "right", "bottom"]) this.where.style.setProperty(`--${edge}`, moment.box?.[edge] ?? 0);
     this.tell("");
     $("stage").hidden = false;
     const still = moment.type.startsWith("image/");
@@ -157,6 +164,21 @@ export class Stage {
     this.line.ariaValueNow = now.toFixed(1);
     for (const phrase of this.phrases ?? []) phrase.shown?.classList.toggle("now", now >= phrase.start && now < phrase.end && !video.paused);
     this.map.paint();
+    this.showBox(now);
+  }
+
+  // The box is of one window: it is shown in that window's seconds, and on a picture always.
+  showBox(now) {
+    const { box, type } = this.moment;
+    const then = box && (type.startsWith("image/") || (now >= box.start - REPEAT_MARGIN && now <= box.end));
+    this.where.hidden = !(this.boxed && then && !type.startsWith("audio/"));
+  }
+
+  toggleBox() {
+    if (!this.moment?.box) return;
+    this.boxed = !this.boxed;
+    this.box.ariaPressed = String(this.boxed);
+    this.tick();
   }
 
   go(seconds) {

@@ -63,6 +63,28 @@ def test_the_loss_is_the_papers(shift, reversal, gap):
     assert method(batch).loss.item() == pytest.approx(expected, rel=1e-4)
 
 
+def test_what_is_alike_may_fit_both():
+    """The mean absolute difference of two softmaxed tables, as in FNAC, for sounds and for pictures."""
+    method, batch, x = made("none", "none", "method.temperature=0.3", "method.alike=5")
+    step = method(batch)
+
+    def table(one, other):
+        shares = []
+        for i in range(8):
+            powers = [
+                math.exp(sum(p * q for p, q in zip(one[i].tolist(), other[j].tolist(), strict=True)) / 0.3)
+                if i == j or tiny.RECORDING[i] != tiny.RECORDING[j] else 0.0
+                for j in range(8)
+            ]  # fmt: skip
+            shares += [power / sum(powers) for power in powers]
+        return shares
+
+    across = table(x["video"], x["audio"])
+    gaps = [sum(abs(p - q) for p, q in zip(table(x[kind], x[kind]), across, strict=True)) / 64 for kind in x]
+    assert step.loss.item() == pytest.approx(step.metrics["contrast"].item() + 5 * sum(gaps) / 2, rel=1e-4)
+    assert sum(gaps) > 0.01
+
+
 def test_with_nothing_chosen_it_is_the_reference_librarys_contrast():
     """Computed once with transformers.models.clip.modeling_clip.image_text_contrastive_loss, for
 

@@ -25,6 +25,7 @@ from avssl.inputs import Inputs
 from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
 from avssl.nn.gather import gather
 from avssl.nn.heads import mlp
+from avssl.nn.sounding import adjacency_gap
 from avssl.sample import Needs, Sample
 
 Choice = Literal["distinct", "invariant", "none"]
@@ -41,6 +42,8 @@ class Config(MethodConfig):
     """least gap between the beginnings of two moments"""
     temperature: float = Field(0.07, gt=0)
     """divides the cosines"""
+    alike: float = Field(0.0, ge=0)
+    """weight: what sounds or looks alike may fit each other's pictures and sounds (as in FNAC)"""
     hidden: int = Field(512, ge=1)
     """width of the projections' hidden layer"""
     width: int = Field(256, ge=1)
@@ -69,8 +72,7 @@ class Views:
     """Every moment in every direction, V views: each cropped, mirrored and re-coloured on its own."""
 
     def __init__(self, cfg: Config, inputs: Inputs):
-        self.cfg = cfg
-        self.inputs = inputs
+        self.cfg, self.inputs = cfg, inputs
 
     def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
         """video uint8 [V, T, 3, H, W], audio [V, M, F], start [V] in seconds; forwards before backwards."""
@@ -108,16 +110,17 @@ class GDT(Method[Config]):
         return Views(cfg, inputs)
 
     def forward(self, batch: Batch, turn: str = "main") -> Step:
-        """Cross-entropy of every positive pair among all pairs of its row, both ways; then their mean."""
+        """Mean cross-entropy, both ways, of every positive pair among all pairs of its row."""
         x = {kind: gather(self.embed(kind, batch[kind].flatten(0, 1))) for kind in self.modalities}
         positive, valid = self.pairs(gather(batch["recording"]), gather(batch["start"]))
-        cosines = x["video"] @ x["audio"].T  # [B * V, B * V]
-        logits = (cosines / self.cfg.temperature).masked_fill(~valid, float("-inf"))
-        losses = [-one.log_softmax(1)[positive].mean() for one in (logits, logits.T)]  # the table is symmetric
-        item, best = torch.arange(len(cosines), device=cosines.device) // batch["start"].shape[1], logits.argmax(1)
-        hits = {"accuracy": positive.gather(1, best[:, None])[:, 0], "item": item[best] == item}
-        told = {name: hit.float().mean() for name, hit in hits.items()}
-        return Step(torch.stack(losses).mean(), detached(told))
+        tables = (("video", "audio"), ("video", "video"), ("audio", "audio"))
+        scores = [x[one] @ x[other].T / self.cfg.temperature for one, other in tables]  # [B * V, B * V] each
+        logits, *within = (table.masked_fill(~valid, float("-inf")) for table in scores)
+        contrast = -torch.stack([one.log_softmax(1)[positive] for one in (logits, logits.T)]).mean()
+        alike = torch.stack([adjacency_gap(table, logits) for table in within]).mean()
+        accuracy = positive.gather(1, logits.argmax(1, keepdim=True)).float().mean()
+        loss = contrast + self.cfg.alike * alike
+        return Step(loss, detached({"contrast": contrast, "alike": alike, "accuracy": accuracy}))
 
     def pairs(self, recording: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
         """Which views belong together, and which pairs count at all.

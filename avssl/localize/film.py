@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Full, Queue
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -133,7 +135,41 @@ def render(
                 progress(now)
             yield np.concatenate([out, moment])
 
-    write_clip(path_out, drawn(), fps, sound, hz)
+    write_clip(path_out, ahead(drawn()), fps, sound, hz)
+
+
+def ahead(items: Iterator[Picture], most: int = 8) -> Iterator[Picture]:
+    """The same, made in a thread beside whoever takes them, at most so many ahead; a failure is raised to the taker."""
+    ready: Queue[Picture | BaseException | None] = Queue(most)
+    stop = Event()
+
+    def put(item: Picture | BaseException | None) -> None:
+        while not stop.is_set():
+            try:
+                return ready.put(item, timeout=0.1)
+            except Full:
+                continue
+
+    def run() -> None:
+        try:
+            for item in items:
+                put(item)
+                if stop.is_set():
+                    return
+            put(None)
+        except BaseException as error:
+            put(error)
+
+    thread = Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        while (item := ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+        thread.join()
 
 
 def moments(heats: Sequence[Heat], count: int = STILLS) -> dict[int, str]:

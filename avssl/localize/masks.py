@@ -38,8 +38,14 @@ def _neighbours(cells: int, pixels: int) -> tuple[NDArray[np.int64], NDArray[np.
     return before, np.minimum(before + 1, cells - 1), place - before
 
 
-def upsample(scores: ArrayLike | Any, size: tuple[int, int]) -> Floats:
+Part = tuple[slice, slice]
+"""rows and columns of a picture"""
+
+
+def upsample(scores: ArrayLike | Any, size: tuple[int, int], part: Part = (slice(None), slice(None))) -> Floats:
     """Bilinear resize of [h, w] or [N, h, w] to `size` (H, W), corners not aligned, without anti-aliasing.
+
+    Of a `part` of the picture only that is made, with the same values.
 
     Published scorers differ here (corner-aligned, bicubic, OpenCV); cell centres map to centres of their squares of
     pixels. The form a + weight * (b - a) keeps equal cells exactly equal, so ties survive and are scored as ties.
@@ -48,13 +54,24 @@ def upsample(scores: ArrayLike | Any, size: tuple[int, int]) -> Floats:
     height, width = size
     if height < 1 or width < 1:
         raise ValueError(f"size must be two positive numbers (height, width), got {size}")
-    above, below, down = _neighbours(cells.shape[-2], height)
+    above, below, down = (held[part[0]] for held in _neighbours(cells.shape[-2], height))
     rows = cells[..., above, :]
     rows = rows + down[:, None] * (cells[..., below, :] - rows)  # [.., H, w]
-    left, right, across = _neighbours(cells.shape[-1], width)
+    left, right, across = (held[part[1]] for held in _neighbours(cells.shape[-1], width))
     columns = rows[..., left]
     out: Floats = columns + across * (rows[..., right] - columns)  # [.., H, W]
     return out
+
+
+def reach(lit: Mask, size: tuple[int, int]) -> Part:
+    """The part of a picture of `size` (H, W) to which the lit cells [h, w], at least one, lend their scores."""
+    spans = []
+    for axis, pixels in enumerate(size):
+        places = np.flatnonzero(lit.any(axis=1 - axis))
+        share = pixels / lit.shape[axis]
+        first, last = int((places[0] - 0.5) * share), int(np.ceil((places[-1] + 1.5) * share))
+        spans.append(slice(max(first, 0), min(last, pixels)))
+    return spans[0], spans[1]
 
 
 def binarize(

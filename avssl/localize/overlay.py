@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from avssl.localize.masks import Floats, as_scores, upsample
+from avssl.localize.masks import Floats, as_scores, reach, upsample
 
 Picture = NDArray[np.uint8]
 
@@ -120,15 +120,18 @@ def overlay_frame(frame: Picture, scores: ArrayLike | Any, threshold: float, cei
         raise ValueError(f"a frame is uint8 [H, W, 3], got {frame.dtype} {list(frame.shape)}")
     cells = as_scores(scores)
     calibrate(0.0, threshold, ceiling)  # a wrong scale is wrong on dark frames too
-    if cells.max() < threshold:  # enlarging never raises a score
-        return frame.copy()
-    enlarged = upsample(cells, (frame.shape[0], frame.shape[1]))
+    out, lit = frame.copy(), cells >= threshold
+    if not lit.any():  # enlarging never raises a score
+        return out
+    size = (frame.shape[0], frame.shape[1])
+    part = reach(lit, size)
+    enlarged = upsample(cells, size, part)
     levels = np.round(np.clip(calibrate(enlarged, threshold, ceiling), 0.0, 1.0) * 255).astype(np.int64)
     levels[enlarged < threshold] = 256
     kept, added = _blend()
-    mixed = frame * kept.take(levels, axis=0) + added.take(levels, axis=0)  # uint16 [H, W, 3]
-    over: Picture = (mixed >> 8).astype(np.uint8)
-    return over
+    mixed = frame[part] * kept.take(levels, axis=0) + added.take(levels, axis=0)  # uint16 [H', W', 3]
+    out[part] = (mixed >> 8).astype(np.uint8)
+    return out
 
 
 def overlay_layers(frame: Picture, layers: Sequence[Layer], seconds: float) -> Picture:
@@ -148,13 +151,17 @@ def overlay_layers(frame: Picture, layers: Sequence[Layer], seconds: float) -> P
 
 def _mixed(frame: Picture, layers: Sequence[Layer], seconds: float) -> Picture:
     size, out = (frame.shape[0], frame.shape[1]), frame.copy()
-    seen = np.ones(size)  # the share of the picture that is still seen
-    weight, colour = np.zeros(size), np.zeros((*size, 3))
-    for layer in layers:
-        cells = layer.at(seconds)
-        if cells.max() < layer.threshold:
-            continue
-        enlarged = upsample(cells, size)
+    maps = [(layer, layer.at(seconds)) for layer in layers]
+    shown = [(layer, cells) for layer, cells in maps if cells.max() >= layer.threshold]
+    if not shown:
+        return out
+    parts = [reach(cells >= layer.threshold, size) for layer, cells in shown]
+    rows, columns = (slice(min(p[k].start for p in parts), max(p[k].stop for p in parts)) for k in (0, 1))
+    under = frame[rows, columns]
+    seen = np.ones(under.shape[:2])  # the share of the picture that is still seen
+    weight, colour = np.zeros(seen.shape), np.zeros(under.shape)
+    for layer, cells in shown:
+        enlarged = upsample(cells, size, (rows, columns))
         lit = enlarged >= layer.threshold
         levels = np.clip(calibrate(enlarged[lit], layer.threshold, layer.ceiling), 0.0, 1.0)  # [N]
         opacity = FAINTEST + (STRONGEST - FAINTEST) * levels
@@ -163,8 +170,8 @@ def _mixed(frame: Picture, layers: Sequence[Layer], seconds: float) -> Picture:
         colour[lit] += opacity[:, None] * colorize(levels, layer.hue)
     lit = weight > 0.0
     kept = seen[lit][:, None]
-    over = kept * frame[lit] + (1.0 - kept) * colour[lit] / weight[lit][:, None]
-    out[lit] = np.round(over).astype(np.uint8)
+    over = kept * under[lit] + (1.0 - kept) * colour[lit] / weight[lit][:, None]
+    out[rows, columns][lit] = np.round(over).astype(np.uint8)
     return out
 
 

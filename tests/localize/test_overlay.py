@@ -204,3 +204,41 @@ def test_strip_has_a_row_for_each_query_and_their_names():
         written = half[np.ptp(half, axis=-1) > 60]
         assert len(written) > 10
         assert np.argmax(written.sum(0)) == np.argmax(HUES[hue])
+
+
+def test_only_the_part_that_is_lit_is_drawn_and_comes_out_as_the_whole():
+    rng = np.random.default_rng(3)
+    for height, width, h, w in [(24, 36, 4, 6), (33, 51, 5, 3), (48, 40, 1, 2), (7, 9, 8, 11)]:
+        frame = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        for share in (0.02, 0.2, 0.9):
+            cells = rng.random((h, w))
+            threshold = float(np.quantile(cells, 1 - share))
+            enlarged = overlay.upsample(cells, (height, width))
+            out = overlay.overlay_frame(frame, cells, threshold, threshold + 0.5)
+            lit = enlarged >= threshold
+            assert np.array_equal(out[~lit], frame[~lit])
+            levels = np.clip((enlarged - threshold) / 0.5, 0, 1)[..., None]
+            opacity = overlay.FAINTEST + (overlay.STRONGEST - overlay.FAINTEST) * levels
+            whole = (1 - opacity) * frame + opacity * overlay.colorize(levels[..., 0])
+            assert np.abs(out.astype(int) - whole)[lit].max(initial=0) <= 3
+            two = [Layer(cells[None], [0.0], threshold, threshold + 0.5, hue=k) for k in (0, 1)]
+            assert np.array_equal(overlay_layers(frame, two, 0.0)[~lit], frame[~lit])
+
+
+def test_drawing_ahead_keeps_order_and_tells_failures():
+    from avssl.localize.film import ahead
+
+    def failing():
+        yield from range(20)
+        raise ValueError("no picture 20")
+
+    assert list(ahead(iter(range(50)), 3)) == list(range(50))
+    taken = ahead(failing(), 4)
+    assert [next(taken) for _ in range(20)] == list(range(20))
+    with pytest.raises(ValueError, match="no picture 20"):
+        next(taken)
+    made = []
+    endless = ahead((made.append(k) or k for k in range(10**9)), 4)
+    assert next(endless) == 0
+    endless.close()
+    assert len(made) < 10, "who stops taking stops the making"

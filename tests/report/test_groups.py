@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from made_media import write
+from made_media import numbered, write
+from matplotlib.image import imsave
 
 from avssl.report import contact
 from avssl.report.groups import agreement, clusters_of, grouped, label_of, number_for
@@ -80,14 +81,18 @@ def test_page_and_sheet_show_what_can_be_read_and_name_the_rest(tmp_path):
     vectors, rows = moments(2)
     write(tmp_path / "film.mp4")
     write(tmp_path / "sound.wav", video=None, audio="pcm_s16le")
-    for row, path in zip(rows, ("film.mp4", "film.mp4", "sound.wav", "sound.wav", "lost.mp4", "lost.mp4"), strict=True):
-        row |= {"path": str(tmp_path / path), "narration": "<b>a bell</b>"}
+    imsave(tmp_path / "still.png", numbered(5))
+    for row, path in zip(
+        rows, ("film.mp4", "still.png", "sound.wav", "sound.wav", "lost.mp4", "lost.mp4"), strict=True
+    ):
+        row |= {"path": str(tmp_path / path), "recording": path, "narration": "<b>a bell</b>"}
     found = grouped(vectors, rows, np.repeat([0, 1, 2], 2), "kind")
     told = []
     page = contact.contact_page("all", "lead", found, lambda *where: told.append(where))
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert page.count("<video") == 1
     assert page.count("<audio") == 1
+    assert page.count("<img") == 1
     assert "lost.mp4" in page
     assert "<b>a bell" not in page
     assert "Cluster 1: 2 moments of 1 recordings, 100% drum" in page
@@ -96,7 +101,8 @@ def test_page_and_sheet_show_what_can_be_read_and_name_the_rest(tmp_path):
     assert contact.thumbnail(found[0].examples[0]).std() > 1
     assert contact.thumbnail(found[1].examples[0]).std() > 1
     assert contact.thumbnail(found[2].examples[0]).std() == 0
-    heard = contact.thumbnail({**found[0].examples[0], "modality": "audio"})
+    film = next(row for row in found[0].examples if row["recording"] == "film.mp4")
+    heard = contact.thumbnail({**film, "modality": "audio"})
     assert heard.shape == (135, 120, 3), "its spectrogram below"
-    assert np.array_equal(heard[:90], contact.thumbnail(found[0].examples[0]))
+    assert np.array_equal(heard[:90], contact.thumbnail(film))
     assert heard[90:].std() > 1

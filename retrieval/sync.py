@@ -80,7 +80,7 @@ def plan(store: Store, wanted: Iterable[Wanted]) -> Plan:
             raise ValueError(f"recording {recording.key!r} is wanted twice")
         goal[recording.key] = recording
     held = store.recordings()
-    digests = _held_digests(store) if any(recording.rows for recording in goal.values()) else {}
+    digests = held_digests(store) if any(recording.rows for recording in goal.values()) else {}
 
     def fits(name: str, recording: Wanted) -> bool:
         same = held[name].contents == {recording.content}
@@ -217,7 +217,8 @@ def rows_digest(rows: Iterable[Mapping[str, Any]]) -> str:
     return told.hexdigest()
 
 
-def _held_digests(store: Store) -> dict[str, str]:
+def held_digests(store: Store) -> dict[str, str]:
+    """The `rows_digest` of every recording that a store holds."""
     rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in _all_rows(store):
         rows[row.recording].append(vars(row))

@@ -1,5 +1,6 @@
 """avssl embed: every moment of every recording as a vector."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,7 +32,9 @@ def embed(
     space: Annotated[str, typer.Option(help="For methods with several spaces.")] = "",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     shard: Annotated[int, typer.Option(help="Most recordings that are lost when this is killed.")] = 64,
-    new_for: Annotated[Path | None, typer.Option(help="Only what this index lacks, by content.")] = None,
+    new_for: Annotated[
+        Path | None, typer.Option(help="Only what this index lacks, or holds with other words, labels or spans.")
+    ] = None,
 ) -> None:
     """Turn every moment of every recording into a vector: the first step of search.
 
@@ -51,12 +54,9 @@ def embed(
         recordings = replace(recordings, recordings=recordings.split(split))
     loaded = _network.load(run, changes or [], "cpu")
     loaded.method.to(device_of(device, local))
-    embedder = Embedder(loaded.method, loaded.inputs, window, space)
-    width = 0
     if new_for is not None:
-        recordings, width = _lacking(recordings, new_for, embedder, loaded.digest)
-        if not recordings.recordings and not rank:
-            typer.echo(f"{new_for} holds all recordings of {manifest}: nothing to embed")
+        window, hop = _as_in(new_for, window, hop)
+    embedder = Embedder(loaded.method, loaded.inputs, window, space)
     seconds = embedder.window.seconds
     source = files.Source(
         run if _network.is_towers(run) else str(Path(run).resolve()),
@@ -64,6 +64,11 @@ def embed(
         seconds / 2 if hop is None else hop,
         tuple(changes or ()),
     )
+    width = 0
+    if new_for is not None:
+        recordings, width = _lacking(recordings, new_for, embedder, loaded.digest, source.hop_seconds, only)
+        if not recordings.recordings and not rank:
+            typer.echo(f"{new_for} holds all recordings of {manifest}: nothing to embed")
     job = Job(embedder, recordings, loaded.digest, source, only or None, shard, width)
     with counting("recordings") as tell:
         done = embed_shards(job, output, rank, world, tell if rank == 0 else lambda count, total: None)
@@ -82,14 +87,54 @@ def embed(
     console.print(escape(told), highlight=False, soft_wrap=True)
 
 
-def _lacking(recordings: "Manifest", index: Path, embedder: "Embedder", digest: str) -> "tuple[Manifest, int]":
-    """The recordings whose content an index does not hold yet, and the width of its vectors."""
+def _as_in(index: Path, window: float | None, hop: float | None) -> tuple[float, float]:
+    """Window and hop of an index, in seconds, which those that are given must be. Raises ValueError."""
+    from avssl.cli import _vectors as files
+
+    source = files.Source.read(index)
+    if window not in (None, source.window_seconds) or hop not in (None, source.hop_seconds):
+        raise ValueError(
+            f"{index} holds windows of {source.window_seconds:g} s every {source.hop_seconds:g} s: leave --window and "
+            "--hop out, or embed everything anew, without --new-for"
+        )
+    return source.window_seconds, source.hop_seconds
+
+
+def _lacking(
+    recordings: "Manifest", index: Path, embedder: "Embedder", digest: str, hop: float, only: list[str] | None
+) -> "tuple[Manifest, int]":
+    """The recordings of which an index does not hold exactly what they would give now, and the width of its vectors.
+
+    What one is called and where it lies does not matter: a sync renames. Raises ValueError where the index is of
+    another network, and where it holds a modality that would not be embedded.
+    """
+    from avssl.embedding.recordings import expected_rows, wanted_of
     from retrieval.space import Space
     from retrieval.store import Store
+    from retrieval.sync import held_digests, rows_digest
 
+    wanted = wanted_of(embedder, only)
     with Store.open(index) as store:
         store.space.check(Space(embedder.space_name, digest, embedder.modalities, store.space.width))
-        known = {content for held in store.recordings().values() for content in held.contents}
-        width = store.space.width
-    new = tuple(one for one in recordings.recordings if one.sha256 not in known)
-    return replace(recordings, recordings=new), width
+        there = [name for name in store.space.modalities if len(store.ids("modality = ?", [name]))]
+        if not set(there) <= set(wanted):
+            raise ValueError(
+                f"{index} holds {', '.join(there)}, and --only leaves some of it out, which recordings that changed "
+                "would lose: name all"
+            )
+        held, width = held_digests(store), store.space.width
+    expected = {}
+    for one in recordings.recordings:
+        rows = expected_rows(embedder, recordings.path_of(one), one, wanted, hop)
+        if rows:
+            expected[one.key] = rows_digest(rows)
+    same = {key for key, digest in expected.items() if held.get(key) == digest}
+    # What is there under a name that is not wanted with it is renamed, once.
+    left = Counter(digest for key, digest in held.items() if key not in same)
+    new = set()
+    for key, digest in expected.items():
+        if key not in same:
+            left[digest] -= 1
+            if left[digest] < 0:
+                new.add(key)
+    return replace(recordings, recordings=tuple(one for one in recordings.recordings if one.key in new)), width

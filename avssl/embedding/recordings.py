@@ -112,48 +112,80 @@ def wanted_of(embedder: Embedder, modalities: Sequence[str] | None) -> tuple[str
     return wanted
 
 
+def expected_rows(
+    embedder: Embedder, path: Path, recording: Recording, wanted: Sequence[str], hop: float
+) -> list[dict[str, Any]]:
+    """The rows that `embed_recordings` gives a recording if all of it is readable, told from the manifest alone."""
+    rows = _phrases(path, recording) if "text" in wanted else []
+    for part in _parts(embedder, path, recording, wanted, hop):
+        rows += [row for _, told in part.rows.values() for row in told]
+    return rows
+
+
+class Part(NamedTuple):
+    """Windows that are read together; for each modality which of them hold something of it, and their rows."""
+
+    spans: Sequence[tuple[float, float]]
+    rows: dict[str, tuple[list[int], list[dict[str, Any]]]]
+
+
 def _pieces(
     embedder: Embedder, path: Path, recording: Recording, wanted: Sequence[str], hop: float, skipped: Counter[str]
 ) -> Iterator[Piece]:
     if "text" in wanted:
-        phrases = _merged(recording.narration)
-        if phrases:
-            rows = [_row(recording, path, phrase.start, phrase.end, "text", phrase.text) for phrase in phrases]
-            yield Piece("text", embedder.inputs.tokens([phrase.text for phrase in phrases]), rows)
+        rows = _phrases(path, recording)
+        if rows:
+            yield Piece("text", embedder.inputs.tokens([row["narration"] for row in rows]), rows)
         else:
             skipped["without narration"] += 1
-    heard, seen = "audio" in wanted, [modality for modality in wanted if modality in ("video", "image")]
-    if recording.is_picture:  # it stands for a video of itself where the space has no pictures, as in a query
-        seen = [modality for modality in seen if modality == "image"] or seen
-    audio_seconds, video_seconds = _seconds(recording.audio, recording), _seconds(recording.video, recording)
-    if heard and audio_seconds is None:
+    if "audio" in wanted and _seconds(recording.audio, recording) is None:
         skipped["without sound"] += 1
-    if seen and video_seconds is None:
+    if _seen(recording, wanted) and _seconds(recording.video, recording) is None:
         skipped["without picture"] += 1
-    spans = windows(recording.seconds, embedder.window.seconds, min(hop, embedder.window.seconds))
-    for index in range(0, len(spans), AT_ONCE):
-        part = spans[index : index + AT_ONCE]
-        audio = heard and audio_seconds is not None and part[0][0] <= audio_seconds
-        video = bool(seen) and video_seconds is not None and part[0][0] <= video_seconds
-        if not (audio or video):
-            continue
+    for part in _parts(embedder, path, recording, wanted, hop):
+        audio, video = "audio" in part.rows, any(modality != "audio" for modality in part.rows)
+        starts = [start for start, _ in part.spans]
         try:
-            clips = embedder.window.read(
-                path, [start for start, _ in part], video=video, audio=audio, still=recording.is_picture
-            )
+            clips = embedder.window.read(path, starts, video=video, audio=audio, still=recording.is_picture)
         except Unreadable:
             skipped["unreadable"] += 1
             return
+        for modality, (inside, rows) in part.rows.items():
+            held = clips.audio if modality == "audio" else clips.video
+            if held is not None:
+                yield Piece(modality, held[inside], rows)
+
+
+def _parts(embedder: Embedder, path: Path, recording: Recording, wanted: Sequence[str], hop: float) -> Iterator[Part]:
+    limits: dict[str, float | None] = dict.fromkeys(_seen(recording, wanted), _seconds(recording.video, recording))
+    if "audio" in wanted:
+        limits["audio"] = _seconds(recording.audio, recording)
+    spans = windows(recording.seconds, embedder.window.seconds, min(hop, embedder.window.seconds))
+    for index in range(0, len(spans), AT_ONCE):
+        part = Part(spans[index : index + AT_ONCE], {})
+        said = [nearest(recording.narration, (start + end) / 2, 1, FAR_SECONDS)[0] for start, end in part.spans]
         for modality in wanted:
-            held, limit = (clips.audio, audio_seconds) if modality == "audio" else (clips.video, video_seconds)
-            if held is None or limit is None or modality not in ("audio", *seen):
+            limit = limits.get(modality)
+            if limit is None:
                 continue
             # A stream may end before the recording does: a window that begins behind its end holds nothing of it.
-            inside = [k for k, (start, _) in enumerate(part) if start == 0 or start < limit]
+            inside = [k for k, (start, _) in enumerate(part.spans) if start == 0 or start < limit]
             if inside:
-                spoken = [nearest(recording.narration, sum(part[k]) / 2, 1, FAR_SECONDS)[0] for k in inside]
-                rows = [_row(recording, path, *part[k], modality, said) for k, said in zip(inside, spoken, strict=True)]
-                yield Piece(modality, held[inside], rows)
+                rows = [_row(recording, path, *part.spans[k], modality, said[k]) for k in inside]
+                part.rows[modality] = inside, rows
+        if part.rows:
+            yield part
+
+
+def _phrases(path: Path, recording: Recording) -> list[dict[str, Any]]:
+    phrases = _merged(recording.narration)
+    return [_row(recording, path, phrase.start, phrase.end, "text", phrase.text) for phrase in phrases]
+
+
+def _seen(recording: Recording, wanted: Sequence[str]) -> list[str]:
+    seen = [modality for modality in wanted if modality in ("video", "image")]
+    # A picture stands for a video of itself where the space has no pictures, as in a query.
+    return ([modality for modality in seen if modality == "image"] or seen) if recording.is_picture else seen
 
 
 def _seconds(stream: Any, recording: Recording) -> float | None:

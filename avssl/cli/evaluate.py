@@ -111,10 +111,11 @@ def show(console: Console, result: dict[str, Any]) -> None:
         console.print("no two modalities to judge, and no label within one")
     if "localization" in result:
         columns = ("trained", "untrained", "center", "average", "whole", "random", "oracle")
-        table = Table("locating", "trained", "95 %", *columns[1:], box=None, pad_edge=False)
+        # all of it on a terminal of 80 columns
+        table = Table("locating", "trained", "95 %", *columns[1:], box=None, pad_edge=False, padding=(0, 1, 0, 0))
         for name, figures in result["localization"].items():
             first, *cells = (f"{figures[who]:.3f}" if who in figures else "" for who in columns)
-            interval = f"{figures['low']:.2f} to {figures['high']:.2f}" if "low" in figures else ""
+            interval = f"{figures['low']:.2f}..{figures['high']:.2f}" if "low" in figures else ""
             table.add_row(name, first, interval, *cells)
         console.print("")
         console.print(table)

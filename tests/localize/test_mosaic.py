@@ -7,14 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
 import mosaic
 
+from avssl.config import InputsConfig
+from avssl.data import manifest
 from avssl.data.encode import write_clip
 from avssl.data.media import decode
+from avssl.evaluation import locating, maps
 from avssl.evaluation.maps import read_truth
+from avssl.inputs import Inputs
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +132,44 @@ def test_real_talkers_side_by_side(tmp_path, recordings):
     names = sorted(path.name for path in (recordings / "grid" / "video").glob("*.mp4"))
     assert all(names.index(name) % 8 == 7 for name in told["sources"])
     assert np.abs(decode(tmp_path / "out" / "videos" / "test" / "talkers-00000.mp4", audio=(0, 3)).audio).max() > 0.05
+
+
+class Deaf:
+    """A localizer that lights the left half, the louder the sound the brighter."""
+
+    def parameters(self):
+        return iter(())
+
+    def localize(self, video, query, modality):
+        assert modality == "audio"
+        maps = torch.zeros(*video.shape[:2], 4, 4)
+        maps[..., :2] = query.mean((1, 2))[:, None, None, None] + 1
+        return maps
+
+
+def test_mosaics_are_judged_like_the_world(tmp_path, talkers):
+    """No mosaic is silent and no sound is off screen, so silence and another talker's sound stand in."""
+    held = mosaic.held_out(talkers, everything=True)
+    build = partial(mosaic.talkers, held=held, most=2)
+    mosaic.make(tmp_path / "out", "talkers", build, 8, 0, {})
+    listed = manifest.make(tmp_path / "out" / "videos", labels=tmp_path / "out" / "labels.tsv", workers=1)
+    inputs = Inputs(InputsConfig(height=32, width=64, frames=4, fps=2, audio_seconds=2.0, mels=16))
+    truth = read_truth(tmp_path / "out" / "truth.jsonl")
+    clips = {
+        split: maps.judged(Deaf(), inputs, maps.read(inputs, listed, split, truth, tmp_path / "out"))
+        for split in ("val", "test")
+    }
+    assert len(clips["test"]) == 6
+    for clip in clips["test"]:
+        assert clip.silence.max() == 0.0, "silence is -1 in the spectrogram"
+        assert clip.own.max() > 0.1
+        assert clip.foreign is clip.swapped is not None
+    assert locating.threshold(clips["val"]) > 0.0
+    chosen = {"trained": 0.01, "untrained": 0.01}
+    table = locating.table(clips["test"], clips["test"], chosen, locating.prior(clips["val"]))
+    left = [clip.things[0].sounding for clip in clips["test"]]
+    assert table["two_things"]["trained"] == pytest.approx(np.mean(left))
+    assert table["swap_gap"]["trained"] == 0.0
+    assert table["silence_area"]["trained"] == 0.0
+    assert {"ap", "max_f1", "f_loc", "f_auc", "auc_n", "miou", "offscreen_area", "noise_area"} <= set(table)
+    assert {"center", "average", "whole", "random"} <= set(table["f_loc"])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 def recordings(inputs: list[Path]) -> list[Path]:
     """The files named, and those in the folders named, in order; subtitles are no recordings."""
-    from avssl.data.narration import SUFFIXES
+    from avssl.data.subtitles import SUFFIXES
 
     found: list[Path] = []
     for path in inputs:

@@ -25,13 +25,20 @@ def manifest(
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; one per core unless given.")] = None,
     images: Annotated[bool, typer.Option(help="Whether still pictures are recordings.")] = True,
+    language: Annotated[
+        str, typer.Option(help="Of narration, side by side: en,de takes clip.en.vtt and clip.de.vtt.")
+    ] = "",
+    sentences: Annotated[bool, typer.Option(help="Join cues and split them into sentences.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Name every file that is left out.")] = False,
 ) -> None:
     """List the recordings of a folder: content, sound, narration, labels, split; and tell what is odd or left out."""
     from avssl.data.manifest import make
 
     with counting("files") as tell:
-        made = make(folder, labels=labels, out=output, workers=workers, progress=tell, include_images=images)
+        made = make(
+            folder, labels=labels, out=output, workers=workers, progress=tell, include_images=images,
+            languages=[one.strip() for one in language.split(",") if one.strip()], sentences=sentences,
+        )  # fmt: skip
     console = Console()
     _tell(console, made, everything)
     console.print(f"[bold]{escape(str(output))}[/bold]: {len(made.recordings)} recordings")

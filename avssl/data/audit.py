@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from avssl.data import apart, media, narration
+from avssl.data import apart, media, narration, subtitles
 from avssl.data.labels import SPLIT_NAMES, attach, read_labels
 from avssl.data.manifest import SPLITS, Manifest, Recording, few
+from avssl.data.spoken import Speech, said
 
 VIDEO = frozenset(
     [
@@ -81,7 +82,8 @@ class Seen:
     sha256: str
     header: media.Header
     scan: media.Scan
-    subtitles: tuple[narration.Phrase, ...]
+    subtitles: tuple[tuple[str, list[narration.Phrase]], ...]
+    """(language, phrases) of each stream of text"""
 
 
 @dataclass
@@ -100,12 +102,14 @@ def look_over(
     workers: int | None = None,
     progress: Progress | None = None,
     include_images: bool = True,
+    speech: Speech | None = None,
 ) -> Manifest:
     """The manifest of a folder; see :func:`avssl.data.manifest.make`."""
     if not folder.is_dir():
         what = "a file, not a folder" if folder.is_file() else "no such folder"
         raise ValueError(f"{folder}: {what}; give the folder that holds the recordings")
     rows = read_labels(labels) if labels is not None else {}
+    speech = speech or Speech()
     found = walk(folder, VIDEO | AUDIO | (IMAGE if include_images else frozenset()))
     if not found.media:
         links = sum(reason.startswith("a link") for _, reason in found.left_out)
@@ -123,22 +127,22 @@ def look_over(
     spoken: set[str] = set()
     for index, name in enumerate(found.media):
         seen = results[index]
-        beside = narration.beside(folder / name, found.names[os.path.dirname(name)])
-        spoken |= {os.path.relpath(beside, folder)} if beside else set()
+        beside = subtitles.beside(folder / name, found.names[os.path.dirname(name)], speech.languages)
+        spoken |= {os.path.relpath(one, folder) for one in beside}
         if isinstance(seen, apart.Failed):
             left_out.append((name, seen.reason.removeprefix(f"{folder / name}: ")))
         elif seen.sha256 in by_content:
             place = by_content[seen.sha256]
             kept, taken = recordings[place], ""
             if beside and not kept.narration:
-                recordings[place] = describe(kept.path, kept.key, seen, beside)
-                taken = f", which takes its narration from {beside.name}"
+                recordings[place] = describe(kept.path, kept.key, seen, beside, speech)
+                taken = f", which takes its narration from {beside[0].name}"
             left_out.append((name, f"the same content as {kept.key}{taken}"))
         elif reason := useless(seen):
             left_out.append((name, reason))
         else:
             by_content[seen.sha256] = len(recordings)
-            recordings.append(describe(name, keys[name], seen, beside))
+            recordings.append(describe(name, keys[name], seen, beside, speech))
     left_out += [(name, "narration of no recording") for name in sorted(found.narration - spoken)]
     if not recordings:
         raise ValueError(f"{folder}: nothing in it can be read: {left_out[0][0]}: {left_out[0][1]}")
@@ -164,7 +168,7 @@ def walk(folder: Path, suffixes: Iterable[str]) -> Found:
             path, suffix = os.path.join(where, name), os.path.splitext(name)[1].lower()
             if name.startswith("."):
                 continue
-            if suffix in narration.SUFFIXES:
+            if suffix in subtitles.SUFFIXES:
                 found.narration.add(path)
             elif suffix not in wanted:
                 if suffix not in IMAGE:
@@ -191,11 +195,12 @@ def look(path: str) -> Seen:
     header, scan = media.probe(path), media.scan(path)
     with open(path, "rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    phrases: tuple[narration.Phrase, ...] = ()
-    for index, codec, _ in header.subtitles:
-        if codec not in PICTURE_SUBTITLES and not phrases:
-            phrases = tuple(narration.Phrase(*line) for line in media.subtitles(path, index))
-    return Seen(sha256, header, scan, phrases)
+    streams: list[tuple[str, list[narration.Phrase]]] = []
+    for index, codec, language in header.subtitles:
+        if codec not in PICTURE_SUBTITLES:
+            lines = [narration.Phrase(*line) for line in media.subtitles(path, index)]
+            streams += [(language, lines)] if lines else []
+    return Seen(sha256, header, scan, tuple(streams))
 
 
 def useless(seen: Seen) -> str | None:
@@ -207,7 +212,7 @@ def useless(seen: Seen) -> str | None:
     return None
 
 
-def describe(name: str, key: str, seen: Seen, beside: Path | None) -> Recording:
+def describe(name: str, key: str, seen: Seen, beside: Sequence[Path] = (), speech: Speech | None = None) -> Recording:
     """The recording of one file, with its problems and its narration: that beside it, else that inside it."""
     scan, problems = seen.scan, []
     still = _is_picture(seen)
@@ -230,19 +235,12 @@ def describe(name: str, key: str, seen: Seen, beside: Path | None) -> Recording:
         problems.append("claims more than it holds")
     if scan.errors:
         problems.append(f"decode errors ({scan.errors})")
-    cues = list(seen.subtitles)
-    if beside is not None:
-        try:
-            cues = narration.cues(beside)
-        except (ValueError, OSError) as error:
-            problems.append("narration cannot be read: " + str(error).removeprefix(f"{beside}: "))
-    spoken = narration.clean(cues, seconds)
-    for reason, count in spoken.counts.items():
-        if reason != "repeated":
-            problems.append(f"narration: {reason} ({count})")
+    speech = speech or Speech()
+    spoken, told = said(beside, seen.subtitles, seconds, speech)
+    problems += told
     return Recording(
         key=key, path=name, sha256=seen.sha256, seconds=seconds, video=video, audio=audio,
-        loudness_db=scan.loudness_db, stillness=scan.stillness, narration=spoken.phrases,
+        loudness_db=scan.loudness_db, stillness=scan.stillness, narration=spoken,
         split=split_of(name, seen.sha256), problems=tuple(problems),
     )  # fmt: skip
 

@@ -144,6 +144,8 @@ def make(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     include_images: bool = True,
+    languages: Sequence[str] = (),
+    sentences: bool = False,
 ) -> Manifest:
     """Look into every file of a folder, each in a process that may die, and list what can be learnt from.
 
@@ -154,13 +156,16 @@ def make(
         workers: processes; None means one per core.
         progress: told (files done, files in all).
         include_images: whether still pictures are recordings.
+        languages: of narration, side by side (``clip.en.vtt`` and streams tagged so); () takes the first there is.
+        sentences: cues are joined and split into sentences.
 
     Raises ValueError when the folder holds nothing that can be read, or the labels cannot be.
     """
     # Reading a manifest needs no decoder, so what makes one is imported only here.
-    from avssl.data import audit
+    from avssl.data import audit, spoken
 
-    made = audit.look_over(Path(folder), labels, workers, progress, include_images)
+    speech = spoken.Speech(tuple(languages), sentences)
+    made = audit.look_over(Path(folder), labels, workers, progress, include_images, speech)
     if out is not None:
         made.save(out)
     return made

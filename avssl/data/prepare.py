@@ -115,7 +115,7 @@ def _absolute(manifest: Manifest, recording: Recording) -> Recording:
 
 
 def _proxy(recording: Recording, order: Order, seen: audit.Seen, folder: Path) -> Recording:
-    fresh = audit.describe(os.path.relpath(order.target, folder), recording.key, seen, None)
+    fresh = audit.describe(os.path.relpath(order.target, folder), recording.key, seen)
     told = [problem for problem in recording.problems if problem.startswith("narration")]
     return replace(
         fresh, narration=recording.narration, labels=recording.labels, split=recording.split,

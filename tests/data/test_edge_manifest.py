@@ -8,7 +8,7 @@ import pytest
 from avssl.data.dataset import Items, Source
 from avssl.data.loader import generator
 from avssl.data.manifest import Manifest, make
-from avssl.data.narration import SUFFIXES
+from avssl.data.subtitles import SUFFIXES
 from avssl.sample import Needs
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from avssl.data import narration
+from avssl.data import narration, subtitles
 from avssl.data.narration import Phrase
 
 VTT = """WEBVTT
@@ -47,11 +47,11 @@ Dialogue: 0,0:00:01.00,0:00:02.50,Default,,0,0,0,,{\\pos(1,2)\\i1}first{\\i0}\\N
 def test_vtt(tmp_path: Path) -> None:
     file = tmp_path / "a.vtt"
     file.write_text(VTT, encoding="utf-8")
-    said = narration.read(file)
+    said = subtitles.read(file)
     assert [(p.start, p.end, p.text) for p in said] == [
         (1.0, 2.5, "Hello & welcome again"), (2.0, 4.0, "overlaps"), (7.0, 9.0, "same"),
     ]  # fmt: skip
-    counts = narration.clean(narration.cues(file)).counts
+    counts = narration.clean(subtitles.cues(file).phrases).counts
     assert counts == {"no length": 1, "empty": 1, "repeated": 1}
 
 
@@ -59,28 +59,28 @@ def test_vtt(tmp_path: Path) -> None:
 def test_srt_in_any_encoding(tmp_path: Path, encoding: str) -> None:
     file = tmp_path / "a.srt"
     file.write_bytes(SRT.encode(encoding))
-    assert [(p.start, p.text) for p in narration.read(file)] == [(1.0, "Grüß <dich>"), (60.0, "لاحقاً 你好")]
+    assert [(p.start, p.text) for p in subtitles.read(file)] == [(1.0, "Grüß <dich>"), (60.0, "لاحقاً 你好")]
 
 
 def test_srt_in_latin_1(tmp_path: Path) -> None:
     file = tmp_path / "a.srt"
     file.write_bytes("1\n00:00:01,000 --> 00:00:02,000\nGrüße\n".encode("latin-1"))
-    assert narration.read(file)[0].text == "Grüße"
+    assert subtitles.read(file)[0].text == "Grüße"
 
 
 def test_ass(tmp_path: Path) -> None:
     file = tmp_path / "a.ass"
     file.write_text(ASS, encoding="utf-8")
-    assert [(p.start, p.end, p.text) for p in narration.read(file)] == [(1.0, 2.5, "first line, with comma")]
+    assert [(p.start, p.end, p.text) for p in subtitles.read(file)] == [(1.0, 2.5, "first line, with comma")]
 
 
 def test_align_joins_words_and_keeps_their_times(tmp_path: Path) -> None:
     file = tmp_path / "a.align"
     file.write_text("0 23750 sil\n23750 29500 bin\n29500 34000 sp\n34000 47250 blue\n47250 74500 sil\n")
-    assert narration.read(file) == [Phrase(0.95, 1.89, "bin blue", ((0.95, 1.18, "bin"), (1.36, 1.89, "blue")))]
+    assert subtitles.read(file) == [Phrase(0.95, 1.89, "bin blue", ((0.95, 1.18, "bin"), (1.36, 1.89, "blue")))]
     file.write_text("0 23750 sil\nbin 3\n")
     with pytest.raises(ValueError, match=r"a\.align, line 2: expected 'start end word', got 'bin 3'"):
-        narration.read(file)
+        subtitles.read(file)
 
 
 def test_outside_the_recording_is_clipped_or_dropped() -> None:
@@ -95,12 +95,12 @@ def test_garbage_says_nothing(tmp_path: Path, suffix: str) -> None:
     file = tmp_path / f"a{suffix}"
     for data in (b"", bytes(range(256)) * 4):
         file.write_bytes(data)
-        assert narration.read(file) == []
+        assert subtitles.read(file) == []
 
 
 def test_what_is_no_narration_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not a narration file"):
-        narration.read(tmp_path / "a.txt")
+        subtitles.read(tmp_path / "a.txt")
 
 
 def test_beside(tmp_path: Path) -> None:
@@ -108,14 +108,14 @@ def test_beside(tmp_path: Path) -> None:
     (tmp_path / "align").mkdir()
     folder.mkdir()
     film = folder / "клип.mp4"
-    assert narration.beside(film) is None
+    assert subtitles.beside(film) == []
     (folder / "клип.en.vtt").touch()
-    assert narration.beside(film) == folder / "клип.en.vtt"
+    assert subtitles.beside(film) == [folder / "клип.en.vtt"]
     (tmp_path / "align" / "клип.align").touch()
-    assert narration.beside(film) == tmp_path / "align" / "клип.align"
+    assert subtitles.beside(film) == [tmp_path / "align" / "клип.align"]
     (folder / "клип.srt").touch()
-    assert narration.beside(film) == folder / "клип.srt"
-    assert narration.beside(film, {"клип.vtt"}) == folder / "клип.vtt"
+    assert subtitles.beside(film) == [folder / "клип.srt"]
+    assert subtitles.beside(film, {"клип.vtt"}) == [folder / "клип.vtt"]
 
 
 def test_words_said_inside_a_window() -> None:
@@ -147,5 +147,5 @@ def test_odd_subtitles_never_crash(recordings: Path, tmp_path: Path, folder: str
     for file in files:
         copy = tmp_path / f"{file.name}{suffix}"
         copy.write_bytes(file.read_bytes())
-        read += bool(narration.read(copy))
+        read += bool(subtitles.read(copy))
     assert read >= len(files) - 2

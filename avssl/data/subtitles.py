@@ -1,0 +1,210 @@
+"""Files of narration: subtitles and word alignments beside a recording, read and written."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pysubs2
+
+from avssl.data.narration import Phrase, clean, plain
+
+SUFFIXES = (".vtt", ".srt", ".ass", ".ssa", ".align")
+ALIGN_UNITS_PER_SECOND = 25000
+PAUSES = frozenset({"sil", "sp"})
+MAX_BYTES = 32 << 20
+_TIME = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
+_INSIDE = re.compile(r"<(?:(\d+):)?(\d+):(\d+(?:\.\d+)?)>")
+_MARK = re.compile("\ue000(\\d+)\ue001")
+
+
+class Cues(NamedTuple):
+    """Everything a file says, uncleaned, and how many cues of it could not be understood."""
+
+    phrases: list[Phrase]
+    lost: int
+
+
+def read(path: Path) -> list[Phrase]:
+    """Phrases of a .vtt, .srt, .ass, .ssa or .align file in order of time.
+
+    Raises ValueError, one line, when the file is none of these or cannot be understood.
+    """
+    return list(clean(cues(path).phrases).phrases)
+
+
+def cues(path: Path) -> Cues:
+    """What the file says; words of a .vtt that are timed one by one keep their times. Raises ValueError."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"{path}: not a narration file; its name should end in {' '.join(SUFFIXES)}")
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise ValueError(f"{path}: {size >> 20} MB of narration; at most {MAX_BYTES >> 20} MB are read")
+    text = _decoded(path.read_bytes())
+    if path.suffix.lower() == ".align":
+        return Cues(_aligned(text, path), 0)
+    if not text.strip():
+        return Cues([], 0)
+    if path.suffix.lower() in (".ass", ".ssa"):
+        return _dialogue(text)
+    form = path.suffix.lower().removeprefix(".")
+    # times inside a line are read as the times of a cue by pysubs2: they are hidden from it
+    hidden = _INSIDE.sub(lambda found: f"\ue000{round(_seconds(found) * 1000)}\ue001", text)
+    try:
+        events = pysubs2.SSAFile.from_string(hidden, format_=form).events
+    except (pysubs2.exceptions.Pysubs2Error, ValueError, IndexError, KeyError, AttributeError) as error:
+        raise ValueError(f"{path}: not understood as {form} subtitles ({' '.join(str(error).split())})") from None
+    phrases: list[Phrase] = []
+    lost, above = 0, ""
+    for event in events:
+        if event.is_comment:
+            continue
+        lines, broken = _lines(event.text)
+        lost += broken
+        # captions that roll repeat the line above, whose words were timed before
+        rolled = len(lines) > 1 and plain(lines[0]) == above and any(map(_MARK.search, lines[1:]))
+        above = plain(_MARK.sub("", lines[-1])) if lines else ""
+        phrases.append(_timed(event.start / 1000, event.end / 1000, " ".join(lines[rolled:])))
+    return Cues(phrases, lost)
+
+
+def beside(path: Path, names: Collection[str] | None = None, languages: Sequence[str] = ()) -> list[Path]:
+    """The narration files that belong to a recording: one, or one for each of the ``languages`` that is there.
+
+    They have the same stem and lie in the same folder (``clip.vtt``, or with a language, ``clip.en.vtt``); an
+    ``.align`` file may also lie in a sibling folder named ``align``. ``names`` are the file names of the recording's
+    folder, where they are known.
+    """
+    if names is None:
+        names = set(os.listdir(path.parent))
+    head = path.stem + "."
+    spoken = sorted(name for name in names if name.startswith(head) and name.lower().endswith(SUFFIXES))
+    spoken = [name for name in spoken if 0 < len(Path(name).stem) - len(head) <= 10]
+    if languages:
+        told = {Path(name).stem[len(head) :].lower(): name for name in reversed(spoken)}
+        wanted = [next((told[tag] for tag in told if _same(tag, language)), "") for language in languages]
+        return [path.with_name(name) for name in wanted if name]
+    for suffix in SUFFIXES:
+        if path.stem + suffix in names:
+            return [path.with_name(path.stem + suffix)]
+    aligned = path.parent.parent / "align" / f"{path.stem}.align"
+    if aligned.is_file():
+        return [aligned]
+    return [path.with_name(name) for name in spoken[:1]]
+
+
+def chosen(streams: Sequence[tuple[str, list[Phrase]]], languages: Sequence[str]) -> list[list[Phrase]]:
+    """Of the (language, phrases) of embedded streams, the phrases of the first, or of one for each language."""
+    if not languages:
+        return [phrases for _, phrases in streams[:1]]
+    found = (next((phrases for tag, phrases in streams if _same(tag, language)), []) for language in languages)
+    return [phrases for phrases in found if phrases]
+
+
+def webvtt(phrases: Iterable[Phrase]) -> str:
+    """The text of a .vtt file; words that are timed keep their times."""
+    parts = ["WEBVTT"]
+    for phrase in phrases:
+        said = _escaped(phrase.text)
+        if phrase.words:
+            said = "".join(f"<{_clock(start)}><c>{_escaped(word)}</c> " for start, _, word in phrase.words).strip()
+        parts.append(f"{_clock(phrase.start)} --> {_clock(phrase.end)}\n{said}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _same(tag: str, language: str) -> bool:
+    """Whether a file's or stream's tag is this language: ``en``, ``en-US`` and, of streams, ``eng`` are ``en``."""
+    tag, language = tag.lower(), language.lower()
+    return (
+        tag == language or tag.startswith((f"{language}-", f"{language}_")) or (len(tag) == 3 and tag[:2] == language)
+    )
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _clock(seconds: float) -> str:
+    milli = round(max(0.0, seconds) * 1000)
+    return f"{milli // 3600000:02}:{milli // 60000 % 60:02}:{milli // 1000 % 60:02}.{milli % 1000:03}"
+
+
+def _seconds(found: re.Match[str]) -> float:
+    return int(found[1] or 0) * 3600 + int(found[2]) * 60 + float(found[3])
+
+
+def _lines(text: str) -> tuple[list[str], int]:
+    """Lines of a cue that say something; a cue that was not understood hangs on the one before it, and is counted."""
+    lines = text.replace("\\N", "\n").split("\n")
+    broken = [number for number, line in enumerate(lines) if "-->" in line]
+    if broken:
+        first = broken[0]
+        first -= first > 0 and lines[first - 1].strip().isdigit()  # its number
+        lines = lines[:first]
+    return [line for line in lines if line.strip()], len(broken)
+
+
+def _timed(start: float, end: float, text: str) -> Phrase:
+    """A cue whose text may hold marked times: each is when the words after it begin."""
+    parts = _MARK.split(text)  # text, time, text, time, text
+    if len(parts) == 1:
+        return Phrase(start, end, text)
+    begins = [start, *(int(time) / 1000 for time in parts[1::2])]
+    words: list[tuple[float, float, str]] = []
+    for begin, stop, piece in zip(begins, [*begins[1:], end], parts[::2], strict=True):
+        said = plain(piece).split()
+        each = (stop - begin) / len(said) if said else 0.0
+        words += [(begin + k * each, begin + (k + 1) * each, word) for k, word in enumerate(said)]
+    return Phrase(start, end, " ".join(word for *_, word in words), tuple(words))
+
+
+def _decoded(data: bytes) -> str:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16", errors="replace")
+    # UTF-16 without a mark: every other byte of Latin text is zero.
+    if len(data) >= 4 and data[:2].count(0) == 1 and data[2:4].count(0) == 1:
+        return data.decode("utf-16-be" if data[0] == 0 else "utf-16-le", errors="replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace")
+
+
+def _dialogue(text: str) -> Cues:
+    # Fields come in the order of the file's own Format line, which pysubs2 does not follow.
+    names = ["layer", "start", "end", "style", "name", "marginl", "marginr", "marginv", "effect", "text"]
+    phrases: list[Phrase] = []
+    lost = 0
+    for line in text.splitlines():
+        kind, _, rest = line.partition(":")
+        if kind.strip() == "Format" and "text" in rest.lower():
+            names = [name.strip().lower() for name in rest.split(",")]
+        elif kind.strip() == "Dialogue":
+            fields = dict(zip(names, rest.split(",", len(names) - 1), strict=False))
+            times = [_TIME.fullmatch(fields.get(name, "").strip()) for name in ("start", "end")]
+            if all(times) and "text" in fields:
+                start, end = (_seconds(found) for found in times if found)
+                phrases.append(Phrase(start, end, fields["text"]))
+            else:
+                lost += 1
+    return Cues(phrases, lost)
+
+
+def _aligned(text: str, path: Path) -> list[Phrase]:
+    words: list[tuple[float, float, str]] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        parts = line.split()
+        if not parts:
+            continue
+        try:
+            start, end, word = int(parts[0]), int(parts[1]), parts[2]
+        except (ValueError, IndexError):
+            raise ValueError(f"{path}, line {number}: expected 'start end word', got {line.strip()!r}") from None
+        if word not in PAUSES:
+            words.append((start / ALIGN_UNITS_PER_SECOND, end / ALIGN_UNITS_PER_SECOND, word))
+    if not words:
+        return []
+    return [Phrase(words[0][0], max(word[1] for word in words), " ".join(word[2] for word in words), tuple(words))]

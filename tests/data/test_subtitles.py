@@ -1,0 +1,96 @@
+"""Files of narration: words with times of their own, cues that cannot be understood, languages, and what is written."""
+
+from __future__ import annotations
+
+import pytest
+
+from avssl.data import subtitles
+from avssl.data.narration import Phrase
+from avssl.data.spoken import Speech, said
+
+VTT = """WEBVTT
+
+00:00:01.000 --> 00:00:04.000
+hello <00:00:02.000><c> big</c><00:00:03.000><c> world</c>
+
+00:05.000 --> 00:00:06.000
+two words
+"""
+
+
+def written(path, text):
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_words_inside_a_line_keep_their_times(tmp_path):
+    first, second = subtitles.read(written(tmp_path / "a.vtt", VTT))
+    assert first.text == "hello big world"
+    assert first.words == ((1.0, 2.0, "hello"), (2.0, 3.0, "big"), (3.0, 4.0, "world"))
+    assert second == Phrase(5.0, 6.0, "two words")
+
+
+def test_captions_that_roll_say_each_line_once(tmp_path):
+    text = """WEBVTT
+
+00:00:00.000 --> 00:00:02.000
+ 
+so<00:00:01.000><c> here</c>
+
+00:00:02.000 --> 00:00:02.010
+so here
+ 
+
+00:00:02.010 --> 00:00:04.000
+so here
+we<00:00:03.000><c> go</c>
+"""
+    found = subtitles.read(written(tmp_path / "a.vtt", text))
+    assert [one.text for one in found] == ["so here", "we go"]
+    assert found[1].words == ((2.01, 3.0, "we"), (3.0, 4.0, "go"))
+
+
+def test_cues_that_cannot_be_understood_are_counted_and_not_said_by_others(tmp_path):
+    srt = "1\n00:00:01,000 --> 00:00:02,000\nhello\n\n2\n00:00:xx,000 --> 00:00:04,000\nlost\n\n"
+    srt += "3\n00:00:05,000 --> 00:00:07,000\nlast\n"
+    found = subtitles.cues(written(tmp_path / "a.srt", srt))
+    assert [one.text for one in found.phrases] == ["hello", "last"]
+    assert found.lost == 1
+    ass = "[Events]\nFormat: Start, End, Text\nDialogue: 0:00:01.00,0:00:02.00,good\nDialogue: soon,0:00:03.00,bad\n"
+    found = subtitles.cues(written(tmp_path / "a.ass", ass))
+    assert ([one.text for one in found.phrases], found.lost) == (["good"], 1)
+    _, problems = said([tmp_path / "a.srt"], (), 10.0, Speech())
+    assert problems == ["narration: not understood (1)"]
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    phrases = [
+        Phrase(0.5, 1.5, "a <b> & c"),
+        Phrase(2.0, 3.0, "x y", ((2.0, 2.25, "x"), (2.25, 3.0, "y"))),
+        Phrase(3600.0, 3661.001, "later"),
+    ]
+    assert subtitles.read(written(tmp_path / "a.vtt", subtitles.webvtt(phrases))) == phrases
+
+
+@pytest.fixture
+def two_languages(tmp_path):
+    film = written(tmp_path / "film.mp4", "")
+    written(tmp_path / "film.en.vtt", "WEBVTT\n\n00:01.000 --> 00:02.000\nthe bell\n")
+    written(tmp_path / "film.de-AT.srt", "1\n00:00:01,000 --> 00:00:02,500\ndie Glocke\n")
+    return film
+
+
+def test_several_languages_stand_side_by_side(two_languages):
+    found = subtitles.beside(two_languages, languages=("de", "en", "fr"))
+    assert [path.name for path in found] == ["film.de-AT.srt", "film.en.vtt"]
+    phrases, problems = said(found, (), 10.0, Speech(("de", "en")))
+    assert phrases == (Phrase(1.0, 2.0, "the bell"), Phrase(1.0, 2.5, "die Glocke"))
+    assert problems == []
+    assert [path.name for path in subtitles.beside(two_languages)] == ["film.de-AT.srt"], "one, where none is named"
+
+
+def test_streams_inside_are_chosen_by_language():
+    streams = [("ger", [Phrase(0, 1, "ja")]), ("eng", [Phrase(0, 1, "yes")]), ("", [Phrase(0, 1, "?")])]
+    assert subtitles.chosen(streams, ()) == [[Phrase(0, 1, "ja")]]
+    assert subtitles.chosen(streams, ("en", "fr")) == [[Phrase(0, 1, "yes")]]
+    assert subtitles.chosen([], ()) == []

@@ -33,7 +33,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     held = []
     for name, seconds, seed in (("film.mkv", 7.0, 1), ("clip.mkv", 1.5, 2)):
         clip(folder / name, seconds, seed, audio_codec="flac")
-        held.append(describe(name, Path(name).stem, look(str(folder / name)), None))
+        held.append(describe(name, Path(name).stem, look(str(folder / name))))
     return Manifest(tuple(held), (), folder)
 
 
@@ -234,7 +234,7 @@ def test_pictures_are_recordings(tmp_path: Path) -> None:
         stream.width, stream.height, stream.pix_fmt = 50, 40, "rgb24"
         out.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         out.mux(stream.encode(None))
-    held = describe(path.name, "a", look(str(path)), None)
+    held = describe(path.name, "a", look(str(path)))
     assert held.is_picture
     needs = Needs(frames=1, height=40, width=50)
     manifest = Manifest((held,), (), tmp_path)

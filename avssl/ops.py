@@ -66,3 +66,31 @@ def soft_max(x: Tensor, sharpness: float, dim: int | tuple[int, ...]) -> Tensor:
     dims = (dim,) if isinstance(dim, int) else dim
     count = math.prod(x.shape[d] for d in dims)
     return (torch.logsumexp(x * sharpness, dims) - math.log(count)) / sharpness
+
+
+TO_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
+"""linear sRGB -> CIE XYZ, under daylight (D65)"""
+WHITE = (0.95047, 1.0, 1.08883)
+"""XYZ of white in daylight (D65)"""
+
+
+def lab(x: Tensor) -> Tensor:
+    """sRGB float 0..1 or uint8 [..., 3, H, W] -> CIE Lab: L 0..100, a and b about -110..110. Always float32."""
+    x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
+    linear = torch.where(x > 0.04045, ((x + 0.055) / 1.055).clamp_min(0) ** 2.4, x / 12.92)
+    xyz = torch.einsum("ij,...jhw->...ihw", x.new_tensor(TO_XYZ) / x.new_tensor(WHITE)[:, None], linear)
+    f = torch.where(xyz > 0.008856, xyz.clamp_min(0.008856) ** (1 / 3), 7.787 * xyz + 4 / 29)
+    x, y, z = f.unbind(-3)
+    return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], -3)
+
+
+def rgb(x: Tensor) -> Tensor:
+    """CIE Lab [..., 3, H, W] -> sRGB float 0..1; colours that a screen cannot show are clipped."""
+    x = x.float()
+    light, a, b = x.unbind(-3)
+    middle = (light + 16) / 116
+    f = torch.stack([middle + a / 500, middle, middle - b / 200], -3)
+    xyz = torch.where(f > 0.2068966, f**3, (f - 4 / 29) / 7.787)
+    linear = torch.einsum("ij,...jhw->...ihw", torch.linalg.inv(x.new_tensor(TO_XYZ)) * x.new_tensor(WHITE), xyz)
+    bright = 1.055 * linear.clamp_min(0.0031308) ** (1 / 2.4) - 0.055
+    return torch.where(linear > 0.0031308, bright, 12.92 * linear).clamp(0, 1)

@@ -50,3 +50,19 @@ def standard(values: Tensor) -> Tensor:
     """Values of cells [..., V] without each cell's mean and spread, so that all cells count alike (He et al., 2022)."""
     values = values.float()
     return (values - values.mean(-1, keepdim=True)) / (values.var(-1, keepdim=True) + 1e-6).sqrt()
+
+
+def blob(size: Grid, share: float, generator: Generator, spots: int = 8) -> Tensor:
+    """A region of any shape, bool [H, W]: where smooth noise is greatest (Pathak et al., 2016).
+
+    Args:
+        size: (H, W) in pixels.
+        share: of the pixels that are in it.
+        generator: of the noise.
+        spots: how many of its spots fit side by side.
+    """
+    coarse = torch.rand(1, 1, spots, spots, generator=generator)
+    field = F.interpolate(coarse, size, mode="bicubic", align_corners=False).flatten()
+    region = torch.zeros(len(field), dtype=torch.bool)
+    region[field.argsort(descending=True)[: round(share * len(field))]] = True
+    return region.view(size)

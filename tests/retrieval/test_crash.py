@@ -10,11 +10,12 @@ import pytest
 import writer
 from collection import embedder, random_changes, state_of
 from faults import seeded, trials
-from made_up import SPACE
+from made_up import SPACE, cells_of_row
 
 from retrieval import index
 from retrieval.kinds import flat
 from retrieval.parts import write_structure
+from retrieval.regions import Regions
 from retrieval.search import search
 from retrieval.store import Store
 from retrieval.sync import sync
@@ -110,6 +111,11 @@ def check_content(store, present):
         origin, place = present[row.id]
         np.testing.assert_array_equal(vector, batches[origin][0][place])
         assert row.narration == batches[origin][1][place]["narration"]
+    # Regions are of rows that are there, whole, and of no one else's picture.
+    maps = Regions(store).maps(ids, np.ones(5))
+    assert set(maps) == Regions(store).ids() <= set(ids)
+    for identity, found in maps.items():
+        np.testing.assert_allclose(found, cells_of_row(identity).sum(axis=2), atol=0.15)
     for entry in store.manifest["indexes"]:
         try:
             built = index.load(store, entry["kind"])

@@ -11,6 +11,7 @@ from made_up import SPACE, rows_of, vectors_of
 
 from retrieval import index
 from retrieval.__main__ import main
+from retrieval.regions import Regions, add_regions
 from retrieval.search import search
 from retrieval.store import Store
 
@@ -21,6 +22,8 @@ def make(directory, dtype):
         store.add(vectors_of(4, seed=1), rows_of(4, first=20))
         store.remove([3])
         index.build(store)
+        cells = np.random.default_rng(0).standard_normal((5, 2, 3, 5)).astype(np.float32)
+        add_regions(store, [(range(4, 9), cells)])
         store.add(vectors_of(2, seed=2), rows_of(2, first=24))
         index.extend(store)
 
@@ -31,7 +34,8 @@ def read(directory):
         ids = store.ids()
         found = search(store, index.load(store), vectors_of(3, seed=9), k=4)
         video = store.ids("modality = 'video'").tolist()
-        return ids.tolist(), store.rows(ids), store.vectors(ids).tobytes(), video, found, store.recordings()
+        maps = {i: told.tobytes() for i, told in Regions(store).maps(ids, np.ones(5)).items()}
+        return ids.tolist(), store.rows(ids), store.vectors(ids).tobytes(), video, list(found), store.recordings(), maps
 
 
 def flip(random, raw):

@@ -9,12 +9,14 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 from collection import embedder, random_changes
-from made_up import rows_of, vectors_of
+from made_up import cells_of_row, rows_of, vectors_of
 
 from retrieval import index
+from retrieval.regions import Regions, add_regions
 from retrieval.store import Store
 from retrieval.sync import sync
 
@@ -24,7 +26,7 @@ GOALS = 400
 def planned(seed, number, present):
     """The change number `number`: its name and, for add, how many rows, for remove, which ids."""
     random = np.random.default_rng([seed, number])
-    name = str(random.choice(["add", "add", "add", "remove", "compact", "build", "extend"]))
+    name = str(random.choice(["add", "add", "add", "remove", "compact", "build", "extend", "regions"]))
     if name == "add":
         return name, int(random.integers(1, 12))
     if name == "remove" and present:
@@ -58,6 +60,10 @@ def change(store, seed, number):
         store.remove(how)
     elif name == "compact":
         store.compact()
+    elif name == "regions":
+        lacking = sorted(set(store.ids().tolist()) - Regions(store).ids())
+        if lacking:
+            add_regions(store, [(lacking, np.stack([cells_of_row(i) for i in lacking]))], components=5)
     elif name == "extend" and store.manifest["indexes"]:
         index.extend(store)
     else:
@@ -90,6 +96,7 @@ def die_before_call(number):
 def work(directory, what, seed, number, calls, limit):
     """Changes from `number` on: for ever, dying before that call (0: whenever killed); or a few, with files limited."""
     last = number + 8 if limit >= 0 else sys.maxsize
+    tempfile.tempdir = str(pathlib.Path(directory).parent)  # what a killed child leaves there goes with the test
     if limit >= 0:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
     if calls:

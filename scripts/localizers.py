@@ -112,6 +112,10 @@ class Workplace:
     averages: dict[str, Floats] = field(default_factory=dict)
     trivial: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
 
+    def digests(self) -> dict[str, str]:
+        """Bed -> what it holds, in short."""
+        return {bed.name: Manifest.load(bed.manifest).digest()[:16] for bed in self.judged_on}
+
     def read(self, bed: Bed, inputs: Inputs, split: str) -> maps.Clips:
         """Clips of a bed, decoded once for all runs of these inputs."""
         key = bed.name, split, inputs.cfg.model_dump_json(exclude={"vocabulary", "tokens", "narration"})
@@ -223,12 +227,13 @@ def row(place: Workplace, listed: Path, name: str, words: list[str], steps: int,
     return {
         "config": "localizers", "name": name, "method": cfg.method.name, "on": on, "words": words[1:], "steps": steps,
         "seed": seed, "split": "test", "data": Manifest.load(listed).digest(),
-        "train_seconds": round(max(times) - min(times)), **judge(place, folder, f"{name}, seed {seed}"),
+        "judged_on": place.digests(), "train_seconds": round(max(times) - min(times)),
+        **judge(place, folder, f"{name}, seed {seed}"),
     }  # fmt: skip
 
 
 def same(one: dict[str, Any], name: str, data: str, words: list[str], steps: int, seed: int) -> bool:
-    """Whether a row is the result of just this run."""
+    """Whether a row is of just this run, whatever it was judged on."""
     found = one["name"], one["data"], one["words"], one["steps"], one["seed"]
     return found == (name, data, words[1:], steps, seed)
 
@@ -261,7 +266,7 @@ def main(words: list[str] | None = None) -> None:
     out: Path = args.output
     out.mkdir(parents=True, exist_ok=True)
     place, listed = workplace(args)
-    data = Manifest.load(listed).digest()
+    data, judged_on = Manifest.load(listed).digest(), place.digests()
     lines = args.rows.read_text(encoding="utf-8").splitlines() if args.rows.is_file() else []
     rows = [json.loads(line) for line in lines]
     plan = [(seed, name) for seed in args.seeds for name in args.only]
@@ -269,10 +274,12 @@ def main(words: list[str] | None = None) -> None:
     for number, (seed, name) in enumerate(plan):
         changes = [f"data={listed}", *SAME, *VARIANTS[name].words, *args.set]
         steps = planned(args, name, changes, out)
-        if any(same(one, name, data, changes, steps, seed) for one in rows):
+        before = [one for one in rows if same(one, name, data, changes, steps, seed)]
+        if any(judged_on.items() <= one["judged_on"].items() for one in before):
             continue
         left = f", {(time.monotonic() - began) / worked * (len(plan) - number) / 60:.0f} min left" if worked else ""
         print(f"\n[{number + 1}/{len(plan)}{left}] {name}, seed {seed}: {steps} steps", flush=True)
+        rows = [one for one in rows if one not in before]  # judged on other beds
         rows.append(row(place, listed, name, changes, steps, seed, args.on))
         worked += 1
         args.rows.parent.mkdir(parents=True, exist_ok=True)

@@ -34,7 +34,7 @@ def test_a_row_per_method_with_every_figure_beside_the_trivial_ones(compared):
     rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
     assert [row["name"] for row in rows] == ["dense_av", "lvs"]
     for row in rows:
-        assert list(row["beds"]) == ["hard"], "beds whose recordings are not there are left out"
+        assert list(row["beds"]) == list(row["judged_on"]) == ["hard"], "beds without recordings are left out"
         figures = row["beds"]["hard"]
         assert {"ciou", "auc", "pointing", "two_things", "iiou", "ap", "max_f1", "f_loc", "miou", "swap_gap",
                 "silence_area", "noise_area", "offscreen_area", "lit_sounding"} <= set(figures)  # fmt: skip
@@ -57,6 +57,16 @@ def test_what_is_done_is_not_done_again(compared, monkeypatch, capsys):
     told = capsys.readouterr().out
     assert "hard, trained on world" in told
     assert "centre disc" in told
+
+
+def test_a_run_is_judged_anew_where_a_bed_has_changed(compared):
+    folder, words = compared
+    before = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+    older = [{**before[0], "judged_on": {"hard": "other"}}, before[1]]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(one) + "\n" for one in older))
+    localizers.main(words)
+    after = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+    assert sorted(after, key=lambda one: one["name"]) == sorted(before, key=lambda one: one["name"])
 
 
 def test_tables_hold_mean_and_spread_of_the_seeds():

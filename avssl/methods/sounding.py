@@ -1,7 +1,8 @@
 """What localizers share: options, negatives and regularizers; for one picture and one sound, projections and maps too.
 
-Off-screen sounds are negatives in two ways: ``offscreen`` asks that pictures stay dark under the sounds of other
-recordings, on one scale for all; ``splice`` puts such a sound in place of a stretch of the own one.
+Sounds from off screen are negatives in two ways: ``offscreen`` (dense_av and trimodal: ``calibration``) asks that
+pictures stay dark under the sounds of other recordings, on one scale for all; ``splice`` puts such a sound in place of
+a stretch of the own one.
 """
 
 from __future__ import annotations

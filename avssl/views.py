@@ -13,7 +13,7 @@ from torchvision.transforms.v2 import functional as F
 
 from avssl import ops
 from avssl.inputs import Inputs
-from avssl.sample import Sample
+from avssl.sample import Needs, Sample
 
 SILENCE = ops.MEL_SILENCE
 """what a hidden part of a log-mel spectrogram becomes: the value of silence (ops.log_mel)"""
@@ -216,6 +216,10 @@ class ClipAndSound:
         return result
 
 
+NOWHERE = -1e4
+"""seconds: when a phrase is said that is none, long before any window"""
+
+
 class Narrated:
     """Windows and the phrases around them: pictures cropped and mirrored, sound (if asked for) made louder or softer.
 
@@ -227,7 +231,10 @@ class Narrated:
         self.area, self.decibels = area, decibels
 
     def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
-        """video uint8 [T, 3, H, W], tokens [K, L], audio [M, F], times [K, 2]; of several windows, [N, ...] each."""
+        """video uint8 [T, 3, H, W], tokens [K, L], audio [M, F], times [K, 2]; of several windows, [N, ...] each.
+
+        Times are seconds from the beginning of the window, ``NOWHERE`` where there is no phrase.
+        """
         clips = [flip(crop(clip, generator, (self.area, 1.0)), generator) for clip in sample.video]
         tokens, count = self.inputs.tokens(sample.text), len(clips)
         if count == 1:
@@ -238,7 +245,7 @@ class Narrated:
             sounds = [self.inputs.audio(gain(wave, generator, self.decibels)) for wave in sample.audio]
             result["audio"] = torch.stack(sounds) if count > 1 else sounds[0]
         if sample.has("times"):
-            result["times"] = sample.times
+            result["times"] = sample.times.nan_to_num(NOWHERE)
         return result
 
 
@@ -266,3 +273,35 @@ class CroppedClip:
         draw = torch.randint(1 << 62, (self.draws,), generator=generator)
         made = {"video": color(video, generator, self.strength), "audio": sound}
         return {**made, "draw": draw} if self.draws else made
+
+
+class Apart:
+    """Windows of the run's length, cut out of one that is ``seconds`` longer: picture and sound of moments of one
+    recording that are a known time apart. All of it is recorded, so that no silent edge gives the time away.
+    """
+
+    def __init__(self, inputs: Inputs, seconds: float):
+        inputs.same_seconds("moments of the one are compared with moments of the other")
+        self.inputs = inputs
+        self.room = math.ceil(seconds * inputs.cfg.fps - 1e-6)
+
+    def needs(self) -> Needs:
+        """The longer window. A recording that is shorter than this ends in a still picture and in silence."""
+        frames = self.inputs.cfg.frames + self.room
+        return self.inputs.needs(frames=frames, audio_seconds=frames / self.inputs.cfg.fps)
+
+    def begins(self, generator: Generator, late: int) -> tuple[int, int]:
+        """Where picture and sound begin, so that the sound is ``late`` pictures late (early where negative)."""
+        first = integer(generator, self.room - abs(late) + 1)
+        return first + max(late, 0), first + max(-late, 0)
+
+    def picture(self, sample: Sample, begin: int, generator: Generator) -> Tensor:
+        """uint8 [T, 3, H, W] from picture ``begin`` on, moved, mirrored and re-toned."""
+        clip = sample.video[0][begin : begin + self.inputs.cfg.frames]
+        return contrast(flip(shift(clip, generator), generator), generator)
+
+    def cut(self, wave: Tensor, begin: int) -> Tensor:
+        """Of the longer window's wave, what is heard from picture ``begin`` on, [S]."""
+        cfg = self.inputs.cfg
+        first = round(begin / cfg.fps * cfg.hz)
+        return wave[first : first + round(cfg.audio_seconds * cfg.hz)]

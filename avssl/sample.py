@@ -41,6 +41,8 @@ class Needs:
     """give so many phrases for every window, not for the first alone"""
     narration_times: bool = False
     """give the times of the phrases too"""
+    may_lack: bool = False
+    """take recordings without picture or without sound too; what is lacking is black, or silence"""
     words_inside: bool = False
     """cut phrases whose words are timed to the words said inside the window"""
     label: str = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -87,9 +88,9 @@ class Items:
 
 def lacking(recording: Recording, needs: Needs) -> str | None:
     """Why a recording cannot give what is needed, or None."""
-    if needs.frames and recording.video is None:
+    if needs.frames and recording.video is None and not (needs.may_lack and recording.audio is not None):
         return "without picture"
-    if needs.audio_seconds > 0 and recording.audio is None:
+    if needs.audio_seconds > 0 and recording.audio is None and not (needs.may_lack and recording.video is not None):
         return "without sound"
     if needs.label and needs.label not in recording.labels:
         return f"without the label {needs.label}"
@@ -143,7 +144,8 @@ class Source:
 
     def at(self, index: int, starts: Sequence[float]) -> Sample:
         """The sample at given windows: their beginnings in seconds, on the grid of the item. Raises Unreadable."""
-        item, recording, needs = self.items[index], self.items.recording(index), self.needs
+        item, recording, whole = self.items[index], self.items.recording(index), self.needs
+        needs = having(recording, whole)
         parts: dict[str, object] = {}
         if needs.frames or needs.audio_seconds > 0:
             plan = cache.Plan.of(item.start, item.end, needs, recording.is_picture)
@@ -162,6 +164,11 @@ class Source:
                 parts["video"] = torch.from_numpy(np.stack([video for video, _ in clips]))
             if needs.audio_seconds > 0:
                 parts["audio"] = torch.from_numpy(np.stack([sound for _, sound in clips]))
+        if whole.frames > needs.frames:
+            shape = (len(starts), whole.frames, 3, whole.height, whole.width)
+            parts["video"] = torch.zeros(shape, dtype=torch.uint8)
+        if whole.audio_seconds > needs.audio_seconds:
+            parts["audio"] = torch.zeros(len(starts), round(whole.audio_seconds * whole.hz))
         if needs.narrations:
             said = [
                 heard(recording.narration, start, needs) for start in (starts if needs.narrations_each else starts[:1])
@@ -177,6 +184,17 @@ class Source:
         if needs.label:
             parts["label"] = self.items.classes.index(recording.labels[needs.label])
         return Sample(recording.key, index, tuple(starts), parts)
+
+
+def having(recording: Recording, needs: Needs) -> Needs:
+    """The needs without what a recording may lack and does lack."""
+    if not needs.may_lack:
+        return needs
+    return replace(
+        needs,
+        frames=0 if recording.video is None else needs.frames,
+        audio_seconds=0.0 if recording.audio is None else needs.audio_seconds,
+    )
 
 
 def heard(narration: Sequence[Phrase], start: float, needs: Needs) -> list[Phrase]:

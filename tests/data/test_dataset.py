@@ -215,6 +215,28 @@ def test_every_window_has_its_phrases_and_their_times(real: Manifest) -> None:
     assert sample.times[2].isnan().all()
 
 
+def test_what_may_lack_is_black_or_silent(real: Manifest) -> None:
+    film = real.recordings[0]
+    mute, unseen = (Recording(**{**vars(film), "key": key, key: None}) for key in ("audio", "video"))
+    wanted = {"frames": 4, "fps": 4.0, "audio_seconds": 1.0, **SIZE}
+    strict = Needs(**wanted)
+    assert len(Items(Manifest((film, mute, unseen), root=real.root), None, 10.0, strict).recordings) == 1
+    needs = Needs(**wanted, may_lack=True)
+    source = Source(Items(Manifest((film, mute, unseen), root=real.root), None, 10.0, needs), needs)
+    assert [one.key for one in source.items.recordings] == [film.key, "audio", "video"]
+    first = [next(n for n, item in enumerate(source.items.items) if item.recording == k) for k in range(3)]
+    full, silent, dark = (source.at(index, [0.5]) for index in first)
+    assert full.video.shape == silent.video.shape == dark.video.shape
+    assert full.audio.shape == silent.audio.shape == dark.audio.shape
+    assert torch.equal(full.video, silent.video)
+    assert not silent.audio.any()
+    assert torch.equal(full.audio, dark.audio)
+    assert not dark.video.any()
+    neither = Recording(**{**vars(film), "video": None, "audio": None})
+    with pytest.raises(ValueError, match="no recording with sound and picture"):
+        Items(Manifest((neither,), root=real.root), None, 10.0, needs)
+
+
 def test_text_is_cut_to_the_window_where_words_are_timed(real: Manifest) -> None:
     words = ((0.2, 0.6, "one"), (0.6, 1.0, "two"), (1.0, 1.4, "three"))
     film = Recording(**{**vars(real.recordings[0]), "narration": (Phrase(0.2, 1.4, "one two three", words),)})

@@ -1,0 +1,137 @@
+"""TAN: both views' contrast against loops, when sentences move or go, spans of time, what cannot be aligned."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from contract import tiny
+from torch import Generator
+
+from avssl.nn.two_views import agreed, covered, seconds_code, step_contrast
+
+WORDS = ("method.sentences=3", "method.width=32", "method.layers=1")
+
+
+def literal(dual, joint, target, tokens, recording):
+    """Sentence by sentence, step by step."""
+    n, k, t = len(target), len(target[0]), len(target[0][0])
+
+    def said(b, i):
+        return max(tokens[b][i]) >= 0
+
+    def counts(b, i, c, s):
+        if not said(b, i):
+            return False
+        if b != c:
+            return recording[b] != recording[c] and tokens[b][i] not in tokens[c]
+        again = any(target[b][j][s] for j in range(k) if tokens[b][j] == tokens[b][i])
+        return target[b][i][s] or not again
+
+    def part(top, all_):
+        return -math.log(sum(map(math.exp, top)) / sum(map(math.exp, all_)))
+
+    sentences, inside, steps = [], [], []
+    for b in range(n):
+        for i in range(k):
+            if said(b, i) and any(target[b][i]):
+                top = [dual[b][i][b][s] for s in range(t) if target[b][i][s]]
+                sentences.append(
+                    part(top, [dual[b][i][c][s] for c in range(n) for s in range(t) if counts(b, i, c, s)])
+                )
+                top = [joint[b][i][s] for s in range(t) if target[b][i][s]]
+                inside.append(part(top, [joint[b][i][s] for s in range(t) if counts(b, i, b, s)]))
+    for c in range(n):
+        for s in range(t):
+            top = [dual[c][i][c][s] for i in range(k) if said(c, i) and target[c][i][s]]
+            if top:
+                steps.append(part(top, [dual[b][i][c][s] for b in range(n) for i in range(k) if counts(b, i, c, s)]))
+
+    def mean(x):
+        return sum(x) / len(x) if x else 0.0
+
+    return 0.5 * (mean(sentences) + mean(steps)), mean(inside)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+@pytest.mark.parametrize("steps", [1, 5])
+@pytest.mark.parametrize("vocabulary", [2, 50])
+def test_both_views_contrast_is_its_formula(count, steps, vocabulary):
+    draw = Generator().manual_seed(count * 10 + steps)
+    dual = torch.randn(count, 3, count, steps, generator=draw) * 2
+    joint = torch.randn(count, 3, steps, generator=draw) * 2
+    tokens = torch.randint(vocabulary, (count, 3, 2), generator=draw)
+    tokens[torch.rand(count, 3, generator=draw) < 0.25] = -1
+    target = (torch.rand(count, 3, steps, generator=draw) < 0.4) & (tokens >= 0).any(2, keepdim=True)
+    recording = torch.arange(count) // 2 * 2
+    found = step_contrast(dual, joint, target, tokens, recording)
+    expected = literal(*(x.tolist() for x in (dual, joint, target, tokens, recording)))
+    assert [x.item() for x in found] == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_span_covers_the_steps_it_overlaps():
+    times = torch.tensor([[[0.5, 1.2], [-3.0, -1.0], [3.9, 9.0], [-1e4, -1e4], [-5.0, 20.0]]])
+    expected = [[1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0], [1, 1, 1, 1]]
+    assert covered(times, 4, 4.0)[0].int().tolist() == expected
+
+
+def peaks(places, heights, steps=12):
+    scores = torch.zeros(1, len(places), steps)
+    for k, (place, height) in enumerate(zip(places, heights, strict=True)):
+        scores[0, k, place] = height
+    return scores
+
+
+def test_two_views_agree_where_both_are_sure_and_near():
+    first = peaks([2, 2, 2, 6], [0.9, 0.9, 0.1, 0.05])
+    second = peaks([3, 9, 2, 7], [0.8, 0.8, 0.85, 0.02])
+    lengths = torch.full((1, 4), 4.0)
+    found = agreed(first, second, lengths, torch.ones(1, 4, dtype=torch.bool), 0.5, 0.5)
+    assert found.sure.tolist() == [[True, False, False, False]], "too far apart; only one view sure; neither"
+    assert found.lost.tolist() == [[False, False, False, True]]
+    assert found.steps[0, 0].nonzero().flatten().tolist() == [1, 2, 3, 4], "around 2.5, four steps long"
+
+
+def test_sentences_stay_until_the_views_are_asked_and_then_move():
+    run = tiny.run("tan", *WORDS)
+    method, batch = run.method(), run.batch()
+    seen = []
+    real = step_contrast.__globals__["mil_nce"]
+
+    def watch(logits, positive, valid):
+        seen.append(positive.clone())
+        return real(logits, positive, valid)
+
+    step_contrast.__globals__["mil_nce"] = watch
+    try:
+        for progress in (0.1, 0.9):
+            method.after_step(progress)
+            assert bool(method.settled) == (progress == 0.9)
+            method(batch)
+    finally:
+        step_contrast.__globals__["mil_nce"] = real
+    steps = seen[2].shape[1]
+    told = covered(batch["times"], steps, 0.5).flatten(0, 1)
+    assert torch.equal(seen[2], told), "at first the times of the narration are believed"
+    assert not torch.equal(seen[5], told), "then some move or go"
+
+
+def test_what_is_outside_the_window_cannot_be_aligned():
+    run = tiny.run("tan", *WORDS)
+    method, batch = run.method(), run.batch()
+    batch["times"] = batch["times"] + 100
+    torch.nn.init.zeros_(method.alignable.weight)
+    method(batch).loss.backward()
+    assert method.alignable.bias.grad > 0, "a step down the gradient says no"
+    assert method(batch).metrics["dual"] == 0
+    method.zero_grad()
+    method(run.batch()).loss.backward()
+    assert method.alignable.bias.grad < 0
+
+
+def test_the_clip_knows_when_its_steps_are():
+    code = seconds_code(8, 4.0, 32, torch.device("cpu"))
+    assert code.shape == (8, 32)
+    assert torch.pdist(code).min() > 0.1
+    torch.testing.assert_close(seconds_code(16, 8.0, 32, torch.device("cpu"))[:8], code)

@@ -21,8 +21,9 @@ class Features(NamedTuple):
     maps: tuple[Tensor, ...] = ()
 
     def pooled(self, how: str) -> Tensor:
-        """One vector per input, [B, D]: "max" of the last map over its places and moments, "mean" the encoder's own."""
-        return self.maps[-1].flatten(2).amax(2) if how == "max" else self.vector
+        """One vector per input, [B, D]: "max" of the last map over its places and moments, if it has one; "mean" the
+        encoder's own."""
+        return self.maps[-1].flatten(2).amax(2) if how == "max" and self.maps else self.vector
 
 
 class Spec(Protocol):

@@ -6,7 +6,8 @@ momentum on cropped and mirrored pictures, the learning rate chosen on validatio
 it the same from random initialization. Accuracy against the number of frozen stages is how Jigsaw (Noroozi, Favaro,
 ECCV 2016) was judged: the first k stages are kept and frozen, the others are trained anew from random.
 
-Deviations: fewer steps and learning rates, no weight decay to choose, a cosine schedule; sounds are shifted in time.
+Deviations: fewer steps and learning rates, no weight decay to choose, a cosine schedule, gradients of at most norm 1;
+sounds are shifted in time.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ from avssl.probe.rounds import Numbers, Places, Round
 from avssl.probe.stages import stages
 from avssl.probe.study import Answers, Row, Study
 
-HEAD_RATE = 10.0
-"""the new layer learns so much faster than what is there already"""
 TEST_BATCH = 128
+CLIP = 1.0
+"""largest norm of a gradient"""
 
 Rest = Literal["kept", "random"]
 
@@ -157,10 +158,8 @@ class _Tuning:
     def run(self, places: Places, labels: Numbers, plan: Plan, rate: float, step: Callable[[], None]) -> None:
         """Train on the examples at ``places``; a batch is drawn without repetition where there are enough."""
         moved = [parameter for parameter in self.encoder.parameters() if parameter.requires_grad]
-        groups: list[dict[str, Any]] = [{"params": self.head.parameters(), "lr": rate * HEAD_RATE}]
-        if moved:
-            groups.append({"params": moved, "lr": rate})
-        optimizer = torch.optim.SGD(groups, rate, momentum=plan.momentum, nesterov=True, weight_decay=plan.weight_decay)
+        learnt = [*self.head.parameters(), *moved]
+        optimizer = torch.optim.SGD(learnt, rate, momentum=plan.momentum, nesterov=True, weight_decay=plan.weight_decay)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: _cosine(k, plan.steps))
         windows = [np.flatnonzero(self.data.owner == place) for place in places]
         targets = torch.from_numpy(labels[places])
@@ -181,7 +180,7 @@ class _Tuning:
             loss = F.cross_entropy(logits, targets[chosen].to(self.device))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            nn.utils.clip_grad_norm_([*self.head.parameters(), *moved], 1.0)
+            nn.utils.clip_grad_norm_(learnt, CLIP)
             optimizer.step()
             schedule.step()
             step()

@@ -148,6 +148,6 @@ def table(rows: Iterable[Row]) -> tuple[list[str], list[list[str]]]:
             label = f"{row['data']}, {row['fraction']:.0%}" if row["fraction"] < 1 else row["data"]
             for who, told in (("", row), ("untrained", row["beside"]["untrained"])):
                 lines.setdefault((label, row["run"], who), {})[stage] = f"{100 * told['accuracy']:.1f}"
-    columns = sorted({stage for cells in lines.values() for stage in cells})
+    columns = sorted({stage for cells in lines.values() for stage in cells}, key=lambda name: (len(name), name))
     body = [[*names, *(cells.get(stage, "") for stage in columns)] for names, cells in lines.items()]
     return ["data", "run", "", *columns], body

@@ -303,11 +303,18 @@ def test_a_network_of_another_checkpoint_is_refused(stored, tmp_path):
 def test_the_questions_in_the_readme_are_good(service):
     readme = (Path(retrieval.__file__).parent / "README.md").read_text("utf-8")
     (block,) = re.findall(r"^```sh\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
-    by_text, by_upload, media = (shlex.split(line) for line in block.splitlines())
+    by_text, by_upload, by_minus, by_file, media = (shlex.split(line) for line in block.splitlines())
     address = "localhost:8765"
     asked = json.loads(by_text[by_text.index("-d") + 1]) | {"text": "red"}  # the painter knows no bells
     assert service.post(by_text[1].removeprefix(address), asked).status == 200
     fields = dict(word.split("=", 1) for word in by_upload if "=" in word)
     assert fields.pop("file").startswith("@")
     assert service.upload(by_upload[1].removeprefix(address), b"red", **fields).status == 200
+    away = json.loads(by_minus[by_minus.index("-d") + 1])
+    away["minus"][0]["text"], away["minus"][1]["item"] = "green", 0
+    assert service.post(by_minus[1].removeprefix(address), away | {"text": "blue"}).status == 200
+    fields = dict(word.split("=", 1) for word in by_file if "=" in word)
+    assert fields.pop("minus").startswith("@")
+    fields["question"] = json.dumps(json.loads(fields["question"]) | {"text": "red"})
+    assert service.send(by_file[1].removeprefix(address), [("minus", "x", b"blue")], fields).status == 200
     assert media[-1].startswith(f"{address}/media/")

@@ -44,6 +44,9 @@ def search(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per moment.")] = False,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write the moments as a table too.")] = None,
     clips: Annotated[Path | None, typer.Option(help="Cut the moments out into this folder.")] = None,
+    localize: Annotated[
+        Path | None, typer.Option(help="Show where in the moments it is: overlay videos into this folder.")
+    ] = None,
     run: Annotated[Path | None, typer.Option(help="The run, if it is no longer where it was.")] = None,
 ) -> None:
     """Find the moment: print `file @ time`, the score and what is said there.
@@ -113,6 +116,13 @@ def search(
         for rank, hit in told:
             written = cut_hit(hit, clips, rank)
             typer.echo(f"wrote {written}", err=True)
+    if localize is not None and hits:
+        from avssl.cli._hits import localized
+
+        made = localized(index, run, hits, asked, localize)
+        silent = not sys.stderr.isatty()
+        for rank, overlay, reason in track(made, "looking", len(hits), console=Console(stderr=True), disable=silent):
+            typer.echo(f"wrote {overlay}" if overlay else f"passed over moment {rank}: {reason}", err=True)
 
 
 def _check_index(folder: Path) -> None:

@@ -18,14 +18,14 @@ from avssl.localize.calibration import Calibration, write_json
 from avssl.localize.heatmap import Heat
 from avssl.localize.overlay import HUES, SILENCE_DB, Layer, Picture, overlay_layers
 from avssl.localize.stills import sheet
-from avssl.localize.strip import LEGEND_PIXELS, strip
+from avssl.localize.strip import LEGEND_PIXELS, legible, strip
 
 MOST_FPS = 30.0
 LEAST_FPS = 1.0  # headers of slide shows claim less; an overlay still shows when it lights
 CHUNK_BYTES = 96 << 20
 SOUND_HZ = (16000, 22050, 24000, 32000, 44100, 48000)  # rates every player takes; others become 44100
 LONG_SECONDS, LONG_HZ = 1200.0, 16000  # sound is held in memory whole, so that of a long recording is thinned
-STILLS = 6
+STILLS, NAME_LETTERS = 6, 20
 LEAST_HEIGHT = 240  # names and outlines are illegible on less
 
 
@@ -88,7 +88,7 @@ def make(
 
 def stills(path: Path, png: Path, found: Sequence[Found], height: int = 480, *, boxes: bool = True) -> None:
     """Write the sheet of a recording: its loudest moment, the highest score of each query, others spread over it."""
-    times, picked = found[0].heat.times, moments([one.heat for one in found])
+    times, picked = found[0].heat.times, moments([one.heat for one in found], names=[one.query for one in found])
     layers = [layer_of(one, None if len(found) == 1 else hue, boxes) for hue, one in enumerate(found)]
     chosen = times[sorted(picked)]
     pictures = decode(path, times=chosen.tolist(), size=_size(probe(path), height)).video.transpose(0, 2, 3, 1)
@@ -172,17 +172,20 @@ def ahead(items: Iterator[Picture], most: int = 8) -> Iterator[Picture]:
         thread.join()
 
 
-def moments(heats: Sequence[Heat], count: int = STILLS) -> dict[int, str]:
-    """Which maps make a sheet, and why: each query's highest score, the loudest moment, others spread evenly."""
+def moments(heats: Sequence[Heat], count: int = STILLS, names: Sequence[str] = ()) -> dict[int, str]:
+    """Which maps make a sheet, and why: each query's highest score, the loudest moment, others spread evenly.
+
+    `names` of the queries, where there are several, tell whose score it is.
+    """
     picked: dict[int, str] = {}
     loud = heats[0].loudness
     if loud.max() > SILENCE_DB:
         picked[int(loud.argmax())] = "loudest"
-    for heat in heats:
+    for place, heat in enumerate(heats):
         best = int(heat.maps.max(axis=(1, 2)).argmax())
-        told = picked.get(best, "")
-        if "highest" not in told:
-            picked[best] = f"{told}, highest score" if told else "highest score"
+        why = f"highest, {legible(names[place])[:NAME_LETTERS]}" if len(names) > 1 else "highest score"
+        told = [picked[best]] if best in picked else []
+        picked[best] = "\n".join([*told, why]) if len(names) > 1 else ", ".join([*told, why])
     spread = np.linspace(0, len(loud) - 1, max(count - len(picked), 1)).round().astype(np.int64)
     for place in spread.tolist():
         picked.setdefault(place, "")

@@ -39,6 +39,7 @@ MAY: dict[str, tuple[str, ...]] = {
         "avssl.sync", "avssl.embedding", "avssl.config", "avssl.sample", "avssl.data", "avssl.inputs",
         "avssl.methods.base",
     ),
+    "avssl.speech": ("avssl.speech", "avssl.data"),
     "avssl.methods.base": ("avssl.config", "avssl.inputs", "avssl.sample"),
     "avssl.methods": (
         "avssl.methods.base", "avssl.methods.sounding", "avssl.views", "avssl.encoders", "avssl.nn", "avssl.inputs",

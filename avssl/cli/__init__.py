@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 PANELS = {
     "Look around": ("methods", "config", "preview", "doctor"),
-    "Get data": ("world", "manifest", "prepare", "align"),
+    "Get data": ("world", "manifest", "prepare", "transcribe", "align"),
     "Learn": ("train", "export"),
     "Find": ("embed", "index", "regions", "search", "cluster", "serve"),
     "Locate": ("localize", "sync"),

@@ -1,0 +1,46 @@
+"""Whisper of faster-whisper (extra ``asr``): the same answers, several times quicker on a CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from avssl.data.narration import Phrase
+from avssl.speech.doubt import Heard
+from avssl.speech.whisper import Sound
+
+
+class FasterWhisper:
+    """A recognizer; ``name`` is a size (``tiny``), a folder of a converted model, or a hub name.
+
+    Raises ValueError if the package or the model is not there.
+    """
+
+    def __init__(self, name: str, device: str = "cpu"):
+        try:
+            from faster_whisper import WhisperModel
+        except ImportError:
+            raise ValueError("--engine faster-whisper needs its package: pip install 'avssl[asr]'") from None
+        try:
+            self.model: Any = WhisperModel(name, device=device, compute_type="int8" if device == "cpu" else "default")
+        except (OSError, ValueError, RuntimeError) as error:
+            raise ValueError(
+                f"{name}: no model of faster-whisper there ({' '.join(str(error).split())[:200]})"
+            ) from None
+
+    def language_of(self, sound: Sound) -> str:
+        """The most probable language."""
+        return str(self.model.detect_language(sound)[0])
+
+    def hear(self, sound: Sound, language: str) -> list[Heard]:
+        """Segments with words."""
+        segments, _ = self.model.transcribe(
+            sound, language=language, word_timestamps=True, condition_on_previous_text=False
+        )
+        return [
+            Heard(
+                Phrase(float(one.start), float(one.end), one.text.strip(),
+                       tuple((float(w.start), float(w.end), w.word.strip()) for w in one.words or ())),
+                float(one.no_speech_prob), float(one.avg_logprob),
+            )
+            for one in segments
+        ]  # fmt: skip

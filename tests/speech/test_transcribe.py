@@ -1,0 +1,164 @@
+"""Narration from sound: what is heard and when, what is passed over, going on, and a tiny Whisper from end to end."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from speech_help import Listener, write_wav
+from tiny_whisper import saved
+
+from avssl import cli
+from avssl.data.manifest import Manifest, make
+from avssl.data.narration import Phrase
+from avssl.data.subtitles import read
+from avssl.speech import transcribe as module
+from avssl.speech.doubt import Heard
+from avssl.speech.transcribe import transcribe
+
+
+@pytest.fixture
+def talk(tmp_path):
+    """Two seconds of nothing, a tone of one second, nothing; and a file that is silent."""
+    rng = np.random.default_rng(0)
+    time = np.arange(16000) / 16000
+    sound = np.concatenate([rng.normal(0, 1e-4, 32000), 0.3 * np.sin(2 * np.pi * 600 * time), np.zeros(16000)])
+    (tmp_path / "media" / "deep").mkdir(parents=True)
+    write_wav(tmp_path / "media" / "deep" / "a.wav", sound)
+    write_wav(tmp_path / "media" / "silent.wav", np.zeros(32000))
+    write_wav(tmp_path / "media" / "told.wav", 0.5 * sound)
+    (tmp_path / "media" / "told.vtt").write_text("WEBVTT\n\n00:01.000 --> 00:02.000\nknown\n")
+    return make(tmp_path / "media", out=tmp_path / "x.jsonl")
+
+
+def narration(manifest):
+    return {one.key: one.narration for one in manifest.recordings}
+
+
+def test_times_are_of_the_recording_and_nobody_is_asked_about_silence(talk, tmp_path):
+    listener = Listener([(0.2, 1.0, "a tone. It"), (1.0, 1.2, "stops")])
+    made, told = transcribe(talk, tmp_path / "n", listener, settings="x")
+    assert [round(len(sound) / 16000, 1) for sound in listener.sounds] == [1.4]
+    said = narration(made)
+    assert [one.text for one in said["deep/a"]] == ["a tone.", "It stops"]
+    assert said["deep/a"][0].start == pytest.approx(2.0, abs=0.05)
+    assert said["silent"] == ()
+    assert said["told"] == (Phrase(1.0, 2.0, "known"),)
+    assert (told.heard, dict(told.passed), dict(told.languages)) == (1, {"silent": 1, "has narration": 1}, {"xx": 1})
+    file = next((tmp_path / "n").iterdir())
+    assert file.name.startswith("deep__a-")
+    assert file.name.endswith(".xx.vtt")
+    assert read(file)[0].text == "a tone. It"
+
+
+def test_what_was_heard_is_not_heard_again_unless_something_changed(talk, tmp_path):
+    def heard(**options):
+        listener = Listener([(0.0, 1.0, "yes")])
+        made, told = transcribe(talk, tmp_path / "n", listener, **{"settings": "x", **options})
+        return len(listener.sounds), told.heard, told.before, narration(made)["deep/a"]
+
+    asked, fresh, before, said = heard()
+    assert (asked, fresh, before) == (1, 1, 0)
+    assert heard() == (0, 0, 1, said)
+    assert heard(settings="y")[:3] == (1, 1, 0)
+    assert heard(settings="y", language="de")[:3] == (1, 1, 0)
+    assert heard(settings="y", language="de", again=True)[:3] == (1, 1, 1), "what has narration, too"
+    assert len(list((tmp_path / "n").iterdir())) == 2, "one file for each"
+
+
+def test_a_recording_of_many_blocks_is_heard_once_throughout(talk, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "BLOCK_SECONDS", 4.0)
+    time = np.arange(16000) / 16000
+    beep = np.concatenate([0.3 * np.sin(2 * np.pi * 600 * time), np.zeros(16000)])
+    write_wav(tmp_path / "media" / "long.wav", np.tile(beep, 8))  # a second of sound, one of nothing
+    held = make(tmp_path / "media")
+    listener = Listener([(0.0, 99.0, "")])
+    transcribe(held, tmp_path / "n", listener, settings="x")
+    long = [len(sound) / 16000 for sound in listener.sounds]
+    assert 8.0 <= sum(long) <= 18.5, "every beep, and none twice"
+
+
+def test_a_file_that_has_gone_is_told_and_costs_only_itself(talk, tmp_path):
+    os.unlink(tmp_path / "media" / "told.wav")
+    made, told = transcribe(talk, tmp_path / "n", Listener([(0, 1, "yes")]), settings="x", again=True)
+    assert told.heard == 1
+    assert any("no such file" in reason.lower() for reason in told.passed)
+    assert narration(made)["told"] == (Phrase(1.0, 2.0, "known"),)
+
+
+def test_a_tiny_whisper_from_end_to_end(talk, tmp_path, capsys):
+    model = saved(tmp_path / "whisper")
+    words = ["transcribe", str(tmp_path / "x.jsonl"), "-o", str(tmp_path / "y.jsonl"), "--model", str(model)]
+    assert cli.run([*words, "--language", "de", "--compression", "9"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "heard 1" in told
+    assert "language: de 1" in told
+    assert len(Manifest.load(tmp_path / "y.jsonl").recordings) == 3
+    assert len(list((tmp_path / "y-narration").glob("*.de.vtt"))) == 1
+    assert cli.run([*words, "--language", "de", "--compression", "9"]) == 0
+    assert "heard before 1" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("heads", [True, False])
+def test_what_whisper_hears_lies_in_the_sound(tmp_path, heads):
+    from avssl.speech.whisper import Whisper
+
+    whisper = Whisper(str(saved(tmp_path / "whisper", heads)))
+    sound = np.random.default_rng(0).normal(0, 0.1, 48000).astype(np.float32)
+    assert whisper.language_of(sound) in ("en", "de")
+    found = whisper.hear(sound, "en")
+    assert found
+    for one in found:
+        assert 0 <= one.phrase.start <= one.phrase.end <= 3.0
+        assert bool(one.phrase.words) <= heads
+        assert all(0 <= begin <= end <= 3.0 for begin, end, _ in one.phrase.words)
+        assert one.log_probability < 0 <= one.no_speech <= 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (["--engine", "cloud"], "transformers or faster-whisper"),
+        (["--model", "nowhere/at/all"], "no Whisper there"),
+        (["--engine", "faster-whisper"], "avssl[asr]"),
+        (["--language", "fr"], "this model knows de, en"),
+    ],
+)
+def test_wrong_requests_get_one_line(talk, tmp_path, change, said, capsys):
+    model = saved(tmp_path / "whisper")
+    words = ["transcribe", str(tmp_path / "x.jsonl"), "-o", str(tmp_path / "y.jsonl"), "--model", str(model)]
+    assert cli.run([*words, *change]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "y.jsonl").exists()
+
+
+def test_segments_of_faster_whisper_become_ours(monkeypatch):
+    class Model:
+        def __init__(self, name, device, compute_type):
+            if name != "tiny":
+                raise RuntimeError("Unable to open file\n'model.bin'")
+
+        def detect_language(self, sound):
+            return "de", 0.9, []
+
+        def transcribe(self, sound, language, word_timestamps, condition_on_previous_text):
+            assert (language, word_timestamps, condition_on_previous_text) == ("de", True, False)
+            word = SimpleNamespace(start=0.5, end=0.9, word=" ja")
+            segment = {"start": 0.5, "end": 1.0, "text": " ja ", "no_speech_prob": 0.2, "avg_logprob": -0.3}
+            return iter([SimpleNamespace(**segment, words=[word])]), None
+
+    monkeypatch.setitem(sys.modules, "faster_whisper", SimpleNamespace(WhisperModel=Model))
+    from avssl.speech.faster import FasterWhisper
+
+    hears = FasterWhisper("tiny")
+    assert hears.language_of(np.zeros(4, np.float32)) == "de"
+    assert hears.hear(np.zeros(4, np.float32), "de") == [
+        Heard(Phrase(0.5, 1.0, "ja", ((0.5, 0.9, "ja"),)), no_speech=0.2, log_probability=-0.3)
+    ]
+    with pytest.raises(
+        ValueError, match=r"^big: no model of faster-whisper there \(Unable to open file 'model.bin'\)$"
+    ):
+        FasterWhisper("big")

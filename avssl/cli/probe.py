@@ -37,6 +37,10 @@ def probe(
     labels: Annotated[Path | None, typer.Option(help="TSV with a path or clip column, labels and splits.")] = None,
     modality: Annotated[str, typer.Option(help="Which encoder: image, video, audio or text.")] = "",
     fraction: Annotated[list[float] | None, typer.Option(help="Share of the labels used, such as 0.01; 1.")] = None,
+    under: Annotated[
+        list[str] | None,
+        typer.Option(help="linear, knn: judge worse examples, such as 'noise 3', 'blur 2', 'contrast 4'."),
+    ] = None,
     per_class: Annotated[int, typer.Option(help="Most examples of each class in each part; 0 takes all.")] = 0,
     size: Annotated[int, typer.Option(help="stages: values a stage is pooled to; the RotNet table has 9216.")] = 1024,
     freeze: Annotated[list[int] | None, typer.Option(help="finetune: how many early stages are frozen.")] = None,
@@ -69,7 +73,7 @@ def probe(
     tuning = {"steps": steps, "batch": batch, "rates": rates, "flip": flip, "rest": rest}
     if "cam" in hows and output.suffix.lower() != ".png":
         raise ValueError(f"{output}: the sheet is a .png")
-    questions = list(_questions(hows, fraction or [1.0], size, freeze or [0], tuning))
+    questions = list(_questions(hows, fraction or [1.0], ["", *(under or [])], size, freeze or [0], tuning))
 
     import torch
 
@@ -103,14 +107,15 @@ def probe(
         Console(stderr=True).print(f"{len(told)} rows in {rows}", style="dim", highlight=False)
 
 
-def _questions(hows: list[str], fractions: list[float], size: int, freeze: list[int], tuning: dict[str, Any]
-               ) -> Iterator[dict[str, Any]]:  # fmt: skip
+def _questions(
+    hows: list[str], fractions: list[float], under: list[str], size: int, freeze: list[int], tuning: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
     """What is asked about each run and label set: evaluator and settings."""
     names = dict.fromkeys(name for how in hows for name in (("linear", "finetune") if how == "transfer" else (how,)))
     for name in names:
         for share in fractions:
             if name in ("linear", "knn"):
-                yield {"probe": name, "fraction": share}
+                yield from ({"probe": name, "fraction": share, "under": worse} for worse in under)
             elif name == "stages":
                 yield {"probe": name, "fraction": share, "size": size}
             elif name == "finetune":
@@ -219,6 +224,7 @@ def _show(console: Console, rows: "list[Row]", hows: list[str]) -> None:
 def _told(row: "Row") -> str:
     """The evaluator with what is special about this row."""
     words = [str(row["part"].get("stage", row["probe"]))]
+    words += [str(row["under"])] if row.get("under") else []
     words += [f"{row['freeze']} frozen, {row['rest']}"] if row.get("freeze") else []
     words += [f"{100 * row['fraction']:g} %"] if row["fraction"] < 1 else []
     return " ".join(words)

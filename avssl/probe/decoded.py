@@ -47,9 +47,13 @@ class Decoded:
     owner: NDArray[np.int64]
     inputs: Inputs
 
+    def windows(self, places: NDArray[np.int64] | slice) -> Tensor:
+        """Windows as they were decoded."""
+        return torch.from_numpy(np.array(self.x[places]))
+
     def batch(self, places: NDArray[np.int64] | slice) -> Tensor:
         """Windows as encoders take them."""
-        x = torch.from_numpy(np.array(self.x[places]))
+        x = self.windows(places)
         return self.inputs.audio(x) if self.modality == "audio" else x
 
     def averaged(self, values: NDArray[np.float32]) -> NDArray[np.float32]:

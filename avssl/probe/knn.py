@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avssl.probe.rounds import Floats, Numbers, Round
-from avssl.probe.study import Row, Study, compared
+from avssl.probe.study import Row, Study
 
 NEIGHBORS = (1, 5, 20, 200)
 TEMPERATURE = 0.1
@@ -70,7 +70,8 @@ def _votes(x: Floats, held: Floats, labels: Numbers, classes: int, ks: tuple[int
 
 
 def evaluate(study: Study, question: Mapping[str, Any]) -> list[Row]:
-    """One row: the encoder's vectors, beside those of the untrained one and what there is without any."""
-    name, raw = study.raw()
-    who = {"trained": study.vectors("trained"), "untrained": study.vectors("untrained"), name: raw}
-    return [study.row(question, {}, compared(study, question["fraction"], who, fit, ("k", "validation")))]
+    """One row: the encoder's vectors, beside those of the untrained one and what there is without any.
+
+    What is judged may be ``under`` a corruption; what is fitted on and what chooses stays clean.
+    """
+    return [study.row(question, {}, study.judged(question, fit, ("k", "validation")))]

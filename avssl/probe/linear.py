@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avssl.probe.rounds import Floats, Numbers, Round
-from avssl.probe.study import Row, Study, compared
+from avssl.probe.study import Row, Study
 
 PENALTIES = tuple(float(10**power) for power in np.arange(1.0, -6.01, -0.5))
 """weights of half the squared norm beside the mean loss of an example; scikit-learn's C is 1 / (penalty x examples)"""
@@ -126,7 +126,8 @@ class _Path:
 
 
 def evaluate(study: Study, question: Mapping[str, Any]) -> list[Row]:
-    """One row: the encoder's vectors, beside those of the untrained one and what there is without any."""
-    name, raw = study.raw()
-    who = {"trained": study.vectors("trained"), "untrained": study.vectors("untrained"), name: raw}
-    return [study.row(question, {}, compared(study, question["fraction"], who, fit, TOLD))]
+    """One row: the encoder's vectors, beside those of the untrained one and what there is without any.
+
+    What is judged may be ``under`` a corruption; what is fitted on and what chooses stays clean.
+    """
+    return [study.row(question, {}, study.judged(question, fit, TOLD))]

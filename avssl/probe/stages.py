@@ -129,13 +129,17 @@ def evaluate(study: Study, question: Mapping[str, Any]) -> list[Row]:
     for who in ("trained", "untrained"):
         tell = functools.partial(study.tell, f"stages, {who}")
         told[who] = features(study.who(who), study.decoded, question["size"], tell)
+
+    def fit(name: str, place: int, *given: Any) -> linear.Probe:
+        return linear.fit(*given)
+
     name, raw = study.raw()
-    without = compared(study, question["fraction"], {name: raw}, linear.fit, linear.TOLD)
+    without = compared(study, question["fraction"], {name: raw}, fit, linear.TOLD)
     rows = []
-    for stage in told["trained"]:
-        both = {"trained": told["trained"][stage], "untrained": told["untrained"][stage]}
-        answers = compared(study, question["fraction"], both, linear.fit, linear.TOLD)
-        rows.append(study.row(question, {"stage": stage, "values": both["trained"].shape[1]}, {**answers, **without}))
+    for stage, x in told["trained"].items():
+        both = {"trained": x, "untrained": told["untrained"][stage]}
+        answers = {**compared(study, question["fraction"], both, fit, linear.TOLD), **without}
+        rows.append(study.row(question, {"stage": stage, "values": x.shape[1]}, answers))
     return rows
 
 

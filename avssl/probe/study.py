@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from avssl.methods.base import Method
 from avssl.probe import features, spread
+from avssl.probe.corrupted import worse
 from avssl.probe.decoded import Decoded
 from avssl.probe.examples import Examples
 from avssl.probe.rounds import Floats, Numbers, Round, rounds
@@ -46,8 +48,9 @@ class Study:
     decoded: Decoded
     seed: int = 0
     tell: Tell = quiet
-    _vectors: dict[str, Floats] = field(default_factory=dict)
-    _raw: tuple[str, Floats] | None = None
+    _vectors: dict[tuple[str, str], Floats] = field(default_factory=dict)
+    _raw: dict[str, tuple[str, Floats]] = field(default_factory=dict)
+    _fits: dict[tuple[str, float, str, int], Any] = field(default_factory=dict)
 
     @property
     def method(self) -> Method[Any]:
@@ -58,19 +61,28 @@ class Study:
         """The method, ``trained`` or ``untrained``."""
         return self.method if name == "trained" else self.fresh
 
-    def vectors(self, name: str) -> Floats:
-        """Encoder vectors [N, D], trained or untrained."""
-        if name not in self._vectors:
-            self._vectors[name] = features.vectors(
-                self.who(name), self.decoded, lambda done, total: self.tell(f"features, {name}", done, total)
-            )
-        return self._vectors[name]
+    def windows(self, under: str = "") -> Decoded:
+        """The label set as it is, or under a corruption (:func:`avssl.probe.corrupted.worse`)."""
+        return worse(self.decoded, under, self.seed) if under else self.decoded
 
-    def raw(self) -> tuple[str, Floats]:
+    def vectors(self, name: str, under: str = "") -> Floats:
+        """Encoder vectors [N, D], trained or untrained."""
+        if (name, under) not in self._vectors:
+            tell = partial(self.tell, f"features, {name}")
+            self._vectors[name, under] = features.vectors(self.who(name), self.windows(under), tell)
+        return self._vectors[name, under]
+
+    def raw(self, under: str = "") -> tuple[str, Floats]:
         """What there is without an encoder: its name, [N, D]."""
-        if self._raw is None:
-            self._raw = features.raw(self.decoded)
-        return self._raw
+        if under not in self._raw:
+            self._raw[under] = features.raw(self.windows(under))
+        return self._raw[under]
+
+    def seen(self, under: str = "") -> dict[str, tuple[Floats, Floats]]:
+        """Name -> features [N, D] that are fitted on, and those of the same examples that are judged."""
+        name = self.raw()[0]
+        who = {one: (self.vectors(one), self.vectors(one, under)) for one in ("trained", "untrained")}
+        return {**who, name: (self.raw()[1], self.raw(under)[1])}
 
     def rounds(self, fraction: float) -> list[Round]:
         """The rounds, with a share of the labels."""
@@ -80,6 +92,19 @@ class Study:
         """Every round's answers, one after the other."""
         told = [answer(cut) for cut in self.rounds(fraction)]
         return Answers(np.concatenate([predicted for predicted, _ in told]), [chosen for _, chosen in told])
+
+    def judged(self, question: Mapping[str, Any], fit: Callable[..., Any], told: Sequence[str]) -> dict[str, Answers]:
+        """:func:`compared` on the encoder's vectors; what was fitted on clean ones is used again under corruptions."""
+        seen, fraction, name = self.seen(question["under"]), question["fraction"], question["probe"]
+        clean = {who: x for who, (x, _) in seen.items()}
+
+        def once(who: str, place: int, *given: Any) -> Any:
+            key = (name, fraction, who, place)
+            if key not in self._fits:
+                self._fits[key] = fit(*given)
+            return self._fits[key]
+
+        return compared(self, fraction, clean, once, told, {who: x for who, (_, x) in seen.items()})
 
     def row(self, question: Mapping[str, Any], part: Mapping[str, Any], answers: Mapping[str, Answers]) -> Row:
         """A result with all that must be known about it.
@@ -131,22 +156,32 @@ def asked(row: Mapping[str, Any], question: Mapping[str, Any], study: Study) -> 
     return all(row.get(name) == value for name, value in same.items())
 
 
-def compared(study: Study, fraction: float, who: Mapping[str, Floats], fit: Callable[..., Any], told: Sequence[str]
-             ) -> dict[str, Answers]:  # fmt: skip
-    """The same probe on several features [N, D] of the same examples: name -> answers.
+def compared(
+    study: Study,
+    fraction: float,
+    who: Mapping[str, Floats],
+    fit: Callable[..., Any],
+    told: Sequence[str],
+    judged: Mapping[str, Floats] | None = None,
+) -> dict[str, Answers]:
+    """The same probe on several features of the same examples: name -> answers.
 
-    ``fit`` is called with (features, labels, round, number of classes); ``told`` are the attributes of what it gives
-    that are recorded as chosen.
+    Args:
+        study: whose labels and rounds.
+        fraction: of the labels.
+        who: name -> features [N, D] that are fitted on.
+        fit: called with (name, number of the round, features, labels, round, number of classes).
+        told: attributes of what ``fit`` gives that are recorded as chosen.
+        judged: name -> features [N, D] of the same examples that are judged; the same unless given.
     """
-    labels, classes = study.data.labels, len(study.data.classes)
-    found = {}
+    labels, classes, found = study.data.labels, len(study.data.classes), {}
     for done, (name, x) in enumerate(who.items()):
         study.tell("probes", done, len(who))
-
-        def answer(cut: Round, x: Floats = x) -> tuple[Numbers, dict[str, Any]]:
-            fitted = fit(x, labels, cut, classes)
-            return fitted.predict(x[cut.test]), {key: getattr(fitted, key) for key in told}
-
-        found[name] = study.answers(fraction, answer)
+        shown, predicted, chosen = (judged or who)[name], [], []
+        for place, cut in enumerate(study.rounds(fraction)):
+            fitted = fit(name, place, x, labels, cut, classes)
+            predicted.append(fitted.predict(shown[cut.test]))
+            chosen.append({key: getattr(fitted, key) for key in told})
+        found[name] = Answers(np.concatenate(predicted), chosen)
     study.tell("probes", len(who), len(who))
     return found

@@ -17,8 +17,8 @@ SUPERVISED = "supervised"
 
 
 def wanted(row: Row) -> bool:
-    """Whether a row belongs into the table: all labels, nothing frozen."""
-    return row["probe"] in PROTOCOLS and row["fraction"] == 1 and row.get("freeze", 0) == 0
+    """Whether a row belongs into the table: all labels, clean examples, nothing frozen."""
+    return row["probe"] in PROTOCOLS and row["fraction"] == 1 and not row.get("freeze") and not row.get("under")
 
 
 def table(rows: Iterable[Row]) -> tuple[list[str], list[list[str]]]:

@@ -34,13 +34,14 @@ def probed(home, *words):
 
 def test_figures_stand_beside_what_has_learnt_nothing(home, capsys):
     out = home / "results" / "probe.jsonl"
-    words = ["--how", "linear", "--how", "knn", "--how", "stages", "--fraction", 0.2, "--size", 32]
+    words = ["--how", "linear", "--how", "knn", "--how", "stages", "--fraction", 0.2, "--size", 32,
+             "--under", "noise 5"]  # fmt: skip
     assert probed(home, *words, "--rows", out) == 0
     told = capsys.readouterr().out
     for word in ("untrained", "raw pixels", "majority", "chance", "linear 20 %", "knn", "stage4", "Wilson"):
         assert word in told, word
     rows = kept.read(out)
-    assert [row["probe"] for row in rows] == ["linear", "knn", *["stages"] * 4]
+    assert [row["probe"] for row in rows] == ["linear", "linear", "knn", "knn", *["stages"] * 4]
     for row in rows:
         assert row["method"] == row["config"]["method"]["name"] == "simclr"
         assert len(row["digest"]) == len(row["data_digest"]) == 64
@@ -50,6 +51,7 @@ def test_figures_stand_beside_what_has_learnt_nothing(home, capsys):
         assert row["gain"][0] == pytest.approx(row["accuracy"] - row["beside"]["untrained"]["accuracy"])
         assert row["intervals"]["accuracy"].startswith("Wilson")
         assert row["fitted"] == [16], "a fifth of 80"
+    assert [row["under"] for row in rows[:4]] == ["", "noise 5"] * 2
     assert all("penalty" in row["chosen"][0] for row in rows if row["probe"] != "knn")
 
     before = out.read_text()
@@ -104,6 +106,7 @@ def test_the_transfer_table_says_who_is_ahead_of_labels():
         (["--modality", "audio"], "no audio to judge"),
         (["--freeze", "9", "--how", "finetune", "--steps", "1"], "has 4 stages"),
         (["--fraction", "2"], "share of the labels"),
+        (["--under", "fog 1"], "noise, blur, contrast"),
         (["--rest", "gone"], "kept or random"),
         (["--steps", "0"], "--steps 0"),
         (["--how", "cam", "-o", "x.jpg"], "the sheet is a .png"),

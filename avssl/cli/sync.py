@@ -74,6 +74,8 @@ def sync(
                 tell(done, len(recordings))
     if found and not as_json:
         console.print(table(found))
+        if any(one.verdict == "dubbed" for one in found):
+            console.print("dubbed: the sound fits at no offset, or nothing in view makes it", style="dim")
     for reason in passed:
         log.print(f"passed over {reason}", soft_wrap=True, markup=False)
     if not found:

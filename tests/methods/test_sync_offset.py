@@ -147,3 +147,45 @@ def test_an_even_number_of_offsets_is_refused():
         tiny.run("sync_offset", "method.offsets=20").method()
     with pytest.raises(ValueError, match="make them equal"):
         tiny.run("sync_offset", "inputs.audio_seconds=1.5").method()
+
+
+SMALL = (
+    "method.offsets=5", "method.width=16", "inputs.frames=12", "inputs.audio_seconds=1.5", "inputs.hz=4000",
+    "inputs.height=16", "inputs.width=16", "encoders.video.time_stride=1",
+)  # fmt: skip
+
+
+def flickering(needs, seed, follows):
+    """A light that flickers, and a noise as loud as it is bright, or one that flickers by itself."""
+    draw = Generator().manual_seed(seed)
+    bright, own = torch.rand(2, needs.frames, generator=draw)
+    samples = round(needs.audio_seconds * needs.hz)
+    loud = (bright if follows else own).repeat_interleave(-(-samples // needs.frames))[:samples]
+    wave = (torch.rand(samples, generator=draw) - 0.5) * loud
+    video = (bright * 255).to(torch.uint8)[None, :, None, None, None].expand(-1, -1, 3, needs.height, needs.width)
+    return Sample(str(seed), seed, (0.0,), {"video": video.contiguous(), "audio": wave[None]})
+
+
+def test_learns_offsets_from_what_both_have_in_common_and_from_nothing_else():
+    run = tiny.run("sync_offset", *SMALL)
+    transform = run.kind.transform(run.cfg.method, run.inputs)
+
+    def batch(first, size, follows=True):
+        rows = [
+            transform(flickering(run.needs, k, follows), Generator().manual_seed(k), 0.0)
+            for k in range(first, first + size)
+        ]
+        return {key: torch.stack([row[key] for row in rows]) for key in rows[0]}
+
+    method = run.method()
+    optimizer = torch.optim.AdamW(method.parameters(), 5e-3)
+    for step in range(20):
+        optimizer.zero_grad()
+        method(batch(16 * step, 16)).loss.backward()
+        optimizer.step()
+    method.eval()
+    with torch.no_grad():
+        unseen = method(batch(10_000, 48)).metrics["accuracy"]
+        unrelated = method(batch(20_000, 96, follows=False)).metrics["accuracy"]
+    assert unseen > 0.9
+    assert unrelated < 0.4, "chance is 0.2: neither edges nor levels tell an offset"

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from contract import tiny
 
 from avssl.evaluation import finding, locating, maps, marking
 from avssl.evaluation.judged import Boxes, Judged
@@ -233,3 +235,26 @@ def test_detection_ranks_what_sounds_and_is_found_before_what_does_not():
     assert table["ap"]["oracle"] == table["max_f1"]["oracle"] == 1.0
     assert table["ap"]["whole"] == 0.0
     assert table["ap"]["center"] < 0.5
+
+
+@pytest.mark.parametrize("name", ["ez_vsl", "dense_av"])
+def test_pictures_are_seen_once_whatever_is_asked_of_them(name):
+    run = tiny.run(name)
+    method = run.method().eval()
+    pictures, sounds = run.x("video", 3).repeat(6, 1, 1, 1, 1), torch.randn(18, 8000) * 0.1  # two batches
+    pictures[4] = 255 - pictures[4]
+    tower = method.encoders[method.modalities[0]]
+    work = []
+    next(part for part in tower.modules() if isinstance(part, torch.nn.Conv2d)).register_forward_hook(
+        lambda *_: work.append(1)
+    )
+    maps._localize(method, run.inputs, pictures, {"own": sounds})
+    once = len(work)
+    asked = {"own": sounds, "other": sounds.flip(0)}
+    found = maps._localize(method, run.inputs, pictures, asked)
+    assert len(work) == 2 * once
+    assert "forward" not in vars(tower)
+    with torch.inference_mode():
+        for which, wanted in asked.items():
+            expected = method.localize(pictures, run.inputs.audio(wanted), "audio")
+            torch.testing.assert_close(torch.tensor(np.stack(found[which])), expected.double(), atol=1e-5, rtol=1e-4)

@@ -1,7 +1,8 @@
 """The maps that a network makes of clips of known truth: with their own sound, another, each sound alone, and none."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,23 +94,21 @@ def judged(method: Method[Any], inputs: Inputs, clips: Clips) -> list[Judged]:
     Where no clip is silent by itself, each picture is shown with digital silence too; where none has its sound off
     screen, another clip's sound, of a kind that the picture does not show, stands for one.
     """
-    pictures, sounds, count = clips.pictures, clips.sounds, len(clips.truth)
+    sounds, count = clips.sounds, len(clips.truth)
     cases = {str(known["case"]) for known in clips.truth}
-    own = _localize(method, inputs, pictures, sounds)
     others = [_other(index, clips.truth) for index in range(count)]
     paired = {index: other for index, other in enumerate(others) if other is not None}
-    swapped = dict(
-        zip(paired, _localize(method, inputs, pictures[list(paired)], sounds[list(paired.values())]), strict=True)
-    )
-    each = _localize(
-        method,
-        inputs,
-        pictures[[index for index, _, _ in clips.alone]],
-        torch.cat([sound for _, _, sound in clips.alone] or [sounds[:0]]),
-    )
     noise = torch.from_numpy(np.random.default_rng(0).normal(scale=0.1, size=(1, sounds.shape[1])).astype(np.float32))
-    noisy = _localize(method, inputs, pictures, noise.expand(count, -1))
-    silent = [] if "silent" in cases else _localize(method, inputs, pictures, torch.zeros_like(noise).expand(count, -1))
+    asked = {"own": sounds, "noise": noise.expand(count, -1)}
+    if paired:
+        asked["swapped"] = sounds[[paired.get(index, index) for index in range(count)]]
+    if "silent" not in cases:
+        asked["silence"] = torch.zeros_like(noise).expand(count, -1)
+    found = _localize(method, inputs, clips.pictures, asked)
+    swapped = {index: found["swapped"][index] for index in paired}
+    silent = found.get("silence")
+    alone = {"alone": torch.cat([sound for _, _, sound in clips.alone] or [sounds[:0]])}
+    each = _localize(method, inputs, clips.pictures[[index for index, _, _ in clips.alone]], alone)["alone"]
     solo: dict[int, dict[int, NDArray[np.float64]]] = {}
     for (index, thing, _), maps in zip(clips.alone, each, strict=True):
         solo.setdefault(index, {})[thing] = maps
@@ -119,8 +118,8 @@ def judged(method: Method[Any], inputs: Inputs, clips: Clips) -> list[Judged]:
         if "offscreen" not in cases and _apart(clips.truth[index], clips.truth[other])
     }
     return [
-        Judged(str(known["case"]), clips.things[index], own[index], swapped.get(index), solo.get(index, {}),
-               noisy[index], silent[index] if silent else None, foreign.get(index))
+        Judged(str(known["case"]), clips.things[index], found["own"][index], swapped.get(index), solo.get(index, {}),
+               found["noise"][index], silent[index] if silent else None, foreign.get(index))
         for index, known in enumerate(clips.truth)
     ]  # fmt: skip
 
@@ -166,13 +165,48 @@ def _things(known: Truth, start: float, seconds: float) -> tuple[Boxes, ...]:
 
 
 @torch.inference_mode()
-def _localize(method: Method[Any], inputs: Inputs, pictures: Tensor, sounds: Tensor) -> list[NDArray[np.float64]]:
-    """Maps [T, h, w] of each picture [T, 3, H, W] with its sound [S]."""
+def _localize(
+    method: Method[Any], inputs: Inputs, pictures: Tensor, asked: Mapping[str, Tensor]
+) -> dict[str, list[NDArray[np.float64]]]:
+    """Maps [T, h, w] of each picture [T, 3, H, W] with its sound [S], for each name of sounds [N, S]."""
     first = next(method.parameters(), None)
     device = torch.device("cpu") if first is None else first.device
-    found: list[NDArray[np.float64]] = []
-    for index in range(0, len(pictures), BATCH):
-        video = pictures[index : index + BATCH].to(device)
-        heard = inputs.audio(sounds[index : index + BATCH]).to(device)
-        found += list(method.localize(video, heard, "audio").double().cpu().numpy())  # type: ignore[operator]
+    found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in asked}
+    with _seen_once(method):
+        for index in range(0, len(pictures), BATCH):
+            video = pictures[index : index + BATCH].to(device)
+            for name, sounds in asked.items():
+                heard = inputs.audio(sounds[index : index + BATCH]).to(device)
+                maps = method.localize(video, heard, "audio")  # type: ignore[operator]
+                found[name] += list(maps.double().cpu().numpy())
     return found
+
+
+class _Last:
+    """A tower's forward that remembers its last pictures and what it made of them."""
+
+    def __init__(self, forward: Callable[[Tensor], Any]):
+        self.forward = forward
+        self.pictures: Tensor | None = None  # kept, so that no other tensor can come to lie in the same memory
+        self.made: Any = None
+
+    def __call__(self, x: Tensor, *more: Any) -> Any:
+        if more:
+            return self.forward(x, *more)
+        last = self.pictures
+        if last is None or (last.data_ptr(), last.shape, last.stride()) != (x.data_ptr(), x.shape, x.stride()):
+            self.pictures, self.made = x, self.forward(x)
+        return self.made
+
+
+@contextmanager
+def _seen_once(method: Method[Any]) -> Iterator[None]:
+    """Several sounds are asked of the same pictures, whose towers are most of the work: they work once for all."""
+    towers = [tower for kind, tower in method.encoders.items() if kind in ("image", "video")]
+    for tower in towers:
+        tower.forward = _Last(tower.forward)
+    try:
+        yield
+    finally:
+        for tower in towers:
+            del tower.forward

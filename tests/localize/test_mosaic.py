@@ -137,6 +137,8 @@ def test_real_talkers_side_by_side(tmp_path, recordings):
 class Deaf:
     """A localizer that lights the left half, the louder the sound the brighter."""
 
+    encoders = torch.nn.ModuleDict()
+
     def parameters(self):
         return iter(())
 

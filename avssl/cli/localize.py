@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from avssl.localize.heatmap import Query
 
+PAGE_BYTES = 100_000_000
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".m4v")
 
 
@@ -34,6 +35,12 @@ def localize(
     hop: Annotated[float | None, typer.Option(help="Seconds between windows; else half a window.")] = None,
     refine: Annotated[bool, typer.Option("--refine", help="Fit what is lit to the edges of the picture.")] = False,
     boxes: Annotated[bool, typer.Option(help="Outline what is lit.")] = True,
+    heads: Annotated[
+        bool, typer.Option("--heads", help="What each head of the method lights, a colour each; one query.")
+    ] = False,
+    page: Annotated[
+        Path | None, typer.Option(help="A page (.html) too, to scrub through them and switch queries.")
+    ] = None,
     height: Annotated[int, typer.Option(help="Greatest height of the overlay in pixels.")] = 480,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
@@ -49,18 +56,20 @@ def localize(
     from avssl.localize import film
     from avssl.localize.looking import Looking, sharpened
     from avssl.localize.overlay import HUES
+    from avssl.report.clips import Budget
+    from avssl.report.looks import look_of, write_looks
     from avssl.train.checkpoint import load_run
     from avssl.train.distributed import device_of
 
     where = device_of(device)
     loaded = load_run(run)
-    look = Looking(run, loaded.digest, loaded.method.to(where), loaded.inputs, where, window, hop)
+    look = Looking(run, loaded.digest, loaded.method.to(where), loaded.inputs, where, window, hop, heads)
     if text and len(text) > len(HUES):
         raise ValueError(f"{len(text)} queries; there are colours for {len(HUES)}")
     queries: dict[str, Query] = {f'"{words}"': words for words in text or []}
     if not queries:
         queries = {f"the sound of {audio.name}" if audio else "its own sound": audio}
-    made, passed = 0, []
+    made, passed, shown, budget = 0, [], [], Budget(PAGE_BYTES)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, TextColumn("{task.fields[rate]}"), console=log) as bar:
         task = bar.add_task("recordings", total=len(recordings), rate="")
@@ -87,6 +96,8 @@ def localize(
                     found = sharpened(recording, found, rate("refined"))
                 video.parent.mkdir(parents=True, exist_ok=True)
                 written = film.make(recording, video, found, height, boxes=boxes, progress=rate("drawn"))
+                if page is not None and video in written and (part := look_of(recording, found, budget=budget)):
+                    shown.append(part)
             except ValueError as error:
                 if len(recordings) == 1:
                     raise
@@ -100,6 +111,9 @@ def localize(
                 scale = found[0].scale
                 console.print(f"  threshold {scale.threshold:.4g}, {scale.chosen}", style="dim", soft_wrap=True)
             bar.advance(task)
+    if page is not None and shown:
+        write_looks(page, shown, f"{loaded.method.cfg.name} · {run.name}")
+        console.print(f"{page}: {len(shown)} of {made} to scrub through", soft_wrap=True)
     for reason in passed:
         log.print(f"passed over {reason}", soft_wrap=True)
     if not made:

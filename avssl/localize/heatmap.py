@@ -21,7 +21,7 @@ from avssl.inputs import Inputs
 from avssl.localize import calibration
 from avssl.localize.masks import Floats, as_scores
 from avssl.localize.reader import WINDOWS_AT_ONCE, Frames, Reader
-from avssl.methods.base import Method, localizes
+from avssl.methods.base import HasHeads, Method, localizes
 
 QUERY_SECONDS = 60.0  # of a sound given as a query, how much is searched for its loudest part
 
@@ -65,6 +65,7 @@ def heatmaps(
     window_seconds: float | None = None,
     hop_seconds: float | None = None,
     span: tuple[float, float] | None = None,
+    heads: bool = False,
     device: str | torch.device = "cpu",
     progress: Callable[[float], None] | None = None,
 ) -> list[Heat]:
@@ -78,13 +79,16 @@ def heatmaps(
         window_seconds: length of a window; the run's own by default.
         hop_seconds: from one window to the next, at most a window; half a window by default.
         span: the part to look at, (start, end) in seconds; all of it by default.
+        heads: give the maps of each of the method's heads, those of the first query first.
         device: where the method is.
         progress: called with the seconds done so far.
 
-    Raises ValueError for a recording without pictures, for one without sound when that is a query, and for a kind of
-    query the method does not localize.
+    Raises ValueError for a recording without pictures, for one without sound when that is a query, for a kind of query
+    the method does not localize, and for `heads` of a method that has none.
     """
     path, cfg = Path(path), inputs.cfg
+    if heads and not isinstance(method, HasHeads):
+        raise ValueError(f"{method.cfg.name} has no heads: there is one map for a query")
     for kind in map(calibration.kind_of, queries):
         if not localizes(method, kind):
             raise ValueError(f"{method.cfg.name} does not say where {'a text' if kind == 'text' else 'a sound'} is")
@@ -108,7 +112,7 @@ def heatmaps(
     method.eval()
     try:
         for windows in _batches(iter(reader)):
-            scored = _score(method, inputs, windows, asked, torch.device(device))  # [B, T, Q, h, w]
+            scored = _score(method, inputs, windows, asked, torch.device(device), heads)  # [B, T, Q, h, w]
             for window, maps in zip(windows, scored, strict=True):
                 for k in range(window.real):
                     place = window.start + k - reader.first
@@ -145,10 +149,14 @@ def _score(
     windows: list[Frames],
     asked: Sequence[tuple[str, Tensor | None]],
     device: torch.device,
+    heads: bool,
 ) -> Floats:
-    """Scores [B, T, Q, h, w] of some windows for each query, a (kind, tensor of batch 1) or (audio, None: its own)."""
+    """Scores [B, T, Q, h, w] of some windows for each query, a (kind, tensor of batch 1) or (audio, None: its own).
+
+    With ``heads`` there are as many of each query as the method has heads.
+    """
     video = torch.from_numpy(np.stack([window.video for window in windows])).to(device)  # [B, T, 3, H, W]
-    localize: Callable[[Tensor, Tensor, str], Tensor] = method.localize  # type: ignore[assignment]
+    localize: Callable[[Tensor, Tensor, str], Tensor] = getattr(method, "heads" if heads else "localize")
     found = []
     with seen_once(method):
         for kind, query in asked:
@@ -157,10 +165,11 @@ def _score(
             else:
                 given = query.expand(len(windows), *query.shape[1:])
             maps = localize(video, given.to(device), kind).double().cpu().numpy()
-            assert maps.ndim == 4
-            assert maps.shape[:2] == video.shape[:2], "localize gives one map per frame"
+            maps = maps if heads else maps[:, None]  # [B, K, T, h, w]
+            assert maps.ndim == 5
+            assert (len(maps), maps.shape[2]) == video.shape[:2], "localize gives one map per frame"
             found.append(maps)
-    return np.stack(found, axis=2)
+    return np.concatenate(found, axis=1).swapaxes(1, 2)
 
 
 @contextmanager

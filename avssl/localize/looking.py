@@ -13,6 +13,7 @@ from avssl.localize import calibration
 from avssl.localize.calibration import Calibration
 from avssl.localize.film import Found
 from avssl.localize.heatmap import Query, heatmaps
+from avssl.localize.overlay import HUES
 from avssl.methods.base import Method
 
 Tell = Callable[[float], None]
@@ -31,6 +32,8 @@ class Looking:
         device: where the method is.
         window: seconds; None for the run's own.
         hop: seconds from one window to the next; None for half a window.
+        heads: show what each of the method's heads lights instead of what any of them does, at most four: those with
+            the highest scores. For a single query.
     """
 
     run: Path
@@ -40,6 +43,7 @@ class Looking:
     device: str | torch.device = "cpu"
     window: float | None = None
     hop: float | None = None
+    heads: bool = False
 
     def __call__(
         self,
@@ -57,27 +61,39 @@ class Looking:
         where the run has none, on one that queries which mean nothing set on this recording. `span` is the part
         looked at, (start, end) in seconds. Raises ValueError as `heatmaps` does.
         """
+        if self.heads and len(queries) > 1:
+            raise ValueError(f"{len(queries)} queries; what each head lights is shown of one")
         of_kind: dict[str, list[str]] = {}
         for told, query in queries.items():
             of_kind.setdefault(calibration.kind_of(query), []).append(told)
         scales = {kind: calibration.stored(self.run, self.digest, kind) for kind in of_kind}
         nothing = {
             kind: calibration.deaf(kind, self.inputs)
-            for kind, found in scales.items() if found is None and threshold is None
+            for kind, scale in scales.items() if scale is None and threshold is None
         }  # fmt: skip
         asked: list[Query] = [*queries.values(), *(query for held in nothing.values() for query in held)]
         heats = heatmaps(
             self.method, self.inputs, path, asked, window_seconds=self.window, hop_seconds=self.hop, span=span,
-            device=self.device, progress=progress,
+            heads=self.heads, device=self.device, progress=progress,
         )  # fmt: skip
+        each = len(heats) // len(asked)
+        if self.heads:
+            ((told, query),) = queries.items()
+            queries = {f"head {head} of {told}": query for head in range(1, each + 1)}
+            of_kind = {kind: list(queries) for kind in of_kind}
         own, rest = dict(zip(queries, heats, strict=False)), heats[len(queries) :]
         for kind, names in of_kind.items():
-            maps, found = np.concatenate([own[told].maps for told in names]), scales[kind]
+            maps, scale = np.concatenate([own[told].maps for told in names]), scales[kind]
             if kind in nothing:
-                deaf, rest = rest[: len(nothing[kind])], rest[len(nothing[kind]) :]
-                found = calibration.stand_in(kind, maps, [heat.maps for heat in deaf], self.digest)
-            scales[kind] = calibration.settle(found, maps, threshold, ceiling, self.digest)
-        return [Found(told, heat, _known(scales[calibration.kind_of(queries[told])])) for told, heat in own.items()]
+                count = each * len(nothing[kind])
+                deaf, rest = rest[:count], rest[count:]
+                scale = calibration.stand_in(kind, maps, [heat.maps for heat in deaf], self.digest)
+            scales[kind] = calibration.settle(scale, maps, threshold, ceiling, self.digest)
+        found = [Found(told, heat, _known(scales[calibration.kind_of(queries[told])])) for told, heat in own.items()]
+        if self.heads and each > len(HUES):
+            least = sorted((float(one.heat.maps.max()) for one in found), reverse=True)[len(HUES) - 1]
+            found = [one for one in found if float(one.heat.maps.max()) >= least][: len(HUES)]
+        return found
 
 
 def _known(scale: Calibration | None) -> Calibration:

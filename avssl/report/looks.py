@@ -13,7 +13,7 @@ from avssl.data.media import probe
 from avssl.localize.film import Found
 from avssl.localize.overlay import FAINTEST, HUES, STRONGEST, colorize
 from avssl.report.clips import Budget
-from avssl.report.page import Markup, join, tag
+from avssl.report.page import Markup, join, page, tag, write
 
 LEVELS = 4096
 """steps from the threshold to the ceiling of a scale"""
@@ -26,10 +26,13 @@ STYLE = (FOLDER / "looks.css").read_text(encoding="utf-8")
 SCRIPT = (FOLDER / "looks.js").read_text(encoding="utf-8")
 
 
-def look_of(path: Path, found: Sequence[Found], title: str, note: str, budget: Budget) -> dict[str, Any] | None:
+def look_of(
+    path: Path, found: Sequence[Found], title: str = "", note: str = "", *, budget: Budget
+) -> dict[str, Any] | None:
     """A recording for `looks`: its part that the maps are of, and for each query the maps on their own scale.
 
-    None where the budget is spent. Raises Unreadable for a recording that cannot be decoded.
+    `title` is the file's name by default. None where the budget is spent. Raises Unreadable where the recording cannot
+    be decoded.
     """
     times = found[0].heat.times
     step = float(times[1] - times[0]) if len(times) > 1 else 1.0
@@ -39,7 +42,7 @@ def look_of(path: Path, found: Sequence[Found], title: str, note: str, budget: B
     if clip is None:
         return None
     told = {
-        "title": title,
+        "title": title or path.name,
         "note": note,
         "video": clip.address,
         "poster": clip.poster,
@@ -84,6 +87,12 @@ def looks(shown: Sequence[Mapping[str, Any]]) -> Markup:
     return join(
         [tag("div", without, id="looks"), tag("script", Markup(data), type="application/json", id="looks-data")]
     )
+
+
+def write_looks(out: Path, shown: Sequence[Mapping[str, Any]], title: str) -> None:
+    """A page of such recordings alone."""
+    told = "Lit is where the score passes the threshold of its kind of query; all else is left as it was."
+    write(out, page(title, tag("p", told, klass="soft"), looks(shown), style=STYLE, script=SCRIPT))
 
 
 def _hex(colours: NDArray[np.uint8]) -> str:

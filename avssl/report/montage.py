@@ -174,7 +174,7 @@ def located(shelf: Shelf, folder: Path, words: Sequence[str] = ()) -> list[Marku
             queries |= {f"“{text}”": text for text in said if text and loaded.inputs.vocabulary.knows(text)}
         try:
             found = look(path, queries, span=_middle(recording))
-            made = look_of(path, found, recording.key, shelf.about(index), shelf.budget)
+            made = look_of(path, found, recording.key, shelf.about(index), budget=shelf.budget)
             with TemporaryDirectory() as aside:
                 film.stills(path, Path(aside) / "stills.png", found[:1], 160)
                 sheet = shelf.budget.file("image/png", Path(aside) / "stills.png")

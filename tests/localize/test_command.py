@@ -148,3 +148,50 @@ def test_odd_recordings(tmp_path, model, capsys):
         assert made.sounds, name
         told = json.loads((tmp_path / "out.json").read_text())
         assert told["moments"][-1]["seconds"] < 2.5, name
+
+
+def test_a_page_to_scrub_through(tmp_path, model, capsys):
+    calibration.Calibration(0.05, 0.4, "abc", "on validation clips").save(model)
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b"):
+        recording(tmp_path / "in" / f"{name}.mp4", 1)
+    (tmp_path / "in" / "broken.mp4").write_bytes(b"no film" * 100)
+    assert call(model, tmp_path / "in", "-o", tmp_path / "out", "--page", tmp_path / "looks.html") == 0
+    said = capsys.readouterr()
+    assert "2 of 2 to scrub through" in said.out
+    assert said.err.count("broken.mp4") == 1
+    written = (tmp_path / "looks.html").read_text()
+    assert written.count("data:video/mp4") == 2
+    assert '"title": "a.mp4"' in written
+
+
+def test_a_picture_file(tmp_path, model, capsys):
+    from matplotlib.image import imsave
+
+    picture = np.full((64, 96, 3), 10, np.uint8)
+    picture[:32, 64:] = 250
+    imsave(tmp_path / "still.png", picture)
+    assert call(model, tmp_path / "still.png", "-o", tmp_path / "out") == 2
+    assert "has no sound; say what to look for" in capsys.readouterr().err
+    loud = recording(tmp_path / "loud.mp4", 1)
+    words = ["--audio", loud, "--threshold", 0.05, "--page", tmp_path / "looks.html"]
+    assert call(model, tmp_path / "still.png", "-o", tmp_path / "out", *words) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"still.png", "still.json"}
+    assert json.loads((tmp_path / "out" / "still.json").read_text())["lit_time"] == 1.0
+    assert not (tmp_path / "looks.html").exists(), "there is nothing to scrub through"
+
+
+def test_real_odd_media(tmp_path, model, recordings, capsys):
+    """Every odd file of the shared folder gives an overlay or one line; none stops the others."""
+    folder = recordings / "edge-media"
+    if not folder.is_dir():
+        pytest.skip(f"no odd media at {folder}")
+    odd = sorted(path for part in ("moviepy", "small", "imageio") for path in (folder / part).rglob("*.*"))
+    odd = [path for path in odd if path.is_file() and path.stat().st_size < 400_000][:8]
+    code = call(model, *odd, "-o", tmp_path / "out", "--threshold", 0.05, "--height", 64)
+    said = capsys.readouterr()
+    assert code == 0
+    made = list((tmp_path / "out").glob("*.json"))
+    refused = [line for line in said.err.splitlines() if line.startswith("passed over")]
+    assert len(made) + len(refused) == len(odd)
+    assert len(made) > 0

@@ -14,6 +14,7 @@ from avssl.inputs import Inputs, Vocabulary
 from avssl.localize import calibration, film
 from avssl.localize import heatmap as heat_module
 from avssl.localize.heatmap import heatmap, heatmaps, loudest
+from avssl.localize.looking import Looking
 from avssl.methods.base import Method, Step
 from avssl.sample import Needs
 
@@ -245,6 +246,35 @@ def test_pictures_are_encoded_once_for_all_queries(tmp_path):
     for query, heat in zip(queries, heats, strict=True):
         np.testing.assert_allclose(heat.maps, heatmap(Bright(), inputs, clip, query=query).maps, rtol=1e-5)
     assert "forward" not in vars(method.encoders["video"])
+
+
+class Headed(Bright):
+    """The first head marks what is bright by the sound's loudness, the second half as much everywhere."""
+
+    def heads(self, video, query, modality):
+        first = super().localize(video, query, modality)
+        return torch.stack([first, torch.full_like(first, 0.5) * first.amax((1, 2, 3), keepdim=True)], 1)
+
+    def localize(self, video, query, modality):
+        return self.heads(video, query, modality).amax(1)
+
+
+def test_each_head_has_its_map(tmp_path):
+    clip, inputs = recording(tmp_path / "clip.mp4", 2), Inputs(CFG)
+    first, second, quiet, _ = heatmaps(Headed(), inputs, clip, [None, np.full(HZ, 0.1, np.float32)], heads=True)
+    (both,) = heatmaps(Headed(), inputs, clip, [None])
+    np.testing.assert_allclose(np.maximum(first.maps, second.maps), both.maps, rtol=1e-6)
+    assert np.ptp(second.maps[2]) == 0 < np.ptp(first.maps[2])
+    assert quiet.maps.max() < first.maps.max()
+    look = Looking(tmp_path, "abc", Headed().eval(), inputs, heads=True)
+    found = look(clip, {"its own sound": None})
+    assert [one.query for one in found] == ["head 1 of its own sound", "head 2 of its own sound"]
+    assert found[0].scale == found[1].scale, "one threshold for all heads"
+    assert found[0].scale == Looking(tmp_path, "abc", Headed().eval(), inputs)(clip, {"its own sound": None})[0].scale
+    with pytest.raises(ValueError, match="bright has no heads"):
+        heatmaps(Bright(), inputs, clip, [None], heads=True)
+    with pytest.raises(ValueError, match="2 queries"):
+        look(clip, {"a": None, "b": np.zeros(HZ, np.float32)})
 
 
 @pytest.mark.parametrize("span", [(1.0, 2.6), (0.4, 0.9), (3.7, 9.0), (50.0, 60.0)])

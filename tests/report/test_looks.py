@@ -31,7 +31,7 @@ def clip(tmp_path):
 
 def test_maps_are_on_the_calibrated_scale_and_never_lit_by_rounding(clip):
     maps = np.array([[[0.2, 0.5]], [[0.5 - 1e-9, 0.75]], [[1.0, 99.0]], [[-99.0, 0.6]]])
-    shown = look_of(clip, [found(EVIL, 0.5, 1.0, maps)], "clip", EVIL, Budget(10_000_000))
+    shown = look_of(clip, [found(EVIL, 0.5, 1.0, maps)], "clip", EVIL, budget=Budget(10_000_000))
     (query,) = shown["queries"]
     stored = np.frombuffer(base64.b64decode(query["maps"]), "<i2").reshape(query["shape"])
     levels = (maps - 0.5) / 0.5
@@ -46,7 +46,7 @@ def test_maps_are_on_the_calibrated_scale_and_never_lit_by_rounding(clip):
 def test_words_cannot_end_the_block_and_only_this_script_runs(clip):
     maps = np.zeros((4, 2, 2))
     queries = [found(EVIL, 0.5, 1.0, maps), found("bell", 0.1, 0.2, maps)]
-    shown = look_of(clip, queries, EVIL, EVIL, Budget(10_000_000))
+    shown = look_of(clip, queries, EVIL, EVIL, budget=Budget(10_000_000))
     whole = page("a run", "lead", looks([shown]), style=STYLE, script=SCRIPT)
     assert len(re.findall(r"<script\b", whole)) == 2, "the data and the script"
     held = re.search(r'<script type="application/json" id="looks-data">(.*?)</script>', whole, re.S)[1]
@@ -61,4 +61,4 @@ def test_words_cannot_end_the_block_and_only_this_script_runs(clip):
 
 
 def test_a_page_that_is_full_has_no_further_recordings(clip):
-    assert look_of(clip, [found("bell", 0.5, 1.0, np.zeros((4, 2, 2)))], "clip", "", Budget(100)) is None
+    assert look_of(clip, [found("bell", 0.5, 1.0, np.zeros((4, 2, 2)))], "clip", "", budget=Budget(100)) is None

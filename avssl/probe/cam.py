@@ -82,7 +82,7 @@ class ClassMaps(Method[MethodConfig]):
         if not torch.allclose(last.flatten(2).mean(2), vector, atol=1e-3 * float(vector.abs().max() + 1e-6)):
             raise ValueError(f"{self.cfg.name}: the encoder's vector is not the mean of its map, so there are no CAMs")
         scores = torch.einsum("bd...,kd->bk...", last, self.weights)
-        bias = self.bias.clamp_min(torch.finfo(scores.dtype).min)  # of a class that was never seen
+        bias = self.bias.clamp_min(-1e6)  # that of a class without examples is no number to draw
         if len(last) != len(x):  # frame by frame
             scores = scores.unflatten(0, (len(x), -1)).transpose(1, 2)
         return scores + bias.reshape(1, -1, *[1] * (scores.ndim - 2))

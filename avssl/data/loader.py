@@ -143,8 +143,10 @@ class Loader:
         timeout_seconds: a worker that takes longer over one item is replaced.
         progress: step -> 0..1, given to the transform.
 
-    ``bad`` names the recordings that failed and why, ``replaced`` counts workers, ``wait_seconds`` is the time that
-    was spent waiting for batches.
+    ``order`` int64 [length], where a method has set one, is the items in the order in which batches take them, in place
+    of the epoch's permutation; it counts for the batches that are asked for after it is set, and an item may stand in
+    it several times. ``bad`` names the recordings that failed and why, ``replaced`` counts workers, ``wait_seconds`` is
+    the time that was spent waiting for batches.
     """
 
     def __init__(
@@ -170,6 +172,7 @@ class Loader:
         self.rank, self.world, self.progress = rank, world, progress
         self.bad_budget, self.workers, self.timeout_seconds = bad_budget, workers, timeout_seconds
         self.wait_seconds = 0.0
+        self.order: Tensor | None = None
         self._bad: dict[int, str] = {}
         self._pool: Pool | None = None
 
@@ -200,9 +203,17 @@ class Loader:
         high = self.maker.batch * (self.rank + 1) // self.world
 
         def chunk(step: int) -> Chunk:
-            return Chunk(step, tuple(self.maker.plan(step)[low:high]), float(self.progress(step)), frozenset())
+            return Chunk(step, tuple(self._plan(step)[low:high]), float(self.progress(step)), frozenset())
 
         return self._stream(chunk(step) for step in range(first_step, last_step))
+
+    def _plan(self, step: int) -> list[int]:
+        """The items of the global batch of one step."""
+        if self.order is None:
+            return self.maker.plan(step)
+        size = self.maker.batch
+        # not the maker's, whose copies in workers do not know it: they ask only which items not to take as stand-ins
+        return [int(self.order[p % len(self.order)]) for p in range(step * size, (step + 1) * size)]
 
     def batches_in_order(self, indices: Sequence[int] | None = None) -> Iterator[dict[str, Tensor]]:
         """The given items (None: all), ``batch`` at a time and in order, each always with the same randomness and

@@ -97,6 +97,11 @@ class Method(nn.Module, ABC, Generic[C]):
     def before_epoch(self, examples: Iterable[Batch]) -> None:
         """Called before each epoch; ``examples`` yields the training items in order and is free unless iterated."""
 
+    def order(self) -> Tensor | None:
+        """The items in the order in which batches take them, int64 [length], from a buffer that ``before_epoch`` left;
+        None leaves it to chance."""
+        return None
+
     def after_step(self, progress: float) -> None:
         """Called after each step: teachers, queues, banks."""
 

@@ -7,7 +7,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +33,7 @@ class Batches(Protocol):
     """What the loop asks of a loader: the batch at step k is a function of k."""
 
     wait_seconds: float
+    order: Tensor | None
 
     def batches(self, first_step: int, last_step: int) -> Iterator[Batch]:
         """This rank's share of the batches of these steps, the last one excluded."""
@@ -92,11 +93,14 @@ class Loop:
         """Until the last step, the plateau or a signal; then a checkpoint. ValueError if a loss is not finite."""
         cfg, many = self.cfg, self.cfg.optim.accumulate
         self.method.train()
-        source = self.loader.batches(self.step * many, cfg.steps * many)
+        source = self._batches()
         with self._signals():
             while not self.finished and not self.signal:
                 if self._epoch_begins():
                     self._before_epoch()
+                    if self.method.order() is not None:  # what was prepared ahead was in another order
+                        source.close()
+                        source = self._batches()
                 began, waited = time.perf_counter(), self.loader.wait_seconds
                 batches = [self._moved(next(source)) for _ in range(many)]
                 lr = cfg.optim.lr * schedule(self.step, cfg.steps, cfg.optim.warmup)
@@ -110,6 +114,13 @@ class Loop:
                 # a signal counts from where all ranks know it: one that stopped alone would leave the others waiting
                 self.signal = self.ranks.any(self._noted)
                 self._after()
+
+    def _batches(self) -> Generator[Batch, None, None]:
+        """The batches from here to the end, in the method's order if it has one."""
+        order, many = self.method.order(), self.cfg.optim.accumulate
+        if order is not None:
+            self.loader.order = order.cpu().clone()
+        yield from self.loader.batches(self.step * many, self.cfg.steps * many)
 
     def _turns(self, batches: list[Batch], lr: float) -> dict[str, Tensor]:
         """Every turn once: gradients of all micro-batches, one move. Gives what is to be logged."""

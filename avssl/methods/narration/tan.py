@@ -2,10 +2,10 @@
 
 Tengda Han, Weidi Xie, Andrew Zisserman: Temporal Alignment Networks for Long-term Video, CVPR 2022, arXiv:2204.02968.
 
-A dual view compares sentences with steps of time that do not know them, a joint view lets both look at each other. At
-first the times of the narration are believed (MIL-NCE over steps). Then a sentence moves to where both views are sure
-of it and agree; one that neither is sure of is dropped; the others keep their time. A third output says which can be
-aligned at all.
+A dual view compares sentences with steps of time that do not know them; a joint view lets both look at each other, and
+tells steps when they are (the dual one does not, so that it embeds windows of any length). At first the times of the
+narration are believed (MIL-NCE over steps). Then a sentence moves to where both views are sure of it and agree; one
+that neither is sure of is dropped; the others keep their time. A third output says which can be aligned at all.
 
 Deviations: the views that label are those of the network as it learns; sentences outside the window teach, before the
 views are asked, what cannot be aligned; equal texts are no negatives; windows are as long as the run's inputs.
@@ -85,9 +85,9 @@ class TAN(Method[Config]):
         return views.Narrated(inputs, cfg.area)
 
     def steps(self, video: Tensor) -> Tensor:
-        """video uint8 [B, T, 3, H, W] -> steps that know when they are, [B, T', D]."""
-        x: Tensor = self.enter["video"](tokens_of(self.encoders["video"](video).maps[-1], "video", 0))
-        return x + seconds_code(x.shape[1], video.shape[1] / self.inputs.cfg.fps, x.shape[2], x.device)
+        """video uint8 [B, T, 3, H, W] -> [B, T', D]."""
+        found: Tensor = self.enter["video"](tokens_of(self.encoders["video"](video).maps[-1], "video", 0))
+        return found
 
     def sentences(self, tokens: Tensor) -> Tensor:
         """tokens [B, L] -> [B, D]."""
@@ -96,17 +96,18 @@ class TAN(Method[Config]):
 
     def forward(self, batch: Batch, turn: str = "main") -> Step:
         """MIL-NCE of both views over steps, and what can be aligned."""
-        tokens, x = batch["tokens"], self.steps(batch["video"])
+        tokens, x, recording = batch["tokens"], self.steps(batch["video"]), gather(batch["recording"])
         said = self.sentences(tokens.flatten(0, 1)).unflatten(0, tokens.shape[:2])  # [B / R, K, D]
         hidden = torch.cat([torch.zeros_like(x[..., 0], dtype=torch.bool), (tokens < 0).all(2)], 1)
-        mixed = self.joint(torch.cat([x, said], 1), src_key_padding_mask=hidden)
+        seconds, rows = batch["video"].shape[1] / self.inputs.cfg.fps, torch.arange(len(recording), device=x.device)
+        when = seconds_code(x.shape[1], seconds, x.shape[2], x.device)
+        mixed = self.joint(torch.cat([x + when, said], 1), src_key_padding_mask=hidden)
         seen, asked = ops.unit(mixed[:, : x.shape[1]]), mixed[:, x.shape[1] :]
         joint = gather(torch.einsum("bkd,btd->bkt", ops.unit(asked), seen))  # [B, K, T']
         logit = gather(self.alignable(asked)[..., 0])  # [B, K]
         steps, said = gather(ops.unit(self.dual(x))), gather(ops.unit(said))
-        tokens, times, recording = gather(tokens), gather(batch["times"]), gather(batch["recording"])
+        tokens, times = gather(tokens), gather(batch["times"])
         dual = torch.einsum("bkd,ctd->bkct", said, steps)  # [B, K, B, T']
-        seconds, rows = batch["video"].shape[1] / self.inputs.cfg.fps, torch.arange(len(tokens), device=x.device)
         target = covered(times, joint.shape[2], seconds) & (tokens >= 0).any(2, keepdim=True)  # [B, K, T']
         inside, told = target.any(2), (tokens >= 0).any(2)
         lengths = (times[..., 1] - times[..., 0]) * (joint.shape[2] / seconds)

@@ -14,7 +14,14 @@ def export(
     ] = False,
 ) -> None:
     """Write a run's weights and settings, to be loaded with avssl.from_pretrained(DIR); --onnx adds its encoders."""
+    from avssl.localize import calibration
+    from avssl.train.checkpoint import load_run
     from avssl.train.export import export as write
 
     write(run, output, onnx)
+    digest = load_run(output).digest
+    for kind in calibration.KINDS:
+        scale = calibration.stored(run, digest, kind)
+        if scale is not None:
+            scale.save(output, kind)
     typer.echo(f"wrote {output}: avssl.from_pretrained({str(output)!r})")

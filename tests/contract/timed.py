@@ -58,3 +58,14 @@ def sound_number(wave: Tensor) -> int:
     """The number of the first sample of a wave [S] of :func:`numbered`, however loud it was made."""
     slope = (wave[-1] - wave[0]).double() / (len(wave) - 1)
     return round(float(wave[0] / slope))
+
+
+def flickering(needs: Needs, seed: int, follows: bool) -> Sample:
+    """A light that flickers, and a noise as loud as it is bright, or one that flickers by itself."""
+    draw = torch.Generator().manual_seed(seed)
+    bright, own = torch.rand(2, needs.frames, generator=draw)
+    samples = round(needs.audio_seconds * needs.hz)
+    loud = (bright if follows else own).repeat_interleave(-(-samples // needs.frames))[:samples]
+    wave = (torch.rand(samples, generator=draw) - 0.5) * loud
+    video = (bright * 255).to(torch.uint8)[None, :, None, None, None].expand(-1, -1, 3, needs.height, needs.width)
+    return Sample(str(seed), seed, (0.0,), {"video": video.contiguous(), "audio": wave[None]})

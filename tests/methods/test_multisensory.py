@@ -118,3 +118,31 @@ def test_shifts_the_wrong_way_round_are_refused():
     run = tiny.run("multisensory", "method.least_seconds=2", "method.most_seconds=1")
     with pytest.raises(ValueError, match="most_seconds=1 is below least_seconds=2"):
         run.kind.transform(run.cfg.method, run.inputs)
+
+
+def test_learns_from_what_both_have_in_common_and_from_nothing_else():
+    """A light that flickers and a noise as loud as it is bright; chance where the noise has a flicker of its own."""
+    run = tiny.run(
+        "multisensory", "method.width=16", "method.least_seconds=0.25", "method.most_seconds=1", "inputs.frames=12",
+        "inputs.audio_seconds=1.5", "inputs.hz=4000", "inputs.height=16", "inputs.width=16",
+        "encoders.video.time_stride=1", "encoders.video.norm=group", "encoders.audio.norm=group",
+    )  # fmt: skip
+    transform = run.kind.transform(run.cfg.method, run.inputs)
+
+    def batch(first, size, follows=True):
+        rows = [
+            transform(timed.flickering(run.needs, k, follows), Generator().manual_seed(k), 0.0)
+            for k in range(first, first + size)
+        ]
+        return {key: torch.stack([row[key] for row in rows]) for key in rows[0]}
+
+    method = run.method()
+    optimizer = torch.optim.AdamW(method.parameters(), 3e-3)
+    for step in range(40):
+        optimizer.zero_grad()
+        method(batch(24 * step, 24)).loss.backward()
+        optimizer.step()
+    method.eval()
+    with torch.no_grad():
+        assert method(batch(10_000, 48)).metrics["accuracy"] > 0.85
+        assert method(batch(20_000, 96, follows=False)).metrics["accuracy"] < 0.65

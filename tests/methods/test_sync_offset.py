@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from contract import tiny
+from contract import timed, tiny
 from torch import Generator
 
 from avssl.methods.audiovisual.sync_offset import meets
@@ -155,24 +155,13 @@ SMALL = (
 )  # fmt: skip
 
 
-def flickering(needs, seed, follows):
-    """A light that flickers, and a noise as loud as it is bright, or one that flickers by itself."""
-    draw = Generator().manual_seed(seed)
-    bright, own = torch.rand(2, needs.frames, generator=draw)
-    samples = round(needs.audio_seconds * needs.hz)
-    loud = (bright if follows else own).repeat_interleave(-(-samples // needs.frames))[:samples]
-    wave = (torch.rand(samples, generator=draw) - 0.5) * loud
-    video = (bright * 255).to(torch.uint8)[None, :, None, None, None].expand(-1, -1, 3, needs.height, needs.width)
-    return Sample(str(seed), seed, (0.0,), {"video": video.contiguous(), "audio": wave[None]})
-
-
 def test_learns_offsets_from_what_both_have_in_common_and_from_nothing_else():
     run = tiny.run("sync_offset", *SMALL)
     transform = run.kind.transform(run.cfg.method, run.inputs)
 
     def batch(first, size, follows=True):
         rows = [
-            transform(flickering(run.needs, k, follows), Generator().manual_seed(k), 0.0)
+            transform(timed.flickering(run.needs, k, follows), Generator().manual_seed(k), 0.0)
             for k in range(first, first + size)
         ]
         return {key: torch.stack([row[key] for row in rows]) for key in rows[0]}

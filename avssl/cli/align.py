@@ -1,6 +1,5 @@
 """avssl align: narration moved to where pictures and sound agree with it, or dropped."""
 
-import itertools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +14,7 @@ from avssl.cli._counting import counting
 if TYPE_CHECKING:
     from avssl.embedding.alignment import Placed
 
-EDGES = (-1.0, -0.5, -0.2, -0.05, 0.05, 0.2, 0.5, 1.0)
+EDGES = (-0.5, -0.2, -0.05, 0.05, 0.2, 0.5)
 """seconds, between the columns of the histogram of shifts"""
 SHOWN = 20
 
@@ -91,14 +90,18 @@ def row(one: "Placed") -> dict[str, Any]:
 
 def show(console: Console, placed: "dict[str, list[Placed]]") -> None:
     """Print the histogram of shifts: of every recording, or of those that changed most, and of all together."""
-    between = [f"{a:g} to {b:g}" for a, b in itertools.pairwise(EDGES)]
-    between[len(between) // 2] = "stayed"
-    titles = [f"under {EDGES[0]:g} s", *between, f"over {EDGES[-1]:g} s", "dropped"]
-    table = Table("recording", *titles, title="sentences by how far they moved, in seconds (less is earlier)", box=None)
+    half = len(EDGES) // 2
+    earlier, later = (f"to {edge:g}" for edge in EDGES[1:half]), (f"to {edge:g}" for edge in EDGES[half + 1 :])
+    titles = [f"< {EDGES[0]:g}", *earlier, "stayed", *later, f"> {EDGES[-1]:g}", "dropped"]
+    title = "sentences by how far they moved, in seconds (less than 0 is earlier)"
+    table = Table(title=title, box=None, pad_edge=False, collapse_padding=True)
+    table.add_column("recording", overflow="fold")
+    for name in titles:
+        table.add_column(name, justify="right", no_wrap=True)
     told = {key: histogram(said) for key, said in placed.items()}
 
     def changed(key: str) -> int:
-        return told[key]["sentences"] - told[key]["shifts"][len(EDGES) // 2]  # type: ignore[no-any-return]
+        return told[key]["sentences"] - told[key]["shifts"][half]  # type: ignore[no-any-return]
 
     names = list(told) if len(told) <= SHOWN else sorted(told, key=lambda key: -changed(key))[:SHOWN]
     for key in names:

@@ -64,7 +64,7 @@ class EncoderConfig(Frozen):
     """One encoder."""
 
     name: str = "small"
-    """image: small, resnet18; video: small, resnet18, r2plus1d_18; audio: small, resnet18; text: transformer;
+    """image: small, resnet18, vit; video: small, resnet18, r2plus1d_18; audio: small, resnet18; text: transformer;
     any: pretrained"""
     width: int = Field(128, ge=8)
     """D, the width of its features"""
@@ -72,11 +72,11 @@ class EncoderConfig(Frozen):
     """place keeps what a map cell knows local (for localization); batch is not equal on two ranks and breaks cached
     gradients"""
     stride: int = Field(8, ge=1)
-    """pixels per map cell (image, video; small encoders)"""
+    """pixels per map cell (image, video; small encoders and vit)"""
     time_stride: int = Field(2, ge=1)
     """frames per step of the small video encoder"""
     layers: int = Field(2, ge=1)
-    """blocks of the text transformer"""
+    """blocks of the text transformer and of vit"""
     path: str = ""
     """local folder or hub name of a pretrained tower"""
     tune: int = 0

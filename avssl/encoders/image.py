@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from avssl import ops
 from avssl.encoders import Features, Spec
+from avssl.encoders.vit import ViTImage
 from avssl.nn.gather import gather, several_ranks
 
 
@@ -124,4 +125,4 @@ class ResNet18Image(nn.Module):
         return Features(maps[-1].mean((2, 3)), tuple(maps))
 
 
-ENCODERS = {"small": SmallImage, "resnet18": ResNet18Image}
+ENCODERS = {"small": SmallImage, "resnet18": ResNet18Image, "vit": ViTImage}

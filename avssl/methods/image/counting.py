@@ -116,8 +116,8 @@ class Counting(Method[Config]):
         has = strange.any(1)
         short = (F.relu(self.cfg.margin - apart) * has).sum() / has.sum().clamp_min(1)
         told = ((own < apart) & has).float().sum() / has.sum().clamp_min(1)
-        told = {"equal": own.mean(), "short": short, "told": told, "zeros": (each == 0).float().mean()}
-        return Step(own.mean() + self.cfg.contrast * short, detached({**told, "counted": whole.sum(1).mean()}))
+        terms = {"equal": own.mean(), "short": short, "told": told, "zeros": (each == 0).float().mean()}
+        return Step(own.mean() + self.cfg.contrast * short, detached({**terms, "counted": whole.sum(1).mean()}))
 
     def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
         """Unit vectors [B, D] of the encoder."""

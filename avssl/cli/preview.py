@@ -79,7 +79,7 @@ def _draw(cfg: "RunConfig", data: Path, output: Path, count: int, progress: floa
     title = f"{cfg.method.name}: what it is given"
     if method is not None and isinstance(method, base.Shows):
         drawn = _shown(method, drawn)
-        title += f", and what it makes of it after {step} steps"
+        title = f"{cfg.method.name}: given and made, step {step}"
     draw(output, title, drawn, names, inputs)
 
 

@@ -49,7 +49,7 @@
   const over = make("canvas"), side = make("div", "looks-side"), title = make("h3"), note = make("p", "soft");
   const queries = make("div", "looks-queries"), scales = make("div"), told = make("p", "looks-told");
   const play = button("looks-play", "play"), strip = make("canvas", "looks-strip");
-  const hint = make("p", "soft", "Choose one query, or two to see each in its own color. Space plays, arrows step.");
+  const hint = make("p", "soft");
   video.playsInline = true;
   video.loop = true;
   video.preload = "auto";
@@ -180,6 +180,8 @@
       return made;
     }));
     [...clips.children].forEach((made, index) => made.setAttribute("aria-pressed", data.shown[index] === shown));
+    hint.textContent = shown.queries.length > 1 ? "Choose one query, or two to see each in its own color. " : "";
+    hint.textContent += "Space plays, arrows step.";
     strip.setAttribute("aria-valuemin", "0");
     strip.setAttribute("aria-valuemax", shown.seconds.toFixed(2));
     video.poster = shown.poster;

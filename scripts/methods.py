@@ -4,8 +4,9 @@
 
 Methods of sound and narration see the same 1,500 made-up clips; methods of pictures see 3,000 of CIFAR-10
 (DATA/cifar10/cifar10.tar.gz, pictures as JPEG in class folders; Krizhevsky, 2009), for the things of the made-up world
-have random colors and stand on random ground. All are judged on held-out recordings by `avssl evaluate`. What is done
-is not done again, so an interrupted comparison goes on. A row per run is added to results/methods.jsonl.
+have random colors and stand on random ground. All are judged on held-out recordings by `avssl evaluate`, methods of
+pictures by a linear probe of their encoder too (`avssl probe`). What is done is not done again, so an interrupted
+comparison goes on. A row per run is added to results/methods.jsonl.
 """
 
 from __future__ import annotations
@@ -25,17 +26,19 @@ from rich.table import Table
 from avssl import cli
 from avssl.data.manifest import Manifest
 from avssl.evaluation import evaluate
-from avssl.train.checkpoint import replace_text
+from avssl.train.checkpoint import load_run, replace_text
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIPS = 1500
 SMALL = ["inputs.height=32", "inputs.width=32"]
+MOVING = ["inputs.frames=25", "inputs.fps=12.5", "encoders.video.time_stride=4"]
 LENGTHS = {
-    "ave_net": ["steps=300"], "avid": ["steps=200"], "mil_nce": ["steps=250"],
+    "ave_net": ["steps=900"], "avid": ["steps=200", *MOVING], "mil_nce": ["steps=250"],
     "dense_av": ["steps=150", "evaluate_every=0"], "simclr": ["steps=500", *SMALL],
-    "jigsaw": ["steps=500", "inputs.height=48", "inputs.width=48"], "bigan": ["steps=500", *SMALL],
+    "jigsaw": ["steps=500", "inputs.height=48", "inputs.width=48"], "bigan": ["steps=2500", *SMALL],
 }  # fmt: skip
-"""method -> what is changed in its config: sizes of the pictures, and lengths of about two minutes on two cores"""
+"""method -> what is changed in its config: sizes of the pictures, how much of a clip's motion is seen, and lengths of
+some two to five minutes on two cores"""
 OF_PICTURES = ("simclr", "jigsaw", "bigan")
 PER_CLASS = {"train": 300, "val": 20, "test": 80}
 
@@ -96,7 +99,18 @@ def row(out: Path, listed: Path, truth: Path | None, method: str, seed: int) -> 
         "data": judged["manifest_digest"], "seed": seed, "steps": "as in the script", "split": judged["split"],
         "train_seconds": round(times[-1] - times[0]),
         **{name: {method: judged[name]} for name in ("retrieval", "localization") if name in judged},
+        **({"probe": {method: probed(run, listed, out / "probe.jsonl")}} if method in OF_PICTURES else {}),
     }  # fmt: skip
+
+
+def probed(run: Path, listed: Path, kept: Path) -> dict[str, dict[str, float]]:
+    """Accuracy of a linear probe of the encoder, trained and untrained, and of guessing."""
+    command("probe", run, listed, "--label", "kind", "--how", "linear", "--rows", kept)
+    digest = load_run(run).digest
+    rows = [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()]
+    answer = next(one for one in reversed(rows) if one["digest"] == digest)
+    beside = {who: answer["beside"][who]["accuracy"] for who in ("untrained", "chance")}
+    return {"linear": {"trained": answer["accuracy"], **beside}}
 
 
 def show(rows: list[dict[str, Any]]) -> None:

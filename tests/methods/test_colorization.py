@@ -108,7 +108,9 @@ def test_rare_colors_would_drown_in_the_usual_one():
     """What cannot be told from lightness is painted in the usual color, unless rare ones weigh more."""
 
     def red(uniform):
-        run = tiny.run("colorization", f"method.uniform={uniform}", "method.neighbors=1", "method.area=1.0")
+        run = tiny.run(
+            "colorization", f"method.uniform={uniform}", "method.neighbors=1", "method.area=1.0", "method.step=8"
+        )
         method, draw = run.method(), Generator().manual_seed(0)
         method.before_epoch([shortcut.batch_of(run, rare, 60, draw)])
         tiny.steps(method, (shortcut.batch_of(run, rare, 24, draw) for _ in range(40)), tiny.optimizers(method, 5e-3))

@@ -118,11 +118,11 @@ def bands(draw):
 
 def test_what_goes_on_across_the_edge_is_a_shortcut_that_the_band_closes():
     """Of the left half, the four columns next to the edge belong to a band that is half seen: a quarter of it."""
-    words = ("method.hidden=left", "method.area=1.0")
+    words = ("method.hidden=left", "method.area=1.0", "method.planes=16")
 
     def explained(gap):
         asked = (*words, f"method.gap={gap}")
-        return shortcut.metric("masked_part", "explained", bands, *asked, steps=60, size=12, count=80, lr=1e-2)
+        return shortcut.metric("masked_part", "explained", bands, *asked, steps=80, size=8, count=60, lr=1e-2)
 
     assert explained(0) > 0.12, "the shortcut exists"
     assert explained(0.125) < 0.05, "and is closed"

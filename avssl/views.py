@@ -101,6 +101,11 @@ def blur(x: Tensor, generator: Generator, probability: float = 0.5, sigma: tuple
     return blurred
 
 
+def solarize(x: Tensor, generator: Generator, probability: float = 0.2) -> Tensor:
+    """Turns the brighter half of each plane's values, from 128 on, into its negative."""
+    return torch.where(x < 128, x, 255 - x) if chance(generator, probability) else x
+
+
 def gain(wave: Tensor, generator: Generator, decibels: float = 6.0) -> Tensor:
     """Louder or softer by up to ``decibels``, clipped to -1..1; wave [..., S]."""
     return (wave * 10 ** (uniform(generator, -decibels, decibels) / 20)).clamp(-1, 1)
@@ -158,6 +163,41 @@ def noise(generator: Generator, samples: int, quietest: float = -50.0, loudest: 
     wave[1:] = wave[1:] + keep * wave[:-1]
     level = 10 ** (uniform(generator, quietest, loudest) / 20)
     return (wave * (level / wave.std())).clamp(-1, 1)
+
+
+class TwoViews:
+    """One picture -> two views of it: cropped, mirrored, re-coloured, blurred (the views of Chen et al., 2020).
+
+    ``area`` is the least share of the picture that a view shows, ``strength`` that of the colour changes, ``blurred``
+    and ``solarized`` the chances of each view to be so; ``draws`` large numbers with which negatives are drawn.
+    """
+
+    def __init__(
+        self,
+        area: float,
+        strength: float,
+        blurred: tuple[float, float] = (0.0, 0.0),
+        solarized: tuple[float, float] = (0.0, 0.0),
+        draws: int = 0,
+    ):
+        self.area, self.strength, self.draws = area, strength, draws
+        self.blurred, self.solarized = blurred, solarized
+
+    def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
+        """first and second uint8 [3, H, W], draw int64 [K]; all from one generator."""
+        picture = sample.video[0, 0]  # [3, H, W]
+        made = {name: self.view(picture, generator, which) for which, name in enumerate(("first", "second"))}
+        if self.draws:
+            made["draw"] = torch.randint(1 << 62, (self.draws,), generator=generator)
+        return made
+
+    def view(self, x: Tensor, generator: Generator, which: int = 0) -> Tensor:
+        """uint8 [3, H, W] -> another view of it, the first or the second."""
+        x = flip(crop(x, generator, (self.area, 1.0)), generator)
+        x = gray(color(x, generator, self.strength), generator)
+        if self.blurred[which]:
+            x = blur(x, generator, self.blurred[which])
+        return solarize(x, generator, self.solarized[which]) if self.solarized[which] else x
 
 
 class PictureAndSound:

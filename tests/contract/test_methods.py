@@ -21,6 +21,8 @@ METHODS = tiny.names()
 NO_GRADIENT = {"encoders.text.empty": "the vector of a text without tokens: methods that mask such texts never move it"}
 RANKS_DIFFER: dict[str, str] = {}
 """method -> why two ranks need not equal one; none so far"""
+EASY_AT_FIRST = {"moco": "its queue begins as random vectors, from which any key is easily told"}
+"""method -> why its first loss is lower than those that follow"""
 
 every_method = pytest.mark.parametrize("name", METHODS)
 
@@ -104,6 +106,7 @@ def test_law_5_the_loss_on_one_repeated_batch_falls(name):
     for turn in run.method().turns():
         method = run.method()
         losses = tiny.steps(method, [run.batch()] * 12, tiny.optimizers(method), only=turn)
+        losses = losses[name in EASY_AT_FIRST :]
         assert min(losses[-3:]) < losses[0] - 0.01 * abs(losses[0]), (turn, losses)
 
 

@@ -26,8 +26,8 @@ SIZES = (
     *(f"encoders.{modality}.{word}" for modality in ("image", "video", "audio") for word in ("name=small", "width=32")),
     "encoders.text.name=transformer", "encoders.text.width=32", "encoders.text.layers=1",
 )  # fmt: skip
-OWN = {"mae": ("encoders.image.name=vit", "encoders.image.layers=1")}
-"""method -> what it cannot do without"""
+OWN = {"mae": ("encoders.image.name=vit", "encoders.image.layers=1"), "moco": ("method.queue=8",)}
+"""method -> what it cannot do without, and sizes of its own"""
 WORDS = ("bell", "drum", "whistle", "rain", "engine", "clock", "bird", "siren")
 
 

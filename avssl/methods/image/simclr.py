@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import torch
 from pydantic import Field
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from avssl import encoders as towers
 from avssl import ops, views
@@ -21,7 +21,7 @@ from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
 from avssl.nn.contrast import nt_xent
 from avssl.nn.gather import gather
 from avssl.nn.heads import mlp
-from avssl.sample import Needs, Sample
+from avssl.sample import Needs
 
 
 class Config(MethodConfig):
@@ -43,24 +43,6 @@ class Config(MethodConfig):
     """blur half of the views; not for small pictures"""
 
 
-class TwoViews:
-    """One picture -> two views of it, uint8 [3, H, W] each."""
-
-    def __init__(self, cfg: Config):
-        self.cfg = cfg
-
-    def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
-        """Both views from one generator."""
-        picture = sample.video[0, 0]  # [3, H, W]
-        return {"first": self.view(picture, generator), "second": self.view(picture, generator)}
-
-    def view(self, x: Tensor, generator: Generator) -> Tensor:
-        """uint8 [3, H, W] -> another view of it."""
-        x = views.flip(views.crop(x, generator, (self.cfg.area, 1.0)), generator)
-        x = views.gray(views.color(x, generator, self.cfg.strength), generator)
-        return views.blur(x, generator) if self.cfg.blur else x
-
-
 class SimCLR(Method[Config]):
     """Two views, one encoder, NT-Xent over the whole batch."""
 
@@ -80,7 +62,7 @@ class SimCLR(Method[Config]):
     @classmethod
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
         """Gives ``first`` and ``second``, uint8 [3, H, W]."""
-        return TwoViews(cfg)
+        return views.TwoViews(cfg.area, cfg.strength, (0.5 * cfg.blur, 0.5 * cfg.blur))
 
     def forward(self, batch: Batch, turn: str = "main") -> Step:
         """NT-Xent between the two views."""

@@ -1,0 +1,99 @@
+"""From one view of a picture, predict what a slow copy of the network makes of another view; nothing is told apart.
+
+Jean-Bastien Grill, Florian Strub et al.: Bootstrap Your Own Latent: A New Approach to Self-Supervised
+Learning, NeurIPS 2020, arXiv:2006.07733.
+
+Only the predictor and the copy's slowness keep all pictures from becoming one vector: ``spread`` tells, it is 1 where
+vectors point everywhere and 0 where they have collapsed.
+
+Deviations: LayerNorm in the heads, where the paper has BatchNorm; the colours change as in SimCLR.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from avssl import encoders as towers
+from avssl import ops, views
+from avssl.config import MethodConfig
+from avssl.inputs import Inputs
+from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
+from avssl.nn.teacher import Teacher
+from avssl.sample import Needs
+
+
+class Config(MethodConfig):
+    """BYOL; defaults are the paper's."""
+
+    momentum: float = Field(0.996, ge=0, le=1)
+    """share of the slow copy's weights that stays at the first step; it grows to 1 along a cosine"""
+    hidden: int = Field(4096, ge=1)
+    """width of the hidden layers of projection and predictor"""
+    projection: int = Field(256, ge=2)
+    """width of the space in which the views are compared"""
+    area: float = Field(0.08, gt=0, le=1)
+    """least share of the picture that a view shows"""
+    strength: float = Field(0.5, ge=0)
+    """of the colour changes"""
+    blurred: tuple[float, float] = (1.0, 0.1)
+    """chances of each view to be blurred; 0 for small pictures"""
+    solarized: tuple[float, float] = (0.0, 0.2)
+    """chances of each view to be solarized"""
+
+
+class BYOL(Method[Config]):
+    """An encoder and a predictor of its slow copy."""
+
+    modalities = ("image",)
+
+    def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
+        super().__init__(cfg, inputs, encoders, length)
+        width = towers.width(encoders["image"])
+        self.head = head(width, cfg.hidden, cfg.projection)
+        self.predictor = head(cfg.projection, cfg.hidden, cfg.projection)
+        self.slow_encoder = Teacher(encoders["image"], cfg.momentum)
+        self.slow_head = Teacher(self.head, cfg.momentum)
+        self.spaces = {"main": Space(("image",), width)}
+
+    @classmethod
+    def needs(cls, cfg: Config, inputs: Inputs) -> Needs:
+        """One picture."""
+        return inputs.needs(frames=1)
+
+    @classmethod
+    def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
+        """Gives ``first`` and ``second``, uint8 [3, H, W]."""
+        return views.TwoViews(cfg.area, cfg.strength, cfg.blurred, cfg.solarized)
+
+    def forward(self, batch: Batch, turn: str = "main") -> Step:
+        """Squared distance of each view's prediction from the slow vector of the other one, both ways."""
+        both = torch.cat([batch["first"], batch["second"]])  # [2B, 3, H, W]
+        projected = self.head(self.encoders["image"](both).vector)
+        told = ops.unit(self.predictor(projected))  # [2B, P]
+        slow = ops.unit(self.slow_head(self.slow_encoder(both).vector)).roll(len(both) // 2, 0)
+        cosine = (told * slow).sum(1).mean()
+        spread = ops.unit(projected).std(0, correction=0).mean() * self.cfg.projection**0.5
+        return Step(4 - 4 * cosine, detached({"cosine": cosine, "spread": spread}))
+
+    def after_step(self, progress: float) -> None:
+        """The slow copy follows, ever slower."""
+        for teacher, student in ((self.slow_encoder, self.encoders["image"]), (self.slow_head, self.head)):
+            teacher.momentum = 1 - (1 - self.cfg.momentum) * (math.cos(math.pi * progress) + 1) / 2
+            teacher.follow(student)
+
+    def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
+        """Unit vectors [B, D] of the encoder; the heads are for training only."""
+        if modality != "image" or space != "main":
+            raise self.no_space(modality, space)
+        return ops.unit(self.encoders["image"](x).vector)
+
+
+def head(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """[B, inputs] -> [B, outputs] by way of one normalized hidden layer."""
+    return nn.Sequential(
+        nn.Linear(inputs, hidden), nn.LayerNorm(hidden), nn.ReLU(inplace=True), nn.Linear(hidden, outputs)
+    )

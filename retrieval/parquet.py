@@ -6,6 +6,7 @@ file's metadata. So does the SHA-256 of the content: the checksums of Parquet's 
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from retrieval.files import TEMPORARY, replacing, sync_directory
+from retrieval.manifest import NAME as MANIFEST
 from retrieval.segment import Vectors
 from retrieval.space import Space
 from retrieval.store import Store
@@ -28,12 +30,11 @@ TEXTS = ("recording", "path", "content", "modality", "narration", "extra")
 def export(store: Store, path: str | Path) -> int:
     """Write all of a store to a file that appears whole or not at all; return how many rows.
 
-    Raises ImportError without pyarrow, ValueError when the file has no folder.
+    A link is followed. Raises ImportError without pyarrow; ValueError when the file has no folder, is no regular file
+    or would lie in a store.
     """
     arrow, parquet = _import()
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise ValueError(f"{path}: there is no folder {path.parent}")
+    path = _target(Path(path))
     store = store.snapshot()
     width = store.space.width
     fields = [("id", arrow.int64()), ("start", arrow.float64()), ("end", arrow.float64())]
@@ -118,6 +119,25 @@ def restore(path: str | Path, directory: str | Path) -> Store:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return Store.open(directory)
+
+
+def _target(path: Path) -> Path:
+    """Where a file may be written, links followed: whatever is there is replaced. Raises ValueError for other places.
+
+    A folder with a manifest.json counts as a store even if it is damaged.
+    """
+    try:
+        real = path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise ValueError(f"{path}: the link leads nowhere ({error})") from None
+    if not real.parent.is_dir():
+        raise ValueError(f"{path}: there is no folder {real.parent}")
+    if os.path.lexists(real) and not real.is_file():
+        raise ValueError(f"{path} is no regular file: name a file that is new, or one to replace")
+    for folder in real.parents:
+        if (folder / MANIFEST).is_file():
+            raise ValueError(f"{path} would lie in the store {folder}: name a file outside of it")
+    return real
 
 
 def _tell(content: "hashlib._Hash", columns: Mapping[str, list[Any]], vectors: Vectors) -> None:

@@ -1,6 +1,8 @@
 """A store goes to Parquet and comes back as it was; a damaged file is told, never read."""
 
 import json
+import os
+import stat
 
 import numpy as np
 import pytest
@@ -43,6 +45,29 @@ def test_round_trip(filled, tmp_path):
         assert again.verify() == []
     with pytest.raises(ValueError, match="is there already"):
         parquet.restore(path, tmp_path / "again")
+
+
+def test_what_an_export_may_not_replace(filled, tmp_path):
+    folder, inside, link = filled.directory, filled.directory / "inside", tmp_path / "link.parquet"
+    inside.mkdir()
+    link.symlink_to(folder / "manifest.json")
+    for path in (folder / "manifest.json", folder / "new.parquet", inside / "new.parquet", link):
+        with pytest.raises(ValueError, match=r"would lie in the store .* name a file outside"):
+            parquet.export(filled, path)
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(ValueError, match="is no regular file"):
+            parquet.export(filled, path)
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    assert filled.verify() == []
+    assert not list(inside.iterdir())
+
+
+def test_an_export_follows_a_link(filled, tmp_path):
+    (tmp_path / "link.parquet").symlink_to(tmp_path / "real.parquet")
+    assert parquet.export(filled, tmp_path / "link.parquet") == 29
+    assert (tmp_path / "link.parquet").is_symlink()
+    assert parquet.read_space(tmp_path / "real.parquet") == SPACE
 
 
 def test_others_can_read_it(filled, tmp_path, monkeypatch):

@@ -1,0 +1,118 @@
+"""Bring two views of one picture together and push two pictures apart, until they are a margin away from each other.
+
+Raia Hadsell, Sumit Chopra, Yann LeCun: Dimensionality Reduction by Learning an Invariant Mapping, CVPR 2006,
+doi:10.1109/CVPR.2006.100.
+
+Each item gives one pair of each kind: its two views, and its first view with another item's second one. Two forms of
+the loss are in use, ``distance`` (the paper's, whose margin is for the distance, and which has a factor of one half)
+and ``squared`` (whose margin is for the squared distance); and two conventions of the label Y, 1 for pairs that are
+apart (the paper's) or 1 for pairs that belong together.
+
+Deviations: vectors have length 1, so that distances are between 0 and 2; the other item is drawn from the batch, on all
+ranks; other items of the same recording are never pushed apart.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from avssl import encoders as towers
+from avssl import ops, views
+from avssl.config import MethodConfig
+from avssl.inputs import Inputs
+from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
+from avssl.nn.gather import gather
+from avssl.sample import Needs
+
+Form = Literal["distance", "squared"]
+One = Literal["apart", "together"]
+LEAST = 1e-12
+"""squared distance below which the plain one has no slope"""
+
+
+class Config(MethodConfig):
+    """Siamese networks with the contrastive loss."""
+
+    margin: float = Field(1.0, gt=0, le=4)
+    """beyond which pairs are left alone, in distance or, for that form, in squared distance"""
+    form: Form = "distance"
+    """what the margin is for"""
+    one: One = "apart"
+    """which pairs have the label 1; the loss is the same"""
+    width: int = Field(128, ge=2)
+    """of the space"""
+    area: float = Field(0.2, gt=0, le=1)
+    """least share of the picture that a view shows"""
+    strength: float = Field(0.5, ge=0)
+    """of the colour changes"""
+
+
+class Siamese(Method[Config]):
+    """One encoder for both sides of a pair."""
+
+    modalities = ("image",)
+
+    def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
+        super().__init__(cfg, inputs, encoders, length)
+        self.head = nn.Linear(towers.width(encoders["image"]), cfg.width)
+        self.spaces = {"main": Space(("image",), cfg.width)}
+
+    @classmethod
+    def needs(cls, cfg: Config, inputs: Inputs) -> Needs:
+        """One picture."""
+        return inputs.needs(frames=1)
+
+    @classmethod
+    def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
+        """Gives ``first`` and ``second``, uint8 [3, H, W], and ``draw`` int64 [1], which chooses the other item."""
+        return views.TwoViews(cfg.area, cfg.strength, draws=1)
+
+    def forward(self, batch: Batch, turn: str = "main") -> Step:
+        """The mean over all pairs; items that have no other one give but one pair."""
+        both = self.embed("image", torch.cat([batch["first"], batch["second"]])).chunk(2)
+        first, second, recording = gather(both[0]), gather(both[1]), gather(batch["recording"])
+        other, some = another(recording, gather(batch["draw"])[:, 0])
+        squares = (torch.cat([first, first]) - torch.cat([second, second[other]])).square().sum(1)  # [2B]
+        apart = torch.arange(len(squares), device=squares.device) >= len(first)
+        label = apart if self.cfg.one == "apart" else ~apart
+        losses = contrastive(squares, label.float(), self.cfg.margin, self.cfg.form, self.cfg.one)
+        valid = torch.cat([torch.ones_like(some), some])
+        near, far = squares.sqrt().chunk(2)
+        metrics = {"together": near.mean(), "apart": (far * some).sum() / some.sum().clamp_min(1)}
+        return Step((losses * valid).sum() / valid.sum(), detached(metrics))
+
+    def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
+        """Unit vectors [B, D]."""
+        if modality != "image" or space != "main":
+            raise self.no_space(modality, space)
+        return ops.unit(self.head(self.encoders["image"](x).vector))
+
+
+def another(recording: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
+    """For each item one of another recording, int64 [B], chosen by the large random numbers ``draw`` [B]; and whether
+    there is one, bool [B]."""
+    valid = recording[:, None] != recording
+    count = valid.sum(1)
+    place = draw % count.clamp_min(1)
+    return ((valid.cumsum(1) - 1 == place[:, None]) & valid).int().argmax(1), count > 0
+
+
+def contrastive(squares: Tensor, label: Tensor, margin: float, form: Form, one: One) -> Tensor:
+    """The loss of each pair, [P].
+
+    Args:
+        squares: [P] squared distances.
+        label: [P], Y, 0 or 1.
+        margin: m.
+        form: distance, 1/2 d^2 and 1/2 max(0, m - d)^2; squared, d^2 and max(0, m - d^2).
+        one: which pairs have Y = 1.
+    """
+    apart = label if one == "apart" else 1 - label
+    if form == "squared":
+        return (1 - apart) * squares + apart * (margin - squares).clamp_min(0)
+    lacking = (margin - squares.clamp_min(LEAST).sqrt()).clamp_min(0)
+    return 0.5 * ((1 - apart) * squares + apart * lacking.square())

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.index import Index
+from retrieval.manifest import Manifest
 from retrieval.segment import Ids, Vectors
 from retrieval.store import Store
 
@@ -85,14 +86,14 @@ def _spread(deviation: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(deviation > LEAST_SPREAD, deviation, 1.0)
 
 
-_known: "WeakKeyDictionary[Index, tuple[int, Background]]" = WeakKeyDictionary()
+_known: "WeakKeyDictionary[Index, tuple[Manifest, Background]]" = WeakKeyDictionary()
 
 
 def background(store: Store, index: Index) -> Background:
     """The background of a store, taken once for each version of it (and kept with the index that searches it)."""
     held = _known.get(index)
-    if held is None or held[0] != store.version:
-        held = store.version, _sampled(store)
+    if held is None or held[0] is not store.manifest:
+        held = store.manifest, _sampled(store)
         _known[index] = held
     return held[1]
 

@@ -109,8 +109,7 @@ class Directory:
         space: Space | None = None,
     ) -> Sequence[Sequence[Hit]]:
         """See `retrieval.search.search`."""
-        held = [entry["vectors"] for entry in self.store.manifest["segments"]]
-        if self._index is None or list(self._index.covered) != held:
+        if self._index is None or self._index.covered != indexes.held(self.store):
             self._index = indexes.update(self.store)[0]
         return search(
             self.store,

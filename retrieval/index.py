@@ -52,13 +52,13 @@ def build(store: Store, kind: str | None = None, recall: float = RECALL, flat_be
         kind = kind or suggested(store).kind
         check_kind(kind)
         originals, chosen = store.originals(), kind
-        held = {name: store.ids("modality = ?", [name]) for name in store.space.modalities}
-        asked = held_out(held, originals) if KINDS[kind].empty else []
+        present = {name: store.ids("modality = ?", [name]) for name in store.space.modalities}
+        asked = held_out(present, originals) if KINDS[kind].empty else []
 
         def make(save: Save) -> IndexEntry:
             entries: list[PartEntry] = []
             directions: dict[str, float] = {}
-            for name, ids in held.items():
+            for name, ids in present.items():
                 if not len(ids):
                     continue
                 for actual in filter(None, (chosen, KINDS[chosen].instead)):
@@ -176,9 +176,15 @@ def find_entry(store: Store, kind: str | None = None) -> IndexEntry:
 
 
 def check_covers(store: Store, covered: tuple[str, ...]) -> None:
-    """Raise ValueError unless an index of these vector files holds exactly what the store holds."""
-    if list(covered) != [entry["vectors"] for entry in store.manifest["segments"]]:
+    """Raise ValueError unless an index of these vectors and ids (see `held`) holds exactly what the store holds."""
+    if covered != held(store):
         raise _changed(store)
+
+
+def held(store: Store) -> tuple[str, ...]:
+    """SHA-256 of the files of vectors and of ids that a store has: a folder made anew repeats their names."""
+    files, segments = store.manifest["files"], store.manifest["segments"]
+    return tuple(files[name]["sha256"] for entry in segments for name in (entry["vectors"], entry["ids"]))
 
 
 def describe(entry: IndexEntry) -> list[str]:
@@ -210,8 +216,7 @@ def _index(store: Store, kind: str, parts: Sequence[Part]) -> Index:
         )
     if gpus() and KINDS[kind].on_gpu:
         parts = [replace(part, on_gpu=part.on_gpu or copy_to_gpus(part.structure)) for part in parts]
-    covered = tuple(entry["vectors"] for entry in store.manifest["segments"])
-    return Index(kind, parts, store.originals(), covered, hidden)
+    return Index(kind, parts, store.originals(), held(store), hidden)
 
 
 def _parts(store: Store, entry: IndexEntry, index: Index | None, marks: Sequence[int] | None) -> list[Part]:

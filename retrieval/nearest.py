@@ -18,7 +18,7 @@ BATCH = 16  # queries from which looking at copied vectors beats looking at them
 
 
 class Index:
-    """A loaded index. `covered` names the vector files whose vectors it holds; it is never changed, threads share it.
+    """A loaded index. `covered` is `retrieval.index.held` of what it holds; it is never changed, threads share it.
 
     hidden: ids in it that the store does not hold any more, sorted.
     """

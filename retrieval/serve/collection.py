@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from retrieval import index as indexes
-from retrieval.index import Index, check_covers
+from retrieval.index import Index, held
+from retrieval.manifest import Manifest
 from retrieval.regions import KIND, Regions
-from retrieval.segment import Ids
+from retrieval.segment import Ids, contains
 from retrieval.store import Store
 
 SAMPLE = 5000
@@ -40,8 +41,8 @@ class Collection:
         self._lock = threading.Lock()
         self._seen = self._stamp()
         self._view = self._opened(None)
-        self._facets: tuple[int, dict[str, Any]] | None = None
-        self._regions: tuple[int, Regions] | None = None
+        self._facets: tuple[Manifest, dict[str, Any]] | None = None
+        self._regions: tuple[Manifest, Regions] | None = None
         self._opening = threading.Lock()
 
     def now(self) -> View:
@@ -63,7 +64,7 @@ class Collection:
     def facets(self, view: View) -> dict[str, Any]:
         """How many rows each modality has, and columns with few values: name -> [[value, how often in the sample]]."""
         known = self._facets
-        if known is not None and known[0] == view.store.version:
+        if known is not None and known[0] is view.store.manifest:
             return known[1]
         counts = {name: len(view.store.ids("modality = ?", [name])) for name in view.store.space.modalities}
         ids = view.store.ids()
@@ -79,7 +80,7 @@ class Collection:
             if 1 < len(found) <= MOST_VALUES
         }
         told = {"modalities": counts, "columns": columns}
-        self._facets = (view.store.version, told)
+        self._facets = (view.store.manifest, told)
         return told
 
     def regions(self, view: View) -> tuple[Regions | None, str]:
@@ -88,9 +89,9 @@ class Collection:
             return None, ""
         with self._opening:  # they are hashed, which only one thread need do
             known = self._regions
-            if known is None or known[0] != view.store.version:
+            if known is None or known[0] is not view.store.manifest:
                 try:
-                    known = view.store.version, Regions(view.store)
+                    known = view.store.manifest, Regions(view.store)
                 except ValueError as error:
                     return None, str(error)
                 self._regions = known
@@ -104,13 +105,9 @@ class Collection:
         store = self._store.snapshot()
         if not len(store):
             return View(store, None, "")
-        if before is not None:
-            try:
-                check_covers(store, before.covered)
-            except ValueError:
-                pass
-            else:
-                return View(store, before, "")
+        # What it hides may be there again: a folder made anew from the same recordings holds the same vectors.
+        if before is not None and before.covered == held(store) and not contains(store.ids(), before.hidden).any():
+            return View(store, before, "")
         return View(store, indexes.load(store), "")
 
     def _stamp(self) -> tuple[int, int]:

@@ -67,13 +67,18 @@ def writer_lock(directory: Path, wait_seconds: float = 0.0) -> Iterator[None]:
 
     Raises ValueError that names the holder if the lock is not free within `wait_seconds`.
     """
-    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    path = directory / "lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         deadline = time.monotonic() + wait_seconds
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
+                if path.exists() and os.path.samestat(os.fstat(descriptor), os.stat(path)):
+                    break
+                # Another directory has taken the place of the one that was waited for.
+                left, descriptor = descriptor, os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+                os.close(left)
             except BlockingIOError:
                 if time.monotonic() >= deadline:
                     holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip() or "another process"

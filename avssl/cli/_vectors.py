@@ -7,9 +7,10 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ import numpy as np
 
 from avssl.embedding import Embedded
 from avssl.embedding.network import Vectors
-from retrieval.files import replacing, sha256_of, sync_directory
+from retrieval.files import replacing, sha256_of, sync_directory, writer_lock
+from retrieval.manifest import NAME as MANIFEST
 from retrieval.space import Space
 
 SPACE, SOURCE, PLAN, DONE = "space.json", "source.json", "plan.json", "done.json"
@@ -64,21 +66,46 @@ def check_ours(folder: Path, marks: tuple[str, ...]) -> None:
 def replacing_folder(folder: Path, marks: tuple[str, ...]) -> Iterator[Path]:
     """Yield a new folder that takes the place of ``folder`` when the block is done, and of nothing if it raises.
 
-    A folder that is there is only replaced when it is empty or holds all of ``marks``, by which ours are known.
+    A folder that is there is only replaced when it is empty or holds all of ``marks``, by which ours are known. A store
+    that is there is locked meanwhile: what another wrote to it would be lost. Raises ValueError when another writes.
     """
     check_ours(folder, marks)
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{word}") for word in ("partial", "old"))
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    try:
-        yield partial
-        for file in partial.iterdir():
-            with open(file, "rb") as written:
-                os.fsync(written.fileno())
-        _swap(partial, folder, old)
-    finally:
+    with _locked(folder):
         shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        try:
+            yield partial
+            for file in partial.iterdir():
+                with open(file, "rb") as written:
+                    os.fsync(written.fileno())
+            _swap(partial, folder, old)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def put_back(folder: Path, marks: tuple[str, ...]) -> bool:
+    """Whether ``folder`` was gone, for its replacing was cut short between two renames, and is now what it was before.
+
+    Raises ValueError when it is being replaced right now.
+    """
+    if os.path.lexists(folder) or not folder.parent.is_dir():
+        return False
+    name = re.compile(rf"\.{re.escape(folder.name)}\.\d+\.old")
+    olds = [path for path in folder.parent.iterdir() if name.fullmatch(path.name)]
+    whole = [path for path in olds if all((path / mark).exists() for mark in marks)]
+    if not whole:
+        return False
+    newest = max(whole, key=lambda path: path.stat().st_ctime_ns)  # that of its renaming
+    with _locked(newest):
+        os.replace(newest, folder)
+        sync_directory(folder.parent)
+    return True
+
+
+def _locked(folder: Path) -> AbstractContextManager[None]:
+    return writer_lock(folder) if (folder / MANIFEST).exists() else nullcontext()
 
 
 def write_shard(folder: Path, embedded: Embedded) -> None:
@@ -122,7 +149,10 @@ def _swap(partial: Path, folder: Path, old: Path) -> None:
         os.replace(folder, old)
     os.replace(partial, folder)
     sync_directory(folder.parent)
-    shutil.rmtree(old, ignore_errors=True)
+    if old.exists():
+        gone = old.with_suffix(".gone")  # a name ending in .old promises a whole folder, for `put_back`
+        os.replace(old, gone)
+        shutil.rmtree(gone, ignore_errors=True)
 
 
 def shards(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:

@@ -40,6 +40,8 @@ def index(
     """
     from avssl.cli import _vectors as files
 
+    if files.put_back(output, ("manifest.json", files.SOURCE)):
+        typer.echo(f"{output}: its replacing had been cut short; what was there before is back", err=True)
     there = sync and (output / "manifest.json").exists()
     folders = vectors or []
     if manifest is not None and not sync:

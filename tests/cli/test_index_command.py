@@ -161,3 +161,13 @@ def test_mistakes_are_one_line_and_change_nothing(folder, avssl):
         assert (code, out, err.count("\n")) == (2, "", 1), err
         assert said in err
     assert json.loads((output / "manifest.json").read_text()) == before
+
+
+def test_an_index_whose_replacing_was_cut_short_is_back(folder, avssl):
+    made, out = folder.vectors("first", one="a"), folder.path / "index"
+    assert avssl("index", made, "-o", out)[0] == 0
+    out.rename(folder.path / ".index.77.old")
+    code, _, err = avssl("index", folder.vectors("second", two="b"), "-o", out, "--sync")
+    assert code == 0
+    assert f"{out}: its replacing had been cut short; what was there before is back" in " ".join(err.split())
+    assert not (folder.path / ".index.77.old").exists()

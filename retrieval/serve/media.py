@@ -100,11 +100,11 @@ def byte_range(header: str, size: int) -> tuple[int, int] | None:
 
 def locate(path: str, inside: Path | None) -> Path:
     """Where a recording is, links followed. Raises HTTPException 404 unless it is a regular file of a type that is
-    served, inside the folder that recordings must be in.
+    served (by its own name too: a link may be called anything), inside the folder that recordings must be in.
     """
     try:
         real = Path(path).resolve(strict=True)
-        good = type_of(path) and stat.S_ISREG(real.stat().st_mode) and os.access(real, os.R_OK)
+        good = type_of(path) and type_of(real.name) and stat.S_ISREG(real.stat().st_mode) and os.access(real, os.R_OK)
         if good and (inside is None or real.is_relative_to(inside.resolve())):
             return real
     except (OSError, ValueError, RuntimeError):

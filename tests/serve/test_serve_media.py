@@ -67,12 +67,15 @@ def test_only_recordings_are_served_however_a_row_names_them(tmp_path, colors):
     os.mkfifo(inside / "pipe.mp4")
     (inside / "folder.mp4").mkdir()
     (inside / "link.mp4").symlink_to(colors)
+    (inside / "notes.txt").write_text("secret")
+    (inside / "called.mp4").symlink_to(inside / "notes.txt")
     good = inside / "good.mp4"
     good.write_bytes(b"clip")
     (inside / "empty.wav").write_bytes(b"")
     paths = [
         secret, "/etc/passwd", inside / "page.svg", inside / "pipe.mp4", inside / "folder.mp4", inside / "gone.mp4",
         inside / "link.mp4", f"{inside}/../inside/x\0.mp4", "http://127.0.0.1/x.mp4", inside / "empty.wav", good,
+        inside / "called.mp4",
     ]  # fmt: skip
     with Store.create(tmp_path / "store", SPACE) as store:
         rows = [
@@ -83,12 +86,12 @@ def test_only_recordings_are_served_however_a_row_names_them(tmp_path, colors):
         index.build(store)
     with running(tmp_path / "store", tmp_path / "up", None, Settings(port=0, media=inside)) as client:
         statuses = [client.get(f"/media/{number}").status for number in range(len(paths))]
-        assert statuses == [404] * 9 + [200, 200]
+        assert statuses == [404] * 9 + [200, 200, 404]
         assert client.get("/media/10", Range="bytes=1-2").body == b"li"
         assert client.get("/media/9", Range="bytes=0-").status == 416
     with running(tmp_path / "store", tmp_path / "up", None, Settings(port=0)) as client:
         statuses = [client.get(f"/media/{number}").status for number in range(len(paths))]
-        assert statuses == [404] * 6 + [200] + [404] * 2 + [200, 200]
+        assert statuses == [404] * 6 + [200] + [404] * 2 + [200, 200, 404]
 
 
 def test_types():

@@ -10,6 +10,8 @@ Parameter = str | int | float | None
 Key = tuple[str, float, float, str]
 
 LARGEST_ID = 2**63 - 1
+MOST_NESTED = 100
+"""objects and lists within each other in extra; Python and SQLite read about a thousand, less when called from deep"""
 SCHEMA = """
 CREATE TABLE rows (
     position INTEGER PRIMARY KEY, id INTEGER NOT NULL, recording TEXT NOT NULL, path TEXT NOT NULL,
@@ -81,22 +83,24 @@ def parse_row(number: int, data: Mapping[str, Any], modalities: Sequence[str], n
         raise fail(f"modality {texts['modality']!r} is not one of the space's: {', '.join(modalities)}")
     seconds = []
     for name in ("start", "end"):
-        value = data[name]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise fail(f"{name} must be a finite number of seconds, got {value!r}")
-        seconds.append(float(value))
+        number_of_seconds = as_number(data[name])
+        if number_of_seconds is None:
+            raise fail(f"{name} must be a finite number of seconds, got {data[name]!r:.80}")
+        seconds.append(number_of_seconds)
     if seconds[1] < seconds[0]:
         raise fail(f"end {seconds[1]} is before start {seconds[0]}")
     identity = data.get("id", next_id)
     if isinstance(identity, bool) or not isinstance(identity, int) or not 0 <= identity < LARGEST_ID:
         raise fail(f"id must be a whole number of at least 0, got {identity!r}")
     extra = data.get("extra", {})
+    if _is_deeper(extra, MOST_NESTED):
+        raise fail(f"extra may be nested at most {MOST_NESTED} deep")
     try:
         if not isinstance(extra, Mapping):
             raise TypeError
-        json.dumps(dict(extra), allow_nan=False, ensure_ascii=False).encode()
+        json.dumps(dict(extra), allow_nan=False, ensure_ascii=False, sort_keys=True).encode()
     except (TypeError, ValueError):
-        raise fail(f"extra must be an object that JSON can hold, got {extra!r}") from None
+        raise fail(f"extra must be an object that JSON can hold, with text as keys, got {extra!r:.80}") from None
     return Row(
         identity,
         texts["recording"],
@@ -108,3 +112,28 @@ def parse_row(number: int, data: Mapping[str, Any], modalities: Sequence[str], n
         texts["narration"],
         dict(extra),
     )
+
+
+def as_number(value: Any) -> float | None:
+    """A finite number as a float; None for what is none, or has no float."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _is_deeper(value: Any, most: int) -> bool:
+    level = [value]
+    for _ in range(most + 1):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, Mapping | list | tuple)
+            for inner in (outer.values() if isinstance(outer, Mapping) else outer)
+        ]
+        if not level:
+            return False
+    return True

@@ -4,11 +4,20 @@ import numpy as np
 import pytest
 from made_up import WIDTH, rows_of, vectors_of
 
+from retrieval.rows import MOST_NESTED
+
 
 def spoiled(vectors, **at):
     for place, value in at.items():
         vectors[int(place[1:])] = value
     return vectors
+
+
+def nested(depth):
+    extra = {"a": 1}
+    for _ in range(depth - 1):
+        extra = {"a": extra}
+    return extra
 
 
 @pytest.mark.parametrize(
@@ -43,6 +52,9 @@ def test_wrong_vectors_are_refused(store, vectors, said):
         ({"id": 2**63}, "id must be a whole number"),
         ({"id": "x"}, "id must be a whole number"),
         ({"start": float("nan")}, "start must be a finite"),
+        ({"start": 10**400}, "start must be a finite"),
+        ({"end": -(10**400)}, "end must be a finite"),
+        ({"start": True}, "start must be a finite"),
         ({"start": 9.0}, "end 6.0 is before start 9.0"),
         ({"modality": "smell"}, "'smell' is not one of the space's: video, audio, text"),
         ({"recording": None}, "recording must be text"),
@@ -52,6 +64,11 @@ def test_wrong_vectors_are_refused(store, vectors, said):
         ({"extra": {"a": {1}}}, "extra must be an object"),
         ({"extra": "a"}, "extra must be an object"),
         ({"extra": {"a": float("inf")}}, "extra must be an object"),
+        ({"extra": {"a": 1, 2: 3}}, "extra must be an object"),
+        ({"extra": {"a": {"b": 1, 2: 3}}}, "with text as keys"),
+        ({"extra": nested(MOST_NESTED + 1)}, "nested at most 100 deep"),
+        ({"extra": nested(985)}, "nested at most 100 deep"),
+        ({"extra": nested(100_000)}, "nested at most 100 deep"),
     ],
 )
 def test_wrong_rows_are_refused(store, change, said):
@@ -72,3 +89,9 @@ def test_missing_keys_and_odd_rows_are_named(store):
         store.add(vectors_of(1), rows)
     with pytest.raises(ValueError, match="row 0: must be an object"):
         store.add(vectors_of(1), [["r0"]])
+
+
+def test_an_extra_may_be_nested_as_deep_as_is_said(store):
+    extra = nested(MOST_NESTED)
+    (number,) = store.add(vectors_of(1), [{**rows_of(1)[0], "extra": extra}])
+    assert store.rows([number])[0].extra == extra

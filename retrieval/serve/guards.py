@@ -108,7 +108,7 @@ class Guards:
         if private and headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return _no(403, "other sites may not ask here")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != hosts[0].strip().lower():
+        if origin is not None and _host_of(origin) != hosts[0].strip().lower():
             return _no(403, "other sites may not ask here")
         if private and self._settings.token and not self._knows(headers):
             if wait := self._guesses.wait(address):
@@ -153,6 +153,13 @@ class Guards:
             return message
 
         return limited
+
+
+def _host_of(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:  # such as an address whose bracket is not closed
+        return ""
 
 
 def _is_upload(headers: Mapping[str, Any]) -> bool:

@@ -1,11 +1,10 @@
 """What is asked over HTTP, checked: nothing of a request reaches SQL, a path or the network unchecked."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from retrieval.rows import Parameter
+from retrieval.rows import Parameter, as_number
 from retrieval.serve.settings import Limits
 
 LOOKED_FOR = ("video", "image", "audio", "text")
@@ -122,6 +121,8 @@ def parse_filters(asked: Any, limits: Limits) -> Filters:
             raise ValueError(f"column {name[:60]!r} must be compared with a short text or a number")
         _encodes(f"column {name[:60]!r}", name + str(value))
         _path(name)
+        if isinstance(value, int) and abs(value) >= 2**63:
+            raise ValueError(f"column {name[:60]!r} cannot be compared with a whole number of more than 64 bits")
         kept.append((name, value))
     return Filters(
         recording=_text(asked, "recording", limits.text_characters),
@@ -183,6 +184,7 @@ def _seconds(asked: Mapping[str, Any], name: str) -> float | None:
     value = asked.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    seconds = as_number(value)
+    if seconds is None:
         raise ValueError(f"{name} must be a number of seconds")
-    return float(value)
+    return seconds

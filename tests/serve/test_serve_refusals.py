@@ -42,8 +42,10 @@ def test_names_of_this_machine_are_good(service, host):
 def test_other_sites_may_not_ask(service):
     good = service.url.rstrip("/")
     assert service.post("/api/search", {"text": "red"}, Origin=good).status == 200
-    for origin in ("http://evil.example", "null", good + ".evil.example", "http://127.0.0.1:1"):
-        assert service.post("/api/search", {"text": "red"}, Origin=origin).status == 403, origin
+    for origin in ("http://evil.example", "null", good + ".evil.example", "http://127.0.0.1:1", "http://["):
+        answer = service.post("/api/search", {"text": "red"}, Origin=origin)
+        assert answer.status == 403, origin
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
     for site in ("cross-site", "same-site"):
         assert service.get("/media/0", Sec_Fetch_Site=site).status == 403
         assert service.get("/api/info", Sec_Fetch_Site=site).status == 403
@@ -112,7 +114,9 @@ def test_others_can_only_ask_where_there_is_a_token():
         {"text": "red", "top": True}, {"text": "red", "among": "smell"}, {"item": -1}, {"item": "0"}, {"item": 2**70},
         {"text": "red", "where": "1=1"}, {"text": "red", "filters": []}, {"text": "red", "filters": {"sql": "1"}},
         {"text": "red", "filters": {"columns": {'a"b': 1}}}, {"text": "red", "filters": {"columns": {"a": [1]}}},
-        {"text": "red", "filters": {"since": "now"}}, {"text": "\ud800"}, {"text": "red", "path": "/etc/passwd"},
+        {"text": "red", "filters": {"since": "now"}}, {"text": "red", "filters": {"since": 10**400}},
+        {"text": "red", "filters": {"until": -(10**400)}}, {"text": "red", "filters": {"columns": {"a": 2**63}}},
+        {"text": "\ud800"}, {"text": "red", "path": "/etc/passwd"},
     ],
 )  # fmt: skip
 def test_wrong_questions_are_one_line(service, asked):

@@ -41,7 +41,7 @@ class Service:
     def __init__(self, collection: Collection, encoder: Encoder | None, settings: Settings, folder: Path):
         self._collection, self._encoder, self._settings, self._folder = collection, encoder, settings, folder
         if encoder is not None:
-            collection.now().store.space.check(encoder.space)
+            collection.keep_to(encoder.space)
         self._searches = anyio.CapacityLimiter(SEARCHES_AT_ONCE)
         self._network = anyio.CapacityLimiter(1)
         self._waiting = 0

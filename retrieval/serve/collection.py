@@ -13,6 +13,7 @@ from retrieval.index import Index, held
 from retrieval.manifest import Manifest
 from retrieval.regions import KIND, Regions
 from retrieval.segment import Ids, contains
+from retrieval.space import Space
 from retrieval.store import Store
 
 SAMPLE = 5000
@@ -40,10 +41,16 @@ class Collection:
         self._store = Store.open(directory)
         self._lock = threading.Lock()
         self._seen = self._stamp()
+        self._space: Space | None = None
         self._view = self._opened(None)
         self._facets: tuple[Manifest, dict[str, Any]] | None = None
         self._regions: tuple[Manifest, Regions] | None = None
         self._opening = threading.Lock()
+
+    def keep_to(self, space: Space) -> None:
+        """From now on show only a store of this space. Raises ValueError where it is of another already."""
+        self._view.store.space.check(space)
+        self._space = space
 
     def now(self) -> View:
         """What can be searched; after another process wrote, what it wrote as soon as it is indexed."""
@@ -103,6 +110,8 @@ class Collection:
 
     def _opened(self, before: Index | None) -> View:
         store = self._store.snapshot()
+        if self._space is not None:
+            store.space.check(self._space)
         if not len(store):
             return View(store, None, "")
         # What it hides may be there again: a folder made anew from the same recordings holds the same vectors.

@@ -1,6 +1,7 @@
 """A folder whose store is made anew: names of files and versions repeat, what is in them does not."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,3 +69,24 @@ def test_an_engine_indexes_the_new_store_when_it_sees_it(tmp_path):
     engine.store.refresh()
     found = engine.search(vectors_of(12, 2), k=1)
     np.testing.assert_array_equal([hits[0].id for hits in found], np.arange(12))
+
+
+@pytest.mark.parametrize("other", [{"digest": "f" * 16}, {"width": 16}])
+def test_a_store_of_another_space_is_told_and_not_taken_up(tmp_path, other):
+    make(tmp_path / "s", 1)
+    collection = Collection(tmp_path / "s")
+    collection.keep_to(SPACE)
+    shutil.rmtree(tmp_path / "s")
+    space = replace(SPACE, **other)
+    with Store.create(tmp_path / "s", space) as store:
+        store.add(np.eye(12, space.width) + 1, rows_of(12))
+        index.build(store)
+    view = collection.now()
+    assert view.store.space == SPACE
+    assert "embed again with the same run" in view.behind
+    assert "\n" not in view.behind
+    assert search(view.store, view.loaded, vectors_of(1, 1))[0][0].id == 0
+    make(tmp_path / "s", 2)
+    assert collection.now().behind == ""
+    with Store.open(tmp_path / "s") as store, pytest.raises(ValueError, match="embed again"):
+        Collection(store.directory).keep_to(space)

@@ -21,12 +21,14 @@ Ids = NDArray[np.int64]
 
 DTYPES = {"float32": "<f4", "float16": "<f2"}
 CHUNK_BYTES = 64 << 20
+SHORTEST, LONGEST = 1e-15, 1e15  # vectors whose products float32 can hold, with room for sums of them
 
 
 def check_vectors(vectors: Any, width: int, what: str = "new", dtype: str = "float32") -> Vectors:
     """Vectors as contiguous float32 [N, width], every component rounded to the nearest that `dtype` can hold.
 
-    Raises ValueError for another shape, and for a vector that is not finite or is zero, also if only once rounded.
+    Raises ValueError for another shape, and for a vector that is not finite, is zero, or is so short or long that
+    float32 cannot hold inner products with it, also if only once rounded.
     """
     array = np.asarray(vectors)
     if array.ndim != 2 or array.shape[1] != width:
@@ -47,6 +49,14 @@ def check_vectors(vectors: Any, width: int, what: str = "new", dtype: str = "flo
     nonzero = array.any(axis=1)
     if not nonzero.all():
         raise ValueError(f"{what} vector {int(np.argmin(nonzero))} is zero, so it has no direction to compare")
+    lengths = np.sqrt(np.einsum("nd,nd->n", array, array, dtype=np.float64))
+    fits = (lengths >= SHORTEST) & (lengths <= LONGEST)
+    if not fits.all():
+        number = int(np.argmin(fits))
+        raise ValueError(
+            f"{what} vector {number} has length {lengths[number]:.3g}, which must be {SHORTEST:g} to {LONGEST:g}: "
+            "scale the vectors"
+        )
     return array
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.index import Index
+from retrieval.reading import as_ids
 from retrieval.rows import Parameter
 from retrieval.segment import Ids, Vectors, contains
 from retrieval.store import Store
@@ -58,7 +59,7 @@ def _lane(
     conditions: list[str] = []
     parameters: list[Parameter] = []
     target = names[0] if len(names) == 1 else ""
-    gone = np.array(sorted(set(exclude_ids)), np.int64)
+    gone = np.unique(as_ids(exclude_ids))
     if where is None and excluded is None and (target or set(names) == set(known)):
         # Without a filter, which would cost the index more.
         held = store.ids("modality = ?", [target]) if target else store.ids()

@@ -1,6 +1,7 @@
 """What is read from an open store: rows, vectors and ids. One version of it, until `Store` takes up the next."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from operator import index
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,10 +138,18 @@ class Reading:
 
 
 def as_ids(ids: Iterable[int]) -> Ids:
-    """Whole numbers as an array [N]."""
-    if isinstance(ids, np.ndarray) and ids.dtype.kind in "iu":
+    """Whole numbers as an array [N]. Raises ValueError for what is none, and for one that no id can be."""
+    if isinstance(ids, np.ndarray) and ids.dtype.kind == "i":
         return ids.astype(np.int64, copy=False)
-    return np.array([int(identity) for identity in ids], np.int64)
+    numbers = []
+    for identity in ids:
+        try:
+            numbers.append(index(identity))
+        except TypeError:
+            raise ValueError(f"an id is a whole number, got {identity!r:.40}") from None
+        if not -(2**63) <= numbers[-1] < 2**63:
+            raise ValueError("the store holds no id of 2**63 or more, or below -2**63")
+    return np.array(numbers, np.int64)
 
 
 def places(wanted: Ids, state: State) -> list[tuple[Segment, NDArray[np.intp], NDArray[np.intp]]]:

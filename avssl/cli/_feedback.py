@@ -134,7 +134,8 @@ def embedded(method: "Method[MethodConfig]", loader: "Loader", modalities: tuple
         for modality in modalities:
             found[modality].append(method.embed(modality, batch[modality].to(device), space).float().cpu())
             for place, one in enumerate(batch[modality], count):
-                first[modality].setdefault(hash(one.numpy().tobytes()), place)
+                known = one.float() if one.is_floating_point() else one  # numpy has no bf16
+                first[modality].setdefault(hash(known.numpy().tobytes()), place)
         count += len(batch["index"])
         said.append(
             (batch["text"] >= 0).any(1) if "text" in batch else torch.ones(len(batch["index"]), dtype=torch.bool)

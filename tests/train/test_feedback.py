@@ -37,7 +37,8 @@ class Known(nn.Module):
 class Numbers:
     def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
         text = torch.tensor([sample.index if sample.index % 2 else -1])
-        return {"image": torch.tensor([sample.index]), "audio": torch.tensor([sample.index]), "text": text}
+        audio = torch.tensor([sample.index], dtype=torch.bfloat16)  # as sound comes from workers under bf16
+        return {"image": torch.tensor([sample.index]), "audio": audio, "text": text}
 
 
 def held(count: int) -> Loader:

@@ -18,6 +18,7 @@ from retrieval.rows import Row
 from retrieval.segment import Vectors
 
 HALF_WAY = 0.5
+SLACK = 1e-9  # seconds by which rounding may part what touches: 1.1 - 0.6 is more than 0.5
 
 Box = tuple[float, float, float, float]
 Floats = NDArray[np.float64]
@@ -108,10 +109,11 @@ def peaks(
     looked at.
     """
     grounds: dict[tuple[str, str], list[_Peak]] = {}
+    reach = seconds + SLACK
     count, settled = 0, False
     for place, (recording, modality, start, end, score) in enumerate(windows):
         ground = grounds.setdefault((recording, modality), [])
-        touching = [peak for peak in ground if start - peak.right <= seconds and peak.left - end <= seconds]
+        touching = [peak for peak in ground if start - peak.right <= reach and peak.left - end <= reach]
         if not touching:
             if count == most:
                 settled = True
@@ -140,19 +142,28 @@ def as_one(found: Sequence[Sequence[Hit]], most: int, join: bool) -> list[Hit]:
     Each window is there once; with `join` moments of one recording and modality that overlap become one.
     """
     moments: list[Hit] = []
-    for hit in sorted((hit for hits in found for hit in hits), key=lambda hit: (-_order(hit), hit.id)):
-        for place, other in enumerate(moments):
-            alike = (hit.recording, hit.modality) == (other.recording, other.modality)
-            if hit.id == other.id or (join and alike and hit.start <= other.end and other.start <= hit.end):
-                moments[place] = replace(other, start=min(hit.start, other.start), end=max(hit.end, other.end))
-                break
-        else:
-            moments.append(hit)
-    return moments[:most]
+    for hit in sorted((hit for hits in found for hit in hits), key=_rank):
+        moment, before = hit, -1
+        while before != len(moments):  # what has grown may overlap what it did not before
+            before = len(moments)
+            touching = [other for other in moments if _same(moment, other, join)]
+            moments = [other for other in moments if not _same(moment, other, join)]
+            together = [*touching, moment]
+            start, end = min(one.start for one in together), max(one.end for one in together)
+            moment = replace(min(together, key=_rank), start=start, end=end)
+        moments.append(moment)
+    return sorted(moments, key=_rank)[:most]
 
 
-def _order(hit: Hit) -> float:
-    return hit.score if hit.calibrated is None else hit.calibrated
+def _same(one: Hit, other: Hit, join: bool) -> bool:
+    """Whether two moments are one: of one window, or overlapping where those are joined."""
+    alike = (one.recording, one.modality) == (other.recording, other.modality)
+    return one.id == other.id or (join and alike and one.start <= other.end + SLACK and other.start <= one.end + SLACK)
+
+
+def _rank(hit: Hit) -> tuple[float, int]:
+    """Best first."""
+    return -(hit.score if hit.calibrated is None else hit.calibrated), hit.id
 
 
 def distinct(names: Sequence[Name], starts: Sequence[float], vectors: Vectors, cosine: float, most: int) -> list[int]:

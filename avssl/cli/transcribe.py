@@ -61,7 +61,7 @@ def transcribe(
     table.add_row("sentences", str(told.sentences))
     console = Console()
     console.print(table)
-    console.print(f"[bold]{escape(str(output))}[/bold], {escape(str(folder))}", soft_wrap=True)
+    console.print(f"wrote [bold]{escape(str(output))}[/bold], {escape(str(folder))}", soft_wrap=True)
 
 
 def _rows(table: Table, title: str, counts: Counter[str]) -> None:

@@ -6,7 +6,10 @@ Large-Scale Weak Supervision, 2022, arXiv:2212.04356.
 
 from __future__ import annotations
 
+import socket
+from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import numpy as np
 import torch
@@ -16,7 +19,22 @@ from avssl.data.narration import Phrase
 from avssl.speech.doubt import Heard
 
 HZ = 16000
+HUB_SECONDS = 5.0
 Sound = NDArray[np.float32]
+
+
+def _downloaded(name: str) -> bool:
+    """Whether a hub's model is on this machine already. Raises OSError if neither it nor the hub can be reached."""
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    if isinstance(try_to_load_from_cache(name, "config.json"), str):
+        return True
+    address = urlsplit(constants.ENDPOINT)
+    try:  # the hub's own client tries for minutes
+        socket.create_connection((address.hostname or "", address.port or 443), HUB_SECONDS).close()
+    except OSError as error:
+        raise OSError(f"it is not on this machine, and {address.hostname} cannot be reached: {error}") from None
+    return False
 
 
 class Recognizer(Protocol):
@@ -36,15 +54,22 @@ class Whisper:
 
     def __init__(self, name: str, device: str = "cpu"):
         from transformers import WhisperForConditionalGeneration, WhisperProcessor
+        from transformers.utils import logging
 
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        if not Path(name).is_dir() and (name.startswith((".", "/", "~")) or name.endswith("/")):
+            raise ValueError(f"{name}: no such folder; give one that holds a Whisper, or a name: openai/whisper-tiny")
         try:
-            self.processor: Any = WhisperProcessor.from_pretrained(name)
-            self.model: Any = WhisperForConditionalGeneration.from_pretrained(name).eval().to(device)
+            kept = Path(name).is_dir() or _downloaded(name)
+            self.processor: Any = WhisperProcessor.from_pretrained(name, local_files_only=kept)
+            model: Any = WhisperForConditionalGeneration.from_pretrained(name, local_files_only=kept)
         except (OSError, ValueError, KeyError, TypeError) as error:
             said = " ".join(str(error).split())[:200]
             raise ValueError(
                 f"{name}: no Whisper there ({said}); give a folder that holds one, or a name: openai/whisper-tiny"
             ) from None
+        self.model: Any = model.eval().to(device)
         self.device = device
         tokenizer = self.processor.tokenizer
         known = tokenizer.get_vocab()
@@ -97,8 +122,9 @@ class Whisper:
             if float(segment["start"]) >= len(sound) / HZ:
                 continue  # said to be in the padding
             text = self.processor.tokenizer.decode(segment["tokens"], skip_special_tokens=True).strip()
-            start, end = float(segment["start"]), min(float(segment["end"]), len(sound) / HZ)
-            words = self._words(segment, end) if self.words else ()
+            start = float(segment["start"])
+            end = max(start, min(float(segment["end"]), len(sound) / HZ))
+            words = self._words(segment, start, end) if self.words else ()
             heard.append(
                 Heard(Phrase(start, end, text, words), silent, self._likely(features, before, segment["tokens"]))
             )
@@ -110,7 +136,7 @@ class Whisper:
         logits = self.model(input_features=features, decoder_input_ids=whole[:, :-1]).logits[0].float()
         return float(logits.log_softmax(1).gather(1, whole[0, 1:, None])[len(before) - 1 :].mean())
 
-    def _words(self, segment: dict[str, Any], last: float) -> tuple[tuple[float, float, str], ...]:
+    def _words(self, segment: dict[str, Any], first: float, last: float) -> tuple[tuple[float, float, str], ...]:
         """Tokens that begin with a space begin a word; a word ends where the next one begins."""
         tokenizer, special = self.processor.tokenizer, set(self.processor.tokenizer.all_special_ids)
         pieces: list[tuple[float, list[int]]] = []
@@ -121,7 +147,7 @@ class Whisper:
             if not pieces or tokenizer.decode([token]).startswith(" "):
                 pieces.append((time, []))
             pieces[-1][1].append(token)
-        begins = [min(time, last) for time, _ in pieces]
+        begins = [max(first, min(time, last)) for time, _ in pieces]
         said = [(begin, end, tokenizer.decode(ids).strip())
                 for begin, end, (_, ids) in zip(begins, [*begins[1:], last], pieces, strict=True)]  # fmt: skip
         return tuple(word for word in said if word[2])

@@ -114,7 +114,7 @@ def test_what_whisper_hears_lies_in_the_sound(tmp_path, heads):
     for one in found:
         assert 0 <= one.phrase.start <= one.phrase.end <= 3.0
         assert bool(one.phrase.words) <= heads
-        assert all(0 <= begin <= end <= 3.0 for begin, end, _ in one.phrase.words)
+        assert all(one.phrase.start <= begin <= end <= 3.0 for begin, end, _ in one.phrase.words)
         assert one.log_probability < 0 <= one.no_speech <= 1
 
 
@@ -123,6 +123,7 @@ def test_what_whisper_hears_lies_in_the_sound(tmp_path, heads):
     [
         (["--engine", "cloud"], "transformers or faster-whisper"),
         (["--model", "nowhere/at/all"], "no Whisper there"),
+        (["--model", "./nowhere"], "no such folder"),
         (["--engine", "faster-whisper"], "avssl[asr]"),
         (["--language", "fr"], "this model knows de, en"),
     ],
@@ -133,6 +134,19 @@ def test_wrong_requests_get_one_line(talk, tmp_path, change, said, capsys):
     assert cli.run([*words, *change]) == 2
     assert said in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "y.jsonl").exists()
+
+
+def test_a_hub_that_cannot_be_reached_is_told_at_once(monkeypatch):
+    from avssl.speech import whisper
+
+    def nobody(address, seconds):
+        raise OSError(f"no way to {address[0]} within {seconds:g} s")
+
+    monkeypatch.setattr(whisper.socket, "create_connection", nobody)
+    with pytest.raises(
+        ValueError, match=r"^some/whisper: no Whisper there \(it is not on this machine, and .* cannot be"
+    ):
+        whisper.Whisper("some/whisper")
 
 
 def test_segments_of_faster_whisper_become_ours(monkeypatch):

@@ -65,6 +65,7 @@ AUDIO = frozenset(
     ]
 )
 IMAGE = frozenset([".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"])
+OTHER_NARRATION = "another language of a recording that has narration; --language en,de takes several"
 SILENT_DB = -60.0
 STILL = 0.95
 SHORT_SECONDS = 0.5
@@ -143,7 +144,11 @@ def look_over(
         else:
             by_content[seen.sha256] = len(recordings)
             recordings.append(describe(name, keys[name], seen, beside, speech))
-    left_out += [(name, "narration of no recording") for name in sorted(found.narration - spoken)]
+    stems = {Path(name).with_suffix("").as_posix() for name in found.media}
+    for name in sorted(found.narration - spoken):
+        plain = Path(name).with_suffix("")
+        other = plain.as_posix() in stems or plain.with_suffix("").as_posix() in stems
+        left_out.append((name, OTHER_NARRATION if other else "narration of no recording"))
     if not recordings:
         raise ValueError(f"{folder}: nothing in it can be read: {left_out[0][0]}: {left_out[0][1]}")
     recordings, warnings = attach(recordings, rows, labels)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import wave
+
+import numpy as np
 import pytest
 
 from avssl.data import subtitles
+from avssl.data.audit import OTHER_NARRATION
+from avssl.data.manifest import make
 from avssl.data.narration import Phrase
 from avssl.data.spoken import Speech, said
 
@@ -94,3 +99,17 @@ def test_streams_inside_are_chosen_by_language():
     assert subtitles.chosen(streams, ()) == [[Phrase(0, 1, "ja")]]
     assert subtitles.chosen(streams, ("en", "fr")) == [[Phrase(0, 1, "yes")]]
     assert subtitles.chosen([], ()) == []
+
+
+def test_the_language_that_is_not_taken_is_told(tmp_path):
+    folder = tmp_path / "media"
+    folder.mkdir()
+    with wave.open(str(folder / "a.wav"), "wb") as out:
+        out.setparams((1, 2, 16000, 0, "NONE", ""))
+        out.writeframes((np.sin(np.arange(32000) / 9) * 9000).astype("<i2").tobytes())
+    for name in ("a.de.vtt", "a.en.vtt", "b.vtt"):
+        written(folder / name, "WEBVTT\n\n00:01.000 --> 00:02.000\nhello\n")
+    assert dict(make(folder).left_out) == {"a.en.vtt": OTHER_NARRATION, "b.vtt": "narration of no recording"}
+    both = make(folder, languages=("de", "en"))
+    assert dict(both.left_out) == {"b.vtt": "narration of no recording"}
+    assert len(both.recordings[0].narration) == 2

@@ -15,6 +15,12 @@ from avssl.probe import kept, transfer
 SMALL = ["inputs.height=16", "inputs.width=16", "encoders.image.width=16", "steps=2", "data.batch=4", "data.workers=0"]
 
 
+@pytest.fixture(autouse=True)
+def wide(monkeypatch):
+    """Tables whose words are not broken, whatever terminal the tests run in."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     """Colored pictures in class folders, and a run of two steps on them."""

@@ -99,18 +99,18 @@ def row(out: Path, listed: Path, truth: Path | None, method: str, seed: int) -> 
         "data": judged["manifest_digest"], "seed": seed, "steps": "as in the script", "split": judged["split"],
         "train_seconds": round(times[-1] - times[0]),
         **{name: {method: judged[name]} for name in ("retrieval", "localization") if name in judged},
-        **({"probe": {method: probed(run, listed, out / "probe.jsonl")}} if method in OF_PICTURES else {}),
+        **({"linear_probe": {method: probed(run, listed, out / "probe.jsonl")}} if method in OF_PICTURES else {}),
     }  # fmt: skip
 
 
-def probed(run: Path, listed: Path, kept: Path) -> dict[str, dict[str, float]]:
+def probed(run: Path, listed: Path, kept: Path) -> dict[str, float]:
     """Accuracy of a linear probe of the encoder, trained and untrained, and of guessing."""
     command("probe", run, listed, "--label", "kind", "--how", "linear", "--rows", kept)
     digest = load_run(run).digest
     rows = [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()]
     answer = next(one for one in reversed(rows) if one["digest"] == digest)
     beside = {who: answer["beside"][who]["accuracy"] for who in ("untrained", "chance")}
-    return {"linear": {"trained": answer["accuracy"], **beside}}
+    return {"trained": answer["accuracy"], **beside}
 
 
 def show(rows: list[dict[str, Any]]) -> None:

@@ -78,7 +78,9 @@ function drawVideo(moment, signal) {
     video.onerror = () => finish(null);
     video.onloadedmetadata = () => {
       if (!video.videoWidth) return finish(null);
-      video.currentTime = Math.max(0.001, Math.min(moment.peak, (video.duration || moment.peak) - 0.01));
+      // a little inside: at a frame's very beginning a player may stop at the one before
+      const place = moment.peak + 0.03;
+      video.currentTime = Math.max(0.001, Math.min(place, (video.duration || place) - 0.01));
       return undefined;
     };
     video.onseeked = () => finish(copy(video, video.videoWidth, video.videoHeight));

@@ -118,6 +118,14 @@ class Inputs:
         """Length of what :meth:`audio` made, [B, M, F] or [B, S], in seconds."""
         return x.shape[1] / self.cfg.hz if self.cfg.audio == "wave" else x.shape[1] * self.cfg.hop_seconds
 
+    def steps(self, x: Tensor, stride: int) -> int:
+        """How many steps of ``stride`` pictures show a window as long as this sound."""
+        return max(1, -(-round(self.audio_seconds(x) * self.cfg.fps) // stride))
+
+    def filled(self, x: Tensor, steps: int, stride: int) -> float:
+        """The share of so many steps' time that this sound lasts; the last step may reach beyond it."""
+        return self.audio_seconds(x) * self.cfg.fps / (steps * stride)
+
     def tokens(self, texts: Sequence[str]) -> Tensor:
         """K texts -> int64 [K, L], padded with -1; an empty text is all padding. Needs a vocabulary."""
         if self.vocabulary is None:

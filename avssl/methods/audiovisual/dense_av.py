@@ -86,8 +86,7 @@ class DenseAV(Method[Config]):
 
     def timed(self, x: Tensor, audio: Tensor, steps: int) -> Tensor:
         """What was made of sounds [B, M, F], [B, D, t] -> its means at the video's steps, [B, D, steps]."""
-        reached = steps * self.time_stride / self.inputs.cfg.fps  # seconds
-        return at_steps(x.float(), steps, self.inputs.audio_seconds(audio) / reached)
+        return at_steps(x.float(), steps, self.inputs.filled(audio, steps, self.time_stride))
 
     def forward(self, batch: Batch, turn: str = "main") -> Step:
         """InfoNCE both ways between clips and sounds; silence and noise are sounds that no clip makes."""
@@ -116,7 +115,7 @@ class DenseAV(Method[Config]):
         if space == "main" and modality == "video":
             return ops.unit(self.seen(x).mean((1, 3, 4)))
         if space == "main" and modality == "audio":
-            return ops.unit(self.heard(x, self.steps(x)).mean(1))
+            return ops.unit(self.heard(x, self.inputs.steps(x, self.time_stride)).mean(1))
         raise self.no_space(modality, space)
 
     def places(self, video: Tensor) -> Tensor:
@@ -130,12 +129,7 @@ class DenseAV(Method[Config]):
         """A sound's moments one behind the other, [B, T' D]."""
         if modality != "audio":
             raise ValueError(f"{self.cfg.name} localizes audio, not {modality}")
-        return self.heard(query, self.steps(query)).flatten(1)
-
-    def steps(self, audio: Tensor) -> int:
-        """Of the video encoder over a window as long as this sound [B, M, F]."""
-        frames = round(self.inputs.audio_seconds(audio) * self.inputs.cfg.fps)
-        return max(1, -(-frames // self.time_stride))
+        return self.heard(query, self.inputs.steps(query, self.time_stride)).flatten(1)
 
     def heads(self, video: Tensor, query: Tensor, modality: str) -> Tensor:
         """Each head's cosine of the sound and every place, [B, K, T, h, w]."""

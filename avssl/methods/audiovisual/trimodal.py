@@ -104,7 +104,7 @@ class Trimodal(Method[Config]):
 
     def heard(self, audio: Tensor, steps: int) -> Heard:
         """audio [B, M, F], at ``steps`` moments."""
-        filled = self.inputs.audio_seconds(audio) * self.inputs.cfg.fps / (steps * self.time_stride)
+        filled = self.inputs.filled(audio, steps, self.time_stride)
         found: Heard = self.listen(self.encoders["audio"](audio).maps[-1], steps, filled)
         return found
 
@@ -163,7 +163,7 @@ class Trimodal(Method[Config]):
         if modality == "video":
             found = self.seen(x)
         else:
-            found = self.heard(x, self.steps(x))
+            found = self.heard(x, self.inputs.steps(x, self.time_stride))
         weight = self.cfg.moment_weight
         return ops.unit(torch.cat([found.meaning * (1 - weight) ** 0.5, found.moments.flatten(1) * weight**0.5], 1))
 
@@ -180,18 +180,13 @@ class Trimodal(Method[Config]):
         meaning = self.cfg.width if "text" in self.encoders else 0
         if modality == "text":
             return F.pad(self.said(query), (0, self.spaces["main"].width - self.cfg.width))
-        return F.pad(self.heard(query, self.steps(query)).moments.flatten(1), (meaning, 0))
+        return F.pad(self.heard(query, self.inputs.steps(query, self.time_stride)).moments.flatten(1), (meaning, 0))
 
     def course(self, modality: str, x: Tensor) -> Tensor:
         """video [B, T, 3, H, W] -> [B, T', E], audio [B, M, F] -> [B, t, E]: moments whose size is not fixed yet."""
         maps = self.encoders[modality](x).maps[-1]
         course: Tensor = self.look.course(maps) if modality == "video" else self.listen.course(maps).transpose(1, 2)
         return course
-
-    def steps(self, audio: Tensor) -> int:
-        """Of the video encoder over a window as long as this sound [B, M, F]."""
-        frames = round(self.inputs.audio_seconds(audio) * self.inputs.cfg.fps)
-        return max(1, -(-frames // self.time_stride))
 
     def no_place(self, modality: str) -> ValueError:
         """The error for a query that cannot be localized."""

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from retrieval.files import sha256_of
 from retrieval.kinds import (
     FLAT_PART,
     KINDS,
@@ -26,10 +25,16 @@ from retrieval.kinds import (
     trained,
 )
 from retrieval.kinds import import_faiss as import_faiss
+from retrieval.loading import as_index, ids_from, parts_of
+from retrieval.loading import check_covers as check_covers
+from retrieval.loading import describe as describe
+from retrieval.loading import find_entry as find_entry
+from retrieval.loading import held as held
+from retrieval.loading import load as load
 from retrieval.manifest import IndexEntry, PartEntry, RecallEntry
 from retrieval.nearest import Index as Index
 from retrieval.originals import Originals
-from retrieval.parts import Part, copy_to_gpus, fill, lists_on_disk, read_structure, with_lists, write_structure
+from retrieval.parts import Part, fill, lists_on_disk, with_lists, write_structure
 from retrieval.segment import Ids
 from retrieval.store import Save, Store
 from retrieval.tuning import QUERIES, SEED, K, Queries, aim, held_out, tune
@@ -77,7 +82,7 @@ def build(store: Store, kind: str | None = None, recall: float = RECALL, flat_be
 
         parts: list[Part] = []
         store.put_index(make, drop_outdated=True)
-        return _index(store, kind, parts)
+        return as_index(store, kind, parts)
 
 
 def extend(store: Store, index: Index | None = None, kind: str | None = None) -> Index:
@@ -93,16 +98,16 @@ def extend(store: Store, index: Index | None = None, kind: str | None = None) ->
         steps = sorted({part["below"] for part in entry["parts"]})
         kept = [mark for mark in steps if mark <= entry["below"]]
         live = store.ids()
-        new = _from(live, kept[-1] if kept else 0)
+        new = ids_from(live, kept[-1] if kept else 0)
         while kept and len(new) and _count(entry, kept[-1]) <= len(new):
             kept.pop()
-            new = _from(live, kept[-1] if kept else 0)
+            new = ids_from(live, kept[-1] if kept else 0)
         if not kept and len(live):
             return build(store, entry["kind"], entry["recall"]["target"] if entry["recall"] else RECALL)
-        base = _parts(store, entry, index, kept)
+        base = parts_of(store, entry, index, kept)
         next_id, parts = store.manifest["next_id"], list(base)
         if not len(new) and entry["below"] == next_id:
-            return _index(store, entry["kind"], parts)
+            return as_index(store, entry["kind"], parts)
 
         def make(save: Save) -> IndexEntry:
             originals = store.originals()
@@ -120,7 +125,7 @@ def extend(store: Store, index: Index | None = None, kind: str | None = None) ->
             return _entry(store, entry["kind"], entries, entry["recall"])
 
         store.put_index(make)
-        return _index(store, entry["kind"], parts)
+        return as_index(store, entry["kind"], parts)
 
 
 def update(store: Store, kind: str | None = None, recall: float = RECALL) -> tuple[Index, str]:
@@ -140,113 +145,9 @@ def update(store: Store, kind: str | None = None, recall: float = RECALL) -> tup
         return build(store, choice.kind, recall), choice.why
 
 
-def load(store: Store, kind: str | None = None) -> Index:
-    """Load the index that `build` made, of this kind or the newest; on GPUs too where FAISS sees any.
-
-    Raises ValueError, one line, if there is none, if rows were added since, or if a file is not what was written:
-    FAISS itself reads some damaged files without complaint.
-    """
-    while True:
-        entry, version = find_entry(store, kind), store.version
-        if len(_from(store.ids(), entry["below"])):
-            raise _changed(store)
-        try:
-            return _index(store, entry["kind"], _parts(store, entry, None, None))
-        except FileNotFoundError as error:
-            # Another process may have built anew and deleted this file.
-            store.refresh()
-            if store.version == version:
-                raise ValueError(f"{error.filename} is missing; build the index again") from None
-
-
 def suggested(store: Store) -> Choice:
     """The kind of index for this store on this machine, and why."""
     return choose(len(store), store.space.width, gpus())
-
-
-def find_entry(store: Store, kind: str | None = None) -> IndexEntry:
-    """What the manifest says of the index of this kind, or of the newest. Raises ValueError if there is none."""
-    if kind is not None:
-        check_kind(kind)
-    for entry in reversed(store.manifest["indexes"]):
-        if kind in (None, entry["kind"]):
-            return entry
-    what = "index" if kind is None else f"index of kind {kind}"
-    raise ValueError(f"{store.directory} has no {what}: python -m retrieval build {store.directory}")
-
-
-def check_covers(store: Store, covered: tuple[str, ...]) -> None:
-    """Raise ValueError unless an index of these vectors and ids (see `held`) holds exactly what the store holds."""
-    if covered != held(store):
-        raise _changed(store)
-
-
-def held(store: Store) -> tuple[str, ...]:
-    """SHA-256 of the files of vectors and of ids that a store has: a folder made anew repeats their names."""
-    files, segments = store.manifest["files"], store.manifest["segments"]
-    return tuple(files[name]["sha256"] for entry in segments for name in (entry["vectors"], entry["ids"]))
-
-
-def describe(entry: IndexEntry) -> list[str]:
-    """What a person wants to know of an index, a line for each thing."""
-    count = sum(part["ntotal"] for part in entry["parts"])
-    lines = [f"{entry['kind']}, {count} vectors in {len(entry['parts'])} parts"]
-    for part in entry["parts"]:
-        looked = "all looked at"
-        if part["lists"]:
-            looked = f"{part['probes']} of {part['lists']} lists looked at, {part['refine']} k scored again"
-        lines.append(f"{part['modality']}, {part['ntotal']} vectors, {part['memory']} bytes of memory each: {looked}")
-    recall = entry["recall"]
-    if recall is not None:
-        told = ", ".join(f"{name} {value:.3f}" for name, value in recall["directions"].items())
-        lines.append(f"recall@{recall['at']} of {recall['target']} asked, measured at {recall['vectors']}: {told}")
-    return lines
-
-
-def _index(store: Store, kind: str, parts: Sequence[Part]) -> Index:
-    """The parts as an index of what the store holds now. Raises ValueError if they cannot be that."""
-    live = store.ids()
-    total = sum(part.count for part in parts)
-    hidden = np.empty(0, np.int64)
-    if total != len(live):
-        hidden = np.setdiff1d(np.concatenate([part.ids() for part in parts]), live)
-    if total - len(hidden) != len(live):
-        raise ValueError(
-            f"the {kind} index of {store.directory} holds {total - len(hidden)} of {len(live)} rows: build it again"
-        )
-    if gpus() and KINDS[kind].on_gpu:
-        parts = [replace(part, on_gpu=part.on_gpu or copy_to_gpus(part.structure)) for part in parts]
-    return Index(kind, parts, store.originals(), held(store), hidden)
-
-
-def _parts(store: Store, entry: IndexEntry, index: Index | None, marks: Sequence[int] | None) -> list[Part]:
-    """The entry's parts, those up to these marks; what is loaded already is not read again."""
-    known = {} if index is None else {(part.modality, part.first, part.below): part for part in index.parts}
-    parts = []
-    for told in entry["parts"]:
-        if marks is None or told["below"] in marks:
-            part = known.get((told["modality"], told["first"], told["below"]))
-            parts.append(part if part is not None and part.count == told["ntotal"] else _read(store, told))
-    return parts
-
-
-def _read(store: Store, told: PartEntry) -> Part:
-    for name in filter(None, (told["file"], told["apart"])):
-        path = store.directory / name
-        with open(path, "rb") as file:
-            if sha256_of(file.fileno()) != store.manifest["files"][name]["sha256"]:
-                raise ValueError(f"{path} is damaged: its content is not what was written; build the index again")
-    path = store.directory / told["file"]
-    with open(path, "rb") as file:
-        structure = read_structure(path, file)
-    if told["apart"]:
-        structure = with_lists(structure, store.directory / told["apart"])
-    if structure.ntotal != told["ntotal"] or structure.d != store.space.width:
-        raise ValueError(
-            f"{path} holds {structure.ntotal} vectors of width {structure.d}, the manifest says {told['ntotal']} "
-            f"of {store.space.width}; build the index again"
-        )
-    return Part(told["modality"], told["first"], told["below"], structure, told["probes"], told["refine"])
 
 
 def _empty(kind: str, originals: Originals, ids: Ids, asked: Sequence[Queries], flat_below: int) -> Any:
@@ -288,15 +189,5 @@ def _entry(store: Store, kind: str, parts: list[PartEntry], recall: RecallEntry 
     return IndexEntry(kind=kind, parts=parts, below=store.manifest["next_id"], segments=segments, recall=recall)
 
 
-def _from(ids: Ids, mark: int) -> Ids:
-    return ids[np.searchsorted(ids, mark) :]
-
-
 def _count(entry: IndexEntry, mark: int) -> int:
     return sum(part["ntotal"] for part in entry["parts"] if part["below"] == mark)
-
-
-def _changed(store: Store) -> ValueError:
-    return ValueError(
-        f"{store.directory} has changed since its index was built: python -m retrieval build {store.directory}"
-    )

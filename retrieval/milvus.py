@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from retrieval import milvus_filter
 from retrieval.engine import digest_of, row_json
 from retrieval.milvus_client import Client
 from retrieval.milvus_filter import hash_of
+from retrieval.milvus_ranking import ANSWER_BYTES, MOST, ranked
 from retrieval.moments import Hit, hit_of
 from retrieval.rows import Parameter, Row, parse_row
 from retrieval.segment import Ids, Vectors, check_vectors
@@ -28,12 +28,7 @@ from retrieval.space import Space
 
 SPACE = "retrieval_space"  # the collection's property that says where its vectors live
 ROW_BYTES = 65_535  # Milvus's longest text
-MOST = 16_384  # rows that Milvus returns for one query
-NEAR = 1e-6  # of both lengths: a score in single precision may be that far off
-ANSWER_BYTES = 32 << 20  # vectors asked for in one call; a cluster refuses answers above 64 MB
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}\Z")
-
-Floats = NDArray[np.float64]
 
 
 class MilvusStore:
@@ -180,7 +175,7 @@ class MilvusStore:
             members = [number for number, other in enumerate(excluded) if other == name]
             without = [] if name is None else [milvus_filter.other_than(name)]
             expression = " and ".join(condition + without)
-            for member, found in zip(members, self._ranked(queries[members], int(k), expression), strict=True):
+            for member, found in zip(members, self._hits(queries[members], int(k), expression), strict=True):
                 results[member] = found
         return results
 
@@ -252,38 +247,18 @@ class MilvusStore:
             for told in self._call("query", ids=[row.id for row in part], output_fields=["id"]):
                 raise ValueError(f"row {ids[told['id']]}: id {told['id']} is in the store already")
 
-    def _ranked(self, queries: Vectors, k: int, expression: str) -> Iterator[list[Hit]]:
-        """The k best windows of each query; ties in the order of ids, also those that run through the k-th place."""
-        step = max(1, min(MOST, ANSWER_BYTES // (4 * self._space.width * (k + 1))))
-        for first in range(0, len(queries), step):
-            part = queries[first : first + step]
-            answers = self._nearest(part, k + 1, expression)
-            settled = [self._settled(query, answer, k, expression) for query, answer in zip(part, answers, strict=True)]
-            wanted = sorted({identity for ids, _ in settled for identity in ids.tolist()})
+    def _hits(self, queries: Vectors, k: int, expression: str) -> Iterator[list[Hit]]:
+        """The k best windows of each query."""
+
+        def nearest(part: Vectors, fetch: int) -> Any:
+            options = {"filter": expression, "output_fields": ["vector"]}
+            return self._call("search", data=list(part), limit=fetch, **options)
+
+        for answers in ranked(nearest, queries, k):
+            wanted = sorted({identity for ids, _ in answers for identity in ids.tolist()})
             rows = dict(zip(wanted, self.rows(wanted), strict=True))
-            for ids, scores in settled:
+            for ids, scores in answers:
                 yield [hit_of(rows[i], score) for i, score in zip(ids.tolist(), scores.tolist(), strict=True)]
-
-    def _settled(self, query: Vectors, answer: Any, k: int, expression: str) -> tuple[Ids, Floats]:
-        """Ids and scores of the k best, after as many have been looked at as tie at the k-th place."""
-        fetch = k + 1
-        while True:
-            ids = np.array([hit["id"] for hit in answer], np.int64)
-            vectors = np.array([hit["entity"]["vector"] for hit in answer], np.float64).reshape(-1, len(query))
-            scores = (vectors * query.astype(np.float64)).sum(axis=1)
-            order = np.lexsort((ids, -scores))[:k]
-            # How far Milvus's scores, in single precision, may be from these.
-            largest = float(np.linalg.norm(vectors, axis=1).max(initial=0.0))
-            tolerance = NEAR * largest * float(np.linalg.norm(query.astype(np.float64)))
-            if len(ids) < fetch or scores.min() < scores[order[-1]] - tolerance:
-                return ids[order], scores[order]
-            if fetch == MOST:
-                raise ValueError(f"more than {MOST} rows tie at place {k}, and a Milvus returns no more of them")
-            fetch = min(2 * fetch, MOST)
-            answer = self._nearest(query[None], fetch, expression)[0]
-
-    def _nearest(self, queries: Vectors, fetch: int, expression: str) -> Any:
-        return self._call("search", data=list(queries), limit=fetch, filter=expression, output_fields=["vector"])
 
 
 def _row(text: str) -> Row:

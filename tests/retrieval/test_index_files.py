@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from gathering import SPACE, clustered
 
-from retrieval import index, parts
+from retrieval import index, loading, parts
 from retrieval.kinds import KINDS
 from retrieval.store import Store
 
@@ -69,7 +69,7 @@ def test_any_changed_file_is_refused(store, kind):
 
 
 def test_a_file_that_faiss_cannot_read_is_told(store, monkeypatch):
-    monkeypatch.setattr(index, "sha256_of", lambda _: "0" * 64)
+    monkeypatch.setattr(loading, "sha256_of", lambda _: "0" * 64)
     index.build(store)
     for entry in store.manifest["files"].values():
         entry["sha256"] = "0" * 64
@@ -80,7 +80,7 @@ def test_a_file_that_faiss_cannot_read_is_told(store, monkeypatch):
 
 def test_lists_of_another_length_are_told(store, monkeypatch):
     index.build(store, "ivf-disk", flat_below=100)
-    monkeypatch.setattr(index, "sha256_of", lambda _: "0" * 64)
+    monkeypatch.setattr(loading, "sha256_of", lambda _: "0" * 64)
     for entry in store.manifest["files"].values():
         entry["sha256"] = "0" * 64
     path = store.directory / next(name for name in files(store) if name.endswith(".lists"))

@@ -1,0 +1,130 @@
+"""Indexes of a store as they are kept: what its manifest says of one, whether it fits, and the index read from it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from retrieval.files import sha256_of
+from retrieval.kinds import KINDS, check_kind, gpus
+from retrieval.manifest import IndexEntry, PartEntry
+from retrieval.nearest import Index
+from retrieval.parts import Part, copy_to_gpus, read_structure, with_lists
+from retrieval.segment import Ids
+from retrieval.store import Store
+
+
+def load(store: Store, kind: str | None = None) -> Index:
+    """Load the index that `build` made, of this kind or the newest; on GPUs too where FAISS sees any.
+
+    Raises ValueError, one line, if there is none, if rows were added since, or if a file is not what was written:
+    FAISS itself reads some damaged files without complaint.
+    """
+    while True:
+        entry, version = find_entry(store, kind), store.version
+        if len(ids_from(store.ids(), entry["below"])):
+            raise changed(store)
+        try:
+            return as_index(store, entry["kind"], parts_of(store, entry, None, None))
+        except FileNotFoundError as error:
+            # Another process may have built anew and deleted this file.
+            store.refresh()
+            if store.version == version:
+                raise ValueError(f"{error.filename} is missing; build the index again") from None
+
+
+def find_entry(store: Store, kind: str | None = None) -> IndexEntry:
+    """What the manifest says of the index of this kind, or of the newest. Raises ValueError if there is none."""
+    if kind is not None:
+        check_kind(kind)
+    for entry in reversed(store.manifest["indexes"]):
+        if kind in (None, entry["kind"]):
+            return entry
+    what = "index" if kind is None else f"index of kind {kind}"
+    raise ValueError(f"{store.directory} has no {what}: python -m retrieval build {store.directory}")
+
+
+def check_covers(store: Store, covered: tuple[str, ...]) -> None:
+    """Raise ValueError unless an index of these vectors and ids (see `held`) holds exactly what the store holds."""
+    if covered != held(store):
+        raise changed(store)
+
+
+def held(store: Store) -> tuple[str, ...]:
+    """SHA-256 of the files of vectors and of ids that a store has: a folder made anew repeats their names."""
+    files, segments = store.manifest["files"], store.manifest["segments"]
+    return tuple(files[name]["sha256"] for entry in segments for name in (entry["vectors"], entry["ids"]))
+
+
+def describe(entry: IndexEntry) -> list[str]:
+    """What a person wants to know of an index, a line for each thing."""
+    count = sum(part["ntotal"] for part in entry["parts"])
+    lines = [f"{entry['kind']}, {count} vectors in {len(entry['parts'])} parts"]
+    for part in entry["parts"]:
+        looked = "all looked at"
+        if part["lists"]:
+            looked = f"{part['probes']} of {part['lists']} lists looked at, {part['refine']} k scored again"
+        lines.append(f"{part['modality']}, {part['ntotal']} vectors, {part['memory']} bytes of memory each: {looked}")
+    recall = entry["recall"]
+    if recall is not None:
+        told = ", ".join(f"{name} {value:.3f}" for name, value in recall["directions"].items())
+        lines.append(f"recall@{recall['at']} of {recall['target']} asked, measured at {recall['vectors']}: {told}")
+    return lines
+
+
+def as_index(store: Store, kind: str, parts: Sequence[Part]) -> Index:
+    """The parts as an index of what the store holds now. Raises ValueError if they cannot be that."""
+    live = store.ids()
+    total = sum(part.count for part in parts)
+    hidden = np.empty(0, np.int64)
+    if total != len(live):
+        hidden = np.setdiff1d(np.concatenate([part.ids() for part in parts]), live)
+    if total - len(hidden) != len(live):
+        raise ValueError(
+            f"the {kind} index of {store.directory} holds {total - len(hidden)} of {len(live)} rows: build it again"
+        )
+    if gpus() and KINDS[kind].on_gpu:
+        parts = [replace(part, on_gpu=part.on_gpu or copy_to_gpus(part.structure)) for part in parts]
+    return Index(kind, parts, store.originals(), held(store), hidden)
+
+
+def parts_of(store: Store, entry: IndexEntry, index: Index | None, marks: Sequence[int] | None) -> list[Part]:
+    """The entry's parts, those up to these marks; what is loaded already is not read again."""
+    known = {} if index is None else {(part.modality, part.first, part.below): part for part in index.parts}
+    parts = []
+    for told in entry["parts"]:
+        if marks is None or told["below"] in marks:
+            part = known.get((told["modality"], told["first"], told["below"]))
+            parts.append(part if part is not None and part.count == told["ntotal"] else _read(store, told))
+    return parts
+
+
+def _read(store: Store, told: PartEntry) -> Part:
+    for name in filter(None, (told["file"], told["apart"])):
+        path = store.directory / name
+        with open(path, "rb") as file:
+            if sha256_of(file.fileno()) != store.manifest["files"][name]["sha256"]:
+                raise ValueError(f"{path} is damaged: its content is not what was written; build the index again")
+    path = store.directory / told["file"]
+    with open(path, "rb") as file:
+        structure = read_structure(path, file)
+    if told["apart"]:
+        structure = with_lists(structure, store.directory / told["apart"])
+    if structure.ntotal != told["ntotal"] or structure.d != store.space.width:
+        raise ValueError(
+            f"{path} holds {structure.ntotal} vectors of width {structure.d}, the manifest says {told['ntotal']} "
+            f"of {store.space.width}; build the index again"
+        )
+    return Part(told["modality"], told["first"], told["below"], structure, told["probes"], told["refine"])
+
+
+def ids_from(ids: Ids, mark: int) -> Ids:
+    """Those of these sorted ids that are not below a mark."""
+    return ids[np.searchsorted(ids, mark) :]
+
+
+def changed(store: Store) -> ValueError:
+    """What to raise for an index of what is not there any more."""
+    return ValueError(
+        f"{store.directory} has changed since its index was built: python -m retrieval build {store.directory}"
+    )

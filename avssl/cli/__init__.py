@@ -21,6 +21,24 @@ PANELS = {
 }
 """The order in which ``avssl --help`` tells the commands; a command that is not named here comes last."""
 
+STOPPED = {
+    "world": "clips that were finished are kept; run it again to go on",
+    "manifest": "nothing was written; run it again, and it looks at every file anew",
+    "prepare": "copies that were finished are kept; run it again to go on",
+    "transcribe": "recordings that were heard are kept as .vtt beside the output; run it again to go on",
+    "align": "nothing was written; run it again from the beginning",
+    "train": "run it again to go on from the last checkpoint, if there is one",
+    "embed": "shards that were finished are kept; run it again to go on",
+    "index": "what lay at the output is as it was, or replaced whole; run it again",
+    "regions": "the index is as it was; run it again from the beginning",
+    "cluster": "no vectors are kept; to keep them: avssl embed RUN MANIFEST -o VECTORS, then avssl cluster RUN VECTORS",
+    "localize": "overlays that were finished are kept; run it again for the recordings that are missing",
+    "sync": "nothing is kept but what was printed",
+    "evaluate": "run it again from the beginning",
+    "probe": "results that were finished are kept; run it again to go on",
+}
+"""What a command that Ctrl-C ended has kept, and how to go on; others have nothing to keep."""
+
 NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
@@ -57,6 +75,15 @@ class Front(TyperGroup):
         super().__init__(**settings)
         self.commands = Commands()  # type: ignore[assignment]
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the sub-command. Typer would turn Ctrl-C into a code without a word."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            kept = STOPPED.get(ctx.invoked_subcommand or "")
+            typer.echo(f"stopped; {kept}" if kept else "stopped", err=True)
+            raise typer.Exit(130) from None
+
 
 def _version(wanted: bool) -> None:
     if wanted:
@@ -85,9 +112,6 @@ def run(words: Sequence[str] | None = None) -> int:
     """
     try:
         code = typer.main.get_command(app).main(words, prog_name="avssl", standalone_mode=False)
-    except KeyboardInterrupt:
-        typer.echo("stopped; what was finished is kept, run it again to go on", err=True)
-        return 130
     except typer.Abort:
         return 1
     except Exception as error:

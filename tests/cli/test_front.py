@@ -1,6 +1,7 @@
 """What the front door says when something outside goes wrong."""
 
 import errno
+from pathlib import Path
 
 import pytest
 
@@ -30,10 +31,36 @@ def test_errors_of_ours_are_not_explained_away() -> None:
         cli._explain(RuntimeError("ours"))
 
 
-def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def stop(**_: object) -> None:
+@pytest.mark.parametrize(
+    ("words", "called", "told"),
+    [
+        ("manifest FOLDER -o m.jsonl", "avssl.data.manifest.make", "stopped; nothing was written; run it again"),
+        ("cluster run FOLDER", "avssl.cli._network.load", "stopped; no vectors are kept; to keep them: avssl embed"),
+        (
+            "transcribe m.jsonl -o n.jsonl",
+            "avssl.data.manifest.Manifest.load",
+            "stopped; recordings that were heard are kept as .vtt beside the output; run it again to go on",
+        ),
+        ("doctor", "avssl.cli.doctor.Console", "stopped"),
+    ],
+)
+def test_ctrl_c_says_what_was_kept_and_how_to_go_on(
+    words: str,
+    called: str,
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.Front, "main", lambda self, *args, **kwargs: stop())
-    assert cli.run(["doctor"]) == 130
-    assert "run it again to go on" in capsys.readouterr().err
+    monkeypatch.setattr(called, stop)
+    assert cli.run(words.replace("FOLDER", str(tmp_path)).split()) == 130
+    err = capsys.readouterr().err
+    assert err.startswith(told)
+    assert err.count("\n") == 1
+
+
+def test_every_command_that_is_told_of_is_there() -> None:
+    assert set(cli.STOPPED) <= set(cli.Commands())

@@ -59,3 +59,13 @@ def test_one_that_was_ended_from_outside_is_begun_anew(apart):
     os.kill(apart("a", 30)[1], signal.SIGKILL)
     time.sleep(0.1)
     assert apart("b", 30)[0] == "b"
+
+
+def test_ctrl_c_is_not_for_a_process_that_is_still_beginning():
+    made = Apart(act)
+    try:
+        begun = made._hand.process.pid
+        os.kill(begun, signal.SIGINT)
+        assert made("a", 30) == ("a", begun)
+    finally:
+        made.close()

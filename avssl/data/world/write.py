@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from avssl.data.apart import deaf_to_ctrl_c
 from avssl.data.encode import write_clip
 from avssl.data.world.narration import as_vtt, narrate
 from avssl.data.world.render import frames_of, sound_of
@@ -90,7 +91,9 @@ def make_world(
     else:
         # Spawned, not forked: a fork of a process with running threads can hang.
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            for record in pool.map(_make_clip, jobs, chunksize=max(1, min(16, len(jobs) // (4 * workers)))):
+            with deaf_to_ctrl_c():
+                made = pool.map(_make_clip, jobs, chunksize=max(1, min(16, len(jobs) // (4 * workers))))
+            for record in made:
                 records.append(record)
                 if progress:
                     progress(len(records), len(jobs))

@@ -17,6 +17,7 @@ import os
 import sys
 import tarfile
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,11 @@ def made_world(out: Path) -> Path:
     return listed
 
 
-def pictures(out: Path, data: Path) -> Path:
-    """The manifest of a share of CIFAR-10, unpacked and listed once. Raises ValueError if it is not there."""
+def pictures(out: Path, data: Path, per_class: Mapping[str, int] = PER_CLASS) -> Path:
+    """The manifest of a share of CIFAR-10, unpacked and listed once: pictures of each class in each split.
+
+    Raises ValueError if it is not there.
+    """
     listed, packed, folder = out / "pictures.jsonl", data / "cifar10" / "cifar10.tar.gz", out / "pictures"
     if listed.is_file():
         return listed
@@ -72,8 +76,8 @@ def pictures(out: Path, data: Path) -> Path:
         taken: Counter[tuple[str, str]] = Counter()
         for member in members:
             half, kind, name = member.name.split("/")[-3:]
-            split = "test" if half == "test" else "train" if taken["train", kind] < PER_CLASS["train"] else "val"
-            if taken[split, kind] == PER_CLASS[split]:
+            split = "test" if half == "test" else "train" if taken["train", kind] < per_class["train"] else "val"
+            if taken[split, kind] == per_class[split]:
                 continue
             taken[split, kind] += 1
             path = folder / split / kind / name

@@ -10,7 +10,9 @@ from avssl.cli.preview import _shown
 from avssl.methods.base import Shows, catalogue, find
 from avssl.report.sheet import draw
 
-MAKING = ("denoising_autoencoder", "context_encoder", "colorization", "split_brain", "mae", "masked_part")
+MAKING = (
+    "gan", "bigan", "denoising_autoencoder", "context_encoder", "colorization", "split_brain", "mae", "masked_part",
+)  # fmt: skip
 
 
 def test_methods_that_make_pictures_show_them(tmp_path):

@@ -9,7 +9,8 @@ import torch
 from contract import tiny
 from torch import nn
 
-from avssl.methods.generative.bigan import Critic, Maker
+from avssl.methods.generative.bigan import Critic
+from avssl.nn.adversaries import Maker
 
 
 class Told(nn.Module):
@@ -116,3 +117,14 @@ def test_the_critic_learns_to_tell_and_the_players_to_fool():
     assert told.loss.item() > before
     tiny.steps(method, [run.batch()] * 12, moved, only="players")
     assert method(run.batch(), "players").loss.item() < told.loss.item() - 0.5
+
+
+def test_shows_pictures_of_drawn_codes_and_of_the_real_ones():
+    run = tiny.run("bigan")
+    method, batch = run.method().eval(), run.batch()
+    shown = method.show(batch)
+    assert set(shown) == {"made", "again"}
+    assert all(x.shape == (8, 3, 32, 32) and x.min() >= 0 and x.max() <= 1 for x in shown.values())
+    torch.testing.assert_close(shown["made"], (method.maker(batch["code"]) + 1) / 2)
+    other = method.show({**batch, "code": -batch["code"]})
+    assert torch.equal(other["again"], shown["again"]), "its code is the encoder's, not the drawn one"

@@ -10,19 +10,17 @@ convolving; any encoder, with a linear layer to the code.
 
 from __future__ import annotations
 
-import itertools
-
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
-from avssl import encoders as towers
-from avssl import ops, views
+from avssl import ops
 from avssl.config import MethodConfig
 from avssl.inputs import Inputs
-from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
-from avssl.sample import Needs, Sample
+from avssl.methods.base import Batch, Step, Transform, detached
+from avssl.methods.pictures import OfPictures, View
+from avssl.nn.adversaries import Maker, glances
 
 
 class Config(MethodConfig):
@@ -36,57 +34,12 @@ class Config(MethodConfig):
     """least share of the picture that is shown"""
 
 
-class Draw:
-    """One picture -> a view of it, uint8 [3, H, W], and a code of the prior [Z]."""
-
-    def __init__(self, cfg: Config):
-        self.cfg = cfg
-
-    def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
-        """The code is drawn here, per sample, so that it does not depend on ranks or workers."""
-        picture = views.crop(sample.video[0, 0], generator, (self.cfg.area, 1.0), ratio=(1.0, 1.0))
-        code = torch.rand(self.cfg.code, generator=generator) * 2 - 1
-        return {"picture": views.flip(picture, generator), "code": code}
-
-
-class Maker(nn.Module):
-    """Code [B, Z] -> picture [B, 3, H, W] in -1..1: three doublings of a grid an eighth of the size."""
-
-    def __init__(self, code: int, planes: int, height: int, width: int):
-        super().__init__()
-        self.size = (height, width)
-        self.grid = (-(-height // 8), -(-width // 8))
-        self.start = nn.Linear(code, planes * 4 * self.grid[0] * self.grid[1])
-        steps = ((planes * 4, planes * 2), (planes * 2, planes), (planes, planes))
-        self.stages = nn.Sequential(*(self.doubling(wide, narrow, planes // 8) for wide, narrow in steps))
-        self.last = nn.Sequential(
-            nn.GroupNorm(planes // 8, planes), nn.ReLU(), nn.Conv2d(planes, 3, 3, 1, 1), nn.Tanh()
-        )
-
-    @staticmethod
-    def doubling(wide: int, narrow: int, groups: int) -> nn.Sequential:
-        """[B, wide, h, w] -> [B, narrow, 2 h, 2 w]."""
-        grow = nn.Upsample(scale_factor=2)
-        return nn.Sequential(nn.GroupNorm(groups, wide), nn.ReLU(), grow, nn.Conv2d(wide, narrow, 3, 1, 1))
-
-    def forward(self, code: Tensor) -> Tensor:
-        """[B, Z] -> [B, 3, H, W]."""
-        x: Tensor = self.last(self.stages(self.start(code).unflatten(1, (-1, *self.grid))))
-        return x[..., : self.size[0], : self.size[1]]
-
-
 class Critic(nn.Module):
     """(picture in -1..1, code) -> one logit, high for a real picture with its code."""
 
     def __init__(self, code: int, planes: int):
         super().__init__()
-        widths = [3, planes, planes * 2, planes * 4]
-        layers: list[nn.Module] = []
-        for index, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
-            layers += [nn.Conv2d(inputs, outputs, 4, 2, 1), nn.LeakyReLU(0.2)]
-            if index:
-                layers.insert(-1, nn.GroupNorm(planes // 8, outputs))
-        self.look = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(4), nn.Flatten())
+        self.look = glances(planes)
         self.judge = nn.Sequential(
             nn.Linear(planes * 4 * 16 + code, planes * 4), nn.LeakyReLU(0.2), nn.Linear(planes * 4, 1)
         )
@@ -97,28 +50,19 @@ class Critic(nn.Module):
         return judged[:, 0]
 
 
-class BiGAN(Method[Config]):
+class BiGAN(OfPictures[Config]):
     """An encoder that inverts a generator without ever being told to."""
-
-    modalities = ("image",)
 
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
         super().__init__(cfg, inputs, encoders, length)
-        width = towers.width(encoders["image"])
-        self.to_code = nn.Linear(width, cfg.code)
-        self.maker = Maker(cfg.code, cfg.planes, inputs.cfg.height, inputs.cfg.width)
+        self.to_code = nn.Linear(self.width, cfg.code)
+        self.maker = Maker(cfg.code, cfg.planes, *self.size)
         self.critic = Critic(cfg.code, cfg.planes)
-        self.spaces = {"main": Space(("image",), width)}
-
-    @classmethod
-    def needs(cls, cfg: Config, inputs: Inputs) -> Needs:
-        """One picture."""
-        return inputs.needs(frames=1)
 
     @classmethod
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
         """Gives ``picture`` uint8 [3, H, W] and ``code`` [Z]."""
-        return Draw(cfg)
+        return View(cfg.area, (1.0, 1.0), cfg.code)
 
     def turns(self) -> dict[str, list[nn.Parameter]]:
         """The critic, then both players."""
@@ -137,8 +81,7 @@ class BiGAN(Method[Config]):
         right = 0.5 * ((real > 0).float().mean() + (made < 0).float().mean())
         return Step(loss, detached({f"{turn}_loss": loss, "critic_accuracy": right}))
 
-    def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
-        """Unit vectors [B, D] of the encoder: the layer below the code tells pictures apart better than the code."""
-        if modality != "image" or space != "main":
-            raise self.no_space(modality, space)
-        return ops.unit(self.encoders["image"](x).vector)
+    def show(self, batch: Batch) -> dict[str, Tensor]:
+        """Pictures ``made`` of the codes; and ``again``, of the real ones' own codes: alike, not pixel by pixel."""
+        own = self.to_code(self.encoders["image"](batch["picture"]).vector)
+        return {name: (self.maker(code).float() + 1) / 2 for name, code in (("made", batch["code"]), ("again", own))}

@@ -13,7 +13,6 @@ gray; GroupNorm; any encoder takes the place of AlexNet, followed by the paper's
 
 from __future__ import annotations
 
-import itertools
 from typing import Literal
 
 import torch
@@ -26,6 +25,7 @@ from avssl import ops, views
 from avssl.config import MethodConfig
 from avssl.inputs import Inputs
 from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
+from avssl.nn.adversaries import glances
 from avssl.nn.decoders import Across, Decoder, psnr, shape_of
 from avssl.nn.masking import blob
 from avssl.sample import Needs, Sample
@@ -143,8 +143,4 @@ class ContextEncoder(Method[Config]):
 
 def critic(planes: int) -> nn.Sequential:
     """Pictures 0..1 [B, 3, H, W] -> logits [B, 1], high for real ones."""
-    layers: list[nn.Module] = []
-    for wide, narrow in itertools.pairwise((3, planes, 2 * planes, 4 * planes)):
-        norm = [nn.GroupNorm(planes // 8, narrow)] if wide > 3 else []
-        layers += [nn.Conv2d(wide, narrow, 4, 2, 1), *norm, nn.LeakyReLU(0.2)]
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(64 * planes, 1))
+    return nn.Sequential(*glances(planes), nn.Linear(64 * planes, 1))

@@ -1,0 +1,70 @@
+"""What methods of pictures share: one picture is asked for, the encoder's vector embeds it; and the simplest view."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import torch
+from torch import Generator, Tensor, nn
+
+from avssl import encoders as towers
+from avssl import ops, views
+from avssl.config import MethodConfig
+from avssl.inputs import Inputs
+from avssl.methods.base import Method, Space
+from avssl.sample import Needs, Sample
+
+P = TypeVar("P", bound=MethodConfig)
+
+
+class OfPictures(Method[P]):
+    """One picture of each item, one encoder; subclasses say what it must solve.
+
+    Args:
+        cfg, inputs, encoders, length: as :class:`~avssl.methods.base.Method` has them.
+        width: of what :meth:`vector` gives; by default the encoder's own.
+    """
+
+    modalities = ("image",)
+
+    def __init__(self, cfg: P, inputs: Inputs, encoders: nn.ModuleDict, length: int, width: int = 0):
+        super().__init__(cfg, inputs, encoders, length)
+        self.size = (inputs.cfg.height, inputs.cfg.width)
+        self.width = towers.width(encoders["image"])
+        self.spaces = {"main": Space(("image",), width or self.width)}
+
+    @classmethod
+    def needs(cls, cfg: P, inputs: Inputs) -> Needs:
+        """One picture."""
+        return inputs.needs(frames=1)
+
+    def vector(self, x: Tensor) -> Tensor:
+        """What a picture is known by, [B, D]: the encoder's own vector; heads are for training only."""
+        found: Tensor = self.encoders["image"](x).vector
+        return found
+
+    def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
+        """Unit vectors [B, D] of :meth:`vector`."""
+        if modality != "image" or space != "main":
+            raise self.no_space(modality, space)
+        return ops.unit(self.vector(x))
+
+
+class View:
+    """One picture -> a view of it, uint8 [3, H, W], cropped and mirrored; and a ``code``, where one is asked for.
+
+    Args:
+        area: least share of the picture that a view shows.
+        ratio: least and greatest width / height of what is cut out.
+        code: Z, how many numbers of a uniform prior in -1..1 go with it.
+    """
+
+    def __init__(self, area: float, ratio: tuple[float, float] = (3 / 4, 4 / 3), code: int = 0):
+        self.area, self.ratio, self.code = area, ratio, code
+
+    def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
+        """picture uint8 [3, H, W], code [Z], drawn per sample so that it does not depend on ranks or workers."""
+        picture = views.crop(sample.video[0, 0], generator, (self.area, 1.0), ratio=self.ratio)
+        code = torch.rand(self.code, generator=generator) * 2 - 1
+        shown = {"picture": views.flip(picture, generator)}
+        return {**shown, "code": code} if self.code else shown

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from avssl.cli.world import world
+from avssl.data.subtitles import read
 from avssl.data.world import LEVELS, cases_per_split, make_world
 from avssl.data.world.scene import HELD_OUT, Scene, plan
 from avssl.data.world.write import split_sizes
@@ -50,7 +51,9 @@ def test_layout(made: tuple[Path, list[dict]]) -> None:
     assert len(rows) == 1 + len(records)
     for (path, split, kind, case), record in zip(rows[1:], records, strict=True):
         assert (out / "videos" / path).exists()
-        assert (out / "videos" / path).with_suffix(".vtt").read_text().startswith("WEBVTT\n\n00:00:0")
+        cues = read((out / "videos" / path).with_suffix(".vtt"))
+        told = [(sentence["start"], sentence["end"], sentence["text"]) for sentence in record["narration"]]
+        assert [(cue.start, cue.end, cue.text) for cue in cues] == told
         assert (split, kind, case) == (record["split"], record["kind"] or "", record["case"])
         assert path == f"{split}/{record['id']}.mp4"
     assert json.loads((out / "world.json").read_text())["seed"] == 3

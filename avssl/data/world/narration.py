@@ -161,14 +161,3 @@ def _write_down(spoken: str, kind: str | None, moment: float, scene: Scene, rng:
         "kind": kind,
         "words": words,
     }
-
-
-def as_vtt(sentences: list[dict[str, Any]]) -> str:
-    """The sentences as a WebVTT file."""
-    cues = (f"{_stamp(s['start'])} --> {_stamp(s['end'])}\n{s['text']}\n" for s in sentences)
-    return "WEBVTT\n\n" + "\n".join(cues)
-
-
-def _stamp(seconds: float) -> str:
-    whole, thousandths = divmod(round(seconds * 1000), 1000)
-    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}.{thousandths:03d}"

@@ -15,7 +15,9 @@ import numpy as np
 
 from avssl.data.apart import deaf_to_ctrl_c
 from avssl.data.encode import write_clip
-from avssl.data.world.narration import as_vtt, narrate
+from avssl.data.narration import Phrase
+from avssl.data.subtitles import webvtt
+from avssl.data.world.narration import narrate
 from avssl.data.world.render import frames_of, sound_of
 from avssl.data.world.scene import HELD_OUT, LEVELS, SPLITS, plan, truth
 from avssl.data.world.sounds import HZ, KINDS
@@ -156,7 +158,7 @@ def _make_clip(job: tuple[Path, int, str, int, str, int, float, float]) -> dict[
         mixture, parts = sound_of(scene)
         for k, path in alone.items():
             _put(path, _as_wav(parts[k]))
-        _put(words, as_vtt(sentences).encode())
+        _put(words, webvtt(Phrase(s["start"], s["end"], s["text"]) for s in sentences).encode())
         write_clip(video, iter(frames_of(scene)), fps, mixture, HZ, preset="superfast")
     return truth(scene, sentences)
 

@@ -1,5 +1,6 @@
-"""FFmpeg filter graphs: decoded pictures to RGB arrays of a wanted size, decoded sound to mono samples."""
+"""Decoded pictures to arrays of a wanted size, decoded sound to samples; by FFmpeg's filters where values may mix."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -15,23 +16,49 @@ from avssl.data.open import displayed, size_is_sane, upright
 SCALE_FLAGS = "bilinear+full_chroma_int"
 # The frame's rotation is counterclockwise and still to be applied; transpose=clock turns clockwise.
 _TURNS = {0: (), 90: ("cclock",), 180: ("clock", "clock"), 270: ("clock",)}
+DEEP_FORMATS = {f"gray{bits}{order}": bits for bits in (9, 10, 12, 14, 16) for order in ("le", "be")}
+"""pixel formats of one plane with more than 8 bits -> bits"""
+Box = tuple[float, float, float, float]
+"""left, top, right, bottom as shares of a displayed picture"""
+WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
+
+
+def stored_box(box: Box, rotation: int) -> Box:
+    """Where a box of the displayed picture lies in the stored one, which is turned by ``rotation`` to be shown."""
+    x0, y0, x1, y1 = box
+    turned = {90: (1 - y1, x0, 1 - y0, x1), 180: (1 - x1, 1 - y1, 1 - x0, 1 - y0), 270: (y0, 1 - x1, y1, 1 - x0)}
+    return turned.get(rotation, box)
+
+
+def _pixels(box: Box, height: int, width: int) -> tuple[int, int, int, int]:
+    """Left, top, width and height of a box in pixels, at least one pixel."""
+    left, top = min(int(box[0] * width), width - 1), min(int(box[1] * height), height - 1)
+    return left, top, max(1, round(box[2] * width) - left), max(1, round(box[3] * height) - top)
 
 
 class PictureFilter:
     """Frames to uint8 [3, H, W], upright, with square pixels; rebuilt whenever the stream changes its shape.
 
-    `size` is (H, W), None for the displayed size. `ratio` is a pixel's width over its height.
+    `size` is (H, W), None for the displayed size. `ratio` is a pixel's width over its height. `box` is what is shown,
+    None for all.
     """
 
-    def __init__(self, size: tuple[int, int] | None, ratio: Fraction = Fraction(1), pixels: str = "rgb24") -> None:
-        self.size, self.ratio, self.pixels = size, ratio, pixels
+    def __init__(
+        self,
+        size: tuple[int, int] | None,
+        ratio: Fraction = Fraction(1),
+        pixels: str = "rgb24",
+        box: Box | None = None,
+    ) -> None:
+        self.size, self.ratio, self.pixels, self.box = size, ratio, pixels, box
         self._key: tuple[object, ...] | None = None
         self._graph: Graph | None = None
 
     def _build(self, frame: VideoFrame, rotation: int) -> Graph:
         if not size_is_sane(frame.width, frame.height):
             raise ValueError(f"a frame of {frame.width}x{frame.height} is too large")
-        width, height = displayed(frame.width, frame.height, self.ratio, rotation)
+        left, top, wide, high = _pixels(stored_box(self.box or WHOLE, rotation), frame.height, frame.width)
+        width, height = displayed(wide, high, self.ratio, rotation)
         if self.size is not None:
             height, width = self.size
         if rotation % 180:
@@ -45,6 +72,7 @@ class PictureFilter:
                 format=frame.format,
                 time_base=frame.time_base or Fraction(1, 1000),
             ),
+            *([] if self.box is None else [graph.add("crop", f"{wide}:{high}:{left}:{top}:exact=1")]),
             graph.add("scale", f"{width}:{height}:flags={SCALE_FLAGS}"),
             graph.add("format", self.pixels),
             *(graph.add("transpose", turn) for turn in _TURNS[rotation]),
@@ -62,6 +90,34 @@ class PictureFilter:
         self._graph.vpush(frame)
         pixels = self._graph.vpull().to_ndarray()
         return np.ascontiguousarray(pixels.transpose(2, 0, 1) if pixels.ndim == 3 else pixels[None])
+
+
+class DeepFilter:
+    """Frames of one plane with more than 8 bits to uint16 [1, H, W], upright, each value as it was stored.
+
+    A smaller or larger picture takes the nearest pixel: between a near and a far thing there is nothing half way.
+    `size` is (H, W), None for the stored size; `box` is what is shown, None for all.
+    """
+
+    def __init__(self, size: tuple[int, int] | None, box: Box | None = None) -> None:
+        self.size, self.box = size, box
+
+    def __call__(self, frame: VideoFrame) -> NDArray[np.uint16]:
+        """One frame as uint16 [1, H, W]."""
+        if not size_is_sane(frame.width, frame.height):
+            raise ValueError(f"a frame of {frame.width}x{frame.height} is too large")
+        plain = frame if frame.format.name in DEEP_FORMATS else frame.reformat(format="gray16le")
+        picture = np.rot90(plain.to_ndarray(), upright(frame.rotation) // 90)
+        if self.box is not None:
+            left, top, width, height = _pixels(self.box, *picture.shape)
+            picture = picture[top : top + height, left : left + width]
+        if self.size is not None:
+            rows, columns = (
+                ((np.arange(wanted) + 0.5) * held / wanted).astype(int)
+                for wanted, held in zip(self.size, picture.shape, strict=True)
+            )
+            picture = picture[rows[:, None], columns]
+        return np.ascontiguousarray(picture, np.uint16)[None]
 
 
 class MonoFilter:
@@ -86,6 +142,31 @@ class MonoFilter:
         frame.pts = None  # the graph must not make up for gaps; placing sound in time is the caller's work
         parts = [part.to_ndarray()[0] for part in self._resampler.resample(frame)]
         return np.concatenate([np.zeros(0, np.float32), *parts])
+
+
+class ChannelsFilter:
+    """Audio frames to float32 [C, n] at their own rate: some of their channels, each as it is.
+
+    `channels` count from 0; one that a frame does not have is silence.
+    """
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        self.channels = tuple(channels)
+        self._key: tuple[object, ...] | None = None
+        self._resampler: AudioResampler | None = None
+
+    def __call__(self, frame: AudioFrame) -> NDArray[np.float32]:
+        """One frame as float32 [C, n]."""
+        key = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if self._resampler is None or key != self._key:
+            self._resampler, self._key = AudioResampler("flt", frame.layout.name, frame.sample_rate), key
+        held = frame.layout.nb_channels
+        frame.pts = None
+        # interleaved samples become an array whatever the number of channels, planes do not
+        parts = [part.to_ndarray().reshape(-1, held) for part in self._resampler.resample(frame)]
+        sound = np.concatenate([np.zeros((0, held), np.float32), *parts])
+        silence = np.zeros(len(sound), np.float32)
+        return np.stack([sound[:, channel] if channel < held else silence for channel in self.channels])
 
 
 def resample(sound: NDArray[np.float32], source_hz: int, hz: int) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
+from avssl.data.filters import DEEP_FORMATS
 from avssl.data.open import (
     PICTURE_FORMATS,
     aspect,
@@ -28,6 +29,7 @@ class Picture:
     """A video stream or still picture. Width and height are as displayed, after rotation and sample aspect ratio.
 
     `rotation` is in degrees counterclockwise, a multiple of 90. `fps` is the average the header claims (25 if none).
+    `deep_bits` are those of a gray picture that has more than 8, else 0.
     """
 
     index: int
@@ -36,6 +38,7 @@ class Picture:
     height: int
     fps: float
     rotation: int
+    deep_bits: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +115,7 @@ def probe(path: str | os.PathLike[str]) -> Header:
                     height=height,
                     fps=sane_fps(stream),
                     rotation=rotation,
+                    deep_bits=DEEP_FORMATS.get(stream.codec_context.pix_fmt or "", 0),
                 )
             )
         return Header(

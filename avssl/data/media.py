@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from av.container import InputContainer
@@ -15,6 +16,7 @@ from av.error import FFmpegError
 from av.stream import Stream
 from numpy.typing import NDArray
 
+from avssl.data.filters import DEEP_FORMATS, Box
 from avssl.data.header import Header, Picture, Sound, probe
 from avssl.data.open import (
     PICTURE_FORMATS,
@@ -54,12 +56,13 @@ SEEK_WORTH_SECONDS = 0.5
 class Decoded:
     """What was read.
 
-    `video` is uint8 [T, 3, H, W], `video_times` float64 [T] the seconds at which each of these frames is first shown,
-    `audio` float32 [S]. `errors` counts packets that could not be decoded; `truncated` says that pictures were wanted
-    where the recording has none any more, so that the last one was repeated.
+    `video` is uint8 [T, 3, H, W] (uint16 [T, 1, H, W] where deep pictures were asked for), `video_times` float64 [T]
+    the seconds at which each of these frames is first shown, `audio` float32 [S] ([C, S] where channels were asked
+    for). `errors` counts packets that could not be decoded; `truncated` says that pictures were wanted where the
+    recording has none any more, so that the last one was repeated.
     """
 
-    video: NDArray[np.uint8]
+    video: NDArray[np.uint8] | NDArray[np.uint16]
     video_times: NDArray[np.float64]
     audio: NDArray[np.float32]
     errors: int
@@ -74,13 +77,18 @@ def decode(
     audio: tuple[float, float] | None = None,
     hz: int = 16000,
     strict: bool = False,
+    box: Box | None = None,
+    deep: bool = False,
+    channels: Sequence[int] = (),
 ) -> Decoded:
     """Pictures shown at some times and a window of sound, of one recording.
 
     `times` are ascending seconds; each gets the frame shown then, as RGB stretched to `size` (H, W), or at the
     displayed size. `audio` is (start, length) in seconds, mixed to mono at `hz`: round(length * hz) samples, zeros
-    where the recording has no sound. With `strict`, errors and missing pictures raise instead of being counted.
-    Raises Unreadable when the file, or everything wanted of it, cannot be read.
+    where the recording has no sound. `box` is the part of the pictures that is shown; `deep` keeps all bits of gray
+    pictures with more than 8; `channels`, counted from 0, are kept apart instead of mixed. With `strict`, errors and
+    missing pictures raise instead of being counted. Raises Unreadable when the file, or everything wanted of it, cannot
+    be read.
     """
     times = [float(t) for t in times]
     if any(b < a for a, b in itertools.pairwise(times)):
@@ -90,7 +98,7 @@ def decode(
     plain, earlier = False, 0.0
     while True:
         try:
-            result = _attempt(path, times, size, audio, hz, earlier, plain)
+            result = _attempt(path, times, size, audio, hz, earlier, plain, box, deep, channels)
             break
         except StartEarlier:
             earlier = earlier * 4 + 2
@@ -110,6 +118,9 @@ def _attempt(
     hz: int,
     earlier: float,
     plain: bool,
+    box: Box | None,
+    deep: bool,
+    channels: Sequence[int],
 ) -> Decoded:
     with open_media(path) as container:
         zero = time_zero(container)
@@ -119,6 +130,8 @@ def _attempt(
             raise nothing_to_decode(path)
         if times and not videos:
             raise Unreadable(path, "has no pictures that can be decoded", "ask for its sound only")
+        if deep and videos and videos[0].codec_context.pix_fmt not in DEEP_FORMATS:
+            raise Unreadable(path, "has no gray pictures of more than 8 bits", "make the manifest again")
         timed = container.format.name not in UNTIMED_FORMATS
         wanted = list(times[:1])
         if sounds and audio is not None:
@@ -127,9 +140,11 @@ def _attempt(
         still = container.format.name in PICTURE_FORMATS
         pictures = sound = None
         if videos:
-            pictures = Pictures(videos[0], times, zero, size, sought=sought, plain=plain or still, still=still)
+            pictures = Pictures(
+                videos[0], times, zero, size, sought=sought, plain=plain or still, still=still, box=box, deep=deep
+            )
         if sounds and audio is not None:
-            sound = Sounds(sounds[0], *audio, hz, zero, sought=sought)
+            sound = Sounds(sounds[0], *audio, hz, zero, sought=sought, channels=channels)
         broken = _read(container, pictures, sound)
         if pictures is not None:
             pictures.finish()
@@ -137,12 +152,20 @@ def _attempt(
                 raise Unreadable(path, "not one picture could be decoded", "is it whole?")
         shown = [float(pts * tick(pictures.stream) - zero) for pts in pictures.shown] if pictures is not None else []
         return Decoded(
-            video=np.stack(pictures.images) if pictures is not None else np.zeros((0, 3, *(size or (1, 1))), np.uint8),
+            video=_stacked(pictures, size),
             video_times=np.array(shown, np.float64),
-            audio=sound.finish() if sound is not None else np.zeros(round(audio[1] * hz) if audio else 0, np.float32),
+            audio=sound.finish() if sound is not None else _silence(round(audio[1] * hz) if audio else 0, channels),
             errors=broken + sum(part.errors for part in (pictures, sound) if part is not None),
             truncated=pictures is not None and pictures.truncated,
         )
+
+
+def _stacked(pictures: Pictures | None, size: tuple[int, int] | None) -> Any:
+    return np.stack(pictures.images) if pictures is not None else np.zeros((0, 3, *(size or (1, 1))), np.uint8)
+
+
+def _silence(samples: int, channels: Sequence[int]) -> NDArray[np.float32]:
+    return np.zeros((len(channels), samples) if channels else samples, np.float32)
 
 
 def _read(container: InputContainer, pictures: Pictures | None, sound: Sounds | None) -> int:

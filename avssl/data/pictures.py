@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from avssl.data.filters import PictureFilter
+from avssl.data.filters import Box, DeepFilter, PictureFilter
 from avssl.data.open import aspect, sane_fps, tick
 
 Skip = Literal["DEFAULT", "NONREF"]
@@ -49,6 +49,8 @@ class Pictures:
         sought: bool = False,
         plain: bool = False,
         still: bool = False,
+        box: Box | None = None,
+        deep: bool = False,
     ) -> None:
         unit = tick(stream)
         # The last pts that counts as "not after" each time: half a tick of tolerance, because stored times are rounded.
@@ -56,8 +58,8 @@ class Pictures:
         self.stream, self.context = stream, stream.codec_context
         self.sought, self.plain = sought, plain
         self.interval = math.inf if still else 1 / (sane_fps(stream) * float(unit))  # ticks per frame
-        self.filter = PictureFilter(size, aspect(stream))
-        self.images: list[NDArray[np.uint8]] = []
+        self.filter = DeepFilter(size, box) if deep else PictureFilter(size, aspect(stream), box=box)
+        self.images: list[NDArray[np.uint8] | NDArray[np.uint16]] = []
         self.shown: list[int] = []  # pts of the image given for each time
         self.errors, self.truncated = 0, False
         self._targets: list[int] = []  # pts of the frame wanted for each settled time

@@ -3,6 +3,7 @@
 from __future__ import annotations  # packets are generic for the type checker alone
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -12,7 +13,7 @@ from av.error import FFmpegError
 from av.packet import Packet
 from numpy.typing import NDArray
 
-from avssl.data.filters import MonoFilter, resample
+from avssl.data.filters import ChannelsFilter, MonoFilter, resample
 from avssl.data.open import tick
 from avssl.data.pictures import StartEarlier
 
@@ -28,14 +29,23 @@ def preroll_seconds(stream: AudioStream) -> float:
 
 
 class Sounds:
-    """A window of one audio stream as mono float32 at `hz`, from the stream's packets in order.
+    """A window of one audio stream as float32 at `hz`, from the stream's packets in order: mixed to mono [S], or some
+    of its channels [C, S], counted from 0.
 
     Containers that store milliseconds say only roughly where a frame starts. Frames of equal length start on a grid
     counted from the start of the stream, so the first frame after a seek is snapped to that grid.
     """
 
     def __init__(
-        self, stream: AudioStream, start: float, seconds: float, hz: int, zero: Fraction, *, sought: bool = False
+        self,
+        stream: AudioStream,
+        start: float,
+        seconds: float,
+        hz: int,
+        zero: Fraction,
+        *,
+        sought: bool = False,
+        channels: Sequence[int] = (),
     ) -> None:
         self.stream, self.context, self.tick, self.zero = stream, stream.codec_context, float(tick(stream)), float(zero)
         self.first, self.count, self.hz = round(start * hz), round(seconds * hz), hz  # output samples
@@ -45,9 +55,10 @@ class Sounds:
         self._stream_start = self._seconds(self._offset)
         self._check = sought  # the next packet is the first after a seek
         self._preroll = preroll_seconds(stream)
-        self._mono = MonoFilter()
+        self._channels = tuple(channels)
+        self._filter = ChannelsFilter(channels) if channels else MonoFilter()
         self._source_hz = 0
-        self._blocks: list[tuple[float | None, NDArray[np.float32]]] = []  # stated start in seconds, sound
+        self._blocks: list[tuple[float | None, NDArray[np.float32]]] = []  # stated start in seconds, sound [C, n]
         self._reached = -math.inf
 
     def _seconds(self, pts: int) -> float:
@@ -71,25 +82,27 @@ class Sounds:
         self._decode(packet)
 
     def finish(self) -> NDArray[np.float32]:
-        """The window, float32 [S]; zeros where the recording holds no sound."""
+        """The window, float32 [S] or [C, S]; zeros where the recording holds no sound."""
         if not self.done and self.context.is_open:
             self._decode(None)
         if not self._blocks or not self.count:
-            return np.zeros(self.count, np.float32)
+            return np.zeros((*([len(self._channels)] if self._channels else []), self.count), np.float32)
         # The resampler starts at a source sample that falls on a sample of the output.
         source_hz, step = self._source_hz, self._source_hz // math.gcd(self._source_hz, self.hz)
         begin = math.floor((self.begin - TAIL_SECONDS) * source_hz / step) * step
-        sound = np.zeros(math.ceil((self.end + TAIL_SECONDS) * source_hz) - begin, np.float32)
+        rows = self._blocks[0][1].shape[0]
+        sound = np.zeros((rows, math.ceil((self.end + TAIL_SECONDS) * source_hz) - begin), np.float32)
         for place, block in zip(self._places(), (b for _, b in self._blocks), strict=True):
-            low, high = max(place - begin, 0), min(place - begin + len(block), len(sound))
+            low, high = max(place - begin, 0), min(place - begin + block.shape[1], sound.shape[1])
             if low < high:
-                sound[low:high] = block[low + begin - place : high + begin - place]
+                sound[:, low:high] = block[:, low + begin - place : high + begin - place]
         np.nan_to_num(sound, copy=False, posinf=0.0, neginf=0.0)  # float files may hold anything
         skip = self.first - begin * self.hz // source_hz
-        result = np.zeros(self.count, np.float32)
-        window = resample(sound, source_hz, self.hz)[skip : skip + self.count]
-        result[: len(window)] = window
-        return result
+        result = np.zeros((rows, self.count), np.float32)
+        for row, channel in zip(result, sound, strict=True):
+            window = resample(channel, source_hz, self.hz)[skip : skip + self.count]
+            row[: len(window)] = window
+        return result if self._channels else result[0]
 
     def _decode(self, packet: Packet[AudioStream] | None) -> None:
         try:
@@ -100,17 +113,18 @@ class Sounds:
 
     def _take(self, frame: AudioFrame) -> None:
         starts = None if frame.pts is None else self._seconds(frame.pts)
-        sound = self._mono(frame)
+        sound = np.atleast_2d(self._filter(frame))
         self._source_hz = self._source_hz or frame.sample_rate
-        sound = resample(sound, frame.sample_rate, self._source_hz)
+        if frame.sample_rate != self._source_hz:
+            sound = np.stack([resample(channel, frame.sample_rate, self._source_hz) for channel in sound])
         self._blocks.append((starts, sound))
         # Without a stated time, sound follows what came before.
-        self._reached = (max(self._reached, 0.0) if starts is None else starts) + len(sound) / self._source_hz
+        self._reached = (max(self._reached, 0.0) if starts is None else starts) + sound.shape[1] / self._source_hz
         self.done = self._reached >= self.end + TAIL_SECONDS
 
     def _grid(self) -> tuple[float, int]:
         """Where frames may start, in source samples: (first, distance)."""
-        lengths = [len(block) for _, block in self._blocks]
+        lengths = [block.shape[1] for _, block in self._blocks]
         step = math.gcd(*(lengths[1:-1] or lengths[1:] or lengths))  # the first and the last may be cut
         if self.context.name == "vorbis":
             step = math.gcd(step, 64)  # long and short blocks meet in quarters of the shortest
@@ -129,7 +143,7 @@ class Sounds:
         Phones write times that wander around the count of samples. The index of an MP4 file tells the count.
         """
         entries = self.stream.index_entries
-        if not self.stream.container.format.name.startswith("mov") or step != max(len(b) for _, b in self._blocks):
+        if not self.stream.container.format.name.startswith("mov") or step != max(b.shape[1] for _, b in self._blocks):
             return math.inf
         pts = round((place / self._source_hz + self.zero) / self.tick)
         here, origin = (entries.search_timestamp(at, backward=True) for at in (pts, self._offset))
@@ -150,9 +164,9 @@ class Sounds:
             place = snapped
         places = [round(place)]
         if anchor:
-            before = places[0] - len(self._blocks[0][1])
+            before = places[0] - self._blocks[0][1].shape[1]
             places.insert(0, before if stated[0] is None or abs(stated[0] - before) <= slack else round(stated[0]))
         for here in range(len(places), len(stated)):
-            follows, says = places[-1] + len(self._blocks[here - 1][1]), stated[here]
+            follows, says = places[-1] + self._blocks[here - 1][1].shape[1], stated[here]
             places.append(follows if says is None or abs(says - follows) <= slack else round(says))
         return places

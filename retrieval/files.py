@@ -63,30 +63,48 @@ def replacing(path: Path, durable_name: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def writer_lock(directory: Path, wait_seconds: float = 0.0) -> Iterator[None]:
-    """Hold the directory's one writer's lock, which the kernel frees even when its holder is killed.
+    """Hold the directory's one writer's lock; see `file_lock`."""
+    with file_lock(directory / "lock", directory, wait_seconds, keep=True):
+        yield
 
-    Raises ValueError that names the holder if the lock is not free within `wait_seconds`.
+
+@contextmanager
+def file_lock(path: Path, written: Path, wait_seconds: float = 0.0, keep: bool = False) -> Iterator[None]:
+    """Hold the lock that a file is, which the kernel frees even when its holder is killed.
+
+    written: what the lock is for. keep: whether the file stays when nobody holds it. Raises ValueError that names the
+    holder if the lock is not free within `wait_seconds`.
     """
-    path = directory / "lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         deadline = time.monotonic() + wait_seconds
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if path.exists() and os.path.samestat(os.fstat(descriptor), os.stat(path)):
+                if _is_at(path, descriptor):
                     break
-                # Another directory has taken the place of the one that was waited for.
+                # The file that was waited for is gone, or another directory has taken the place of the one it was in.
                 left, descriptor = descriptor, os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
                 os.close(left)
             except BlockingIOError:
                 if time.monotonic() >= deadline:
                     holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip() or "another process"
-                    raise ValueError(f"{directory} is being written by {holder}: try again when it is done") from None
+                    raise ValueError(f"{written} is being written by {holder}: try again when it is done") from None
                 time.sleep(0.02)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
-        yield
-        os.ftruncate(descriptor, 0)
+        try:
+            yield
+            os.ftruncate(descriptor, 0)
+        finally:
+            if not keep:
+                path.unlink(missing_ok=True)
     finally:
         os.close(descriptor)
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False

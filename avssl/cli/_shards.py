@@ -19,10 +19,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from avssl.cli import _vectors as files
+from avssl.cli._placing import check_ours, making
 from avssl.data.manifest import Manifest, Recording
 from avssl.embedding import Embedder, embed_recordings
 from avssl.embedding.recordings import wanted_of
-from retrieval.files import replacing, writer_lock
+from retrieval.files import replacing
 from retrieval.space import Space
 
 SHARD_SECONDS = 600.0
@@ -100,12 +101,12 @@ def embed_shards(
     wanted_of(job.embedder, job.modalities)
     if job.shard_recordings < 1:
         raise ValueError(f"a shard of {job.shard_recordings} recordings; it must be at least 1")
-    files.check_ours(folder, (files.SPACE, files.SOURCE))
+    check_ours(folder, files.MARKS)
     shards, work = job.shards(), Work(folder, job.plan())
-    if work.finished:
-        files.check_intact(folder)
-        return None if rank else work.summary(folder, kept=len(shards))
     with work.opened(first=rank == 0):
+        if work.finished:
+            files.check_intact(folder)
+            return None if rank else work.summary(folder, kept=len(shards))
         mine = range(rank, len(shards), world)
         todo = [number for number in mine if not work.has(number)]
         done, total = 0, sum(len(shards[number]) for number in todo)
@@ -161,16 +162,20 @@ class Work:
                 time.sleep(POLL_SECONDS)
             yield
             return
-        self.partial.mkdir(parents=True, exist_ok=True)
-        with writer_lock(self.partial):
-            if _read(self.partial / files.PLAN) != self._plan:
-                (self.partial / files.PLAN).unlink(missing_ok=True)  # what is left belongs to no plan from here on
-                for path in self.partial.iterdir():
-                    if path.is_dir():
-                        shutil.rmtree(path)
-                with replacing(self.partial / files.PLAN) as temporary:
-                    temporary.write_text(self._plan, encoding="utf-8")
+        with making(self.folder, files.MARKS):
+            if not self.finished:
+                self._prepare()
             yield
+
+    def _prepare(self) -> None:
+        self.partial.mkdir(exist_ok=True)
+        if _read(self.partial / files.PLAN) != self._plan:
+            (self.partial / files.PLAN).unlink(missing_ok=True)  # what is left belongs to no plan from here on
+            for path in self.partial.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
+            with replacing(self.partial / files.PLAN) as temporary:
+                temporary.write_text(self._plan, encoding="utf-8")
 
     def summary(self, folder: Path, kept: int) -> Summary:
         """Of the shards in a folder."""

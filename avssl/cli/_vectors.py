@@ -7,23 +7,23 @@ import hashlib
 import io
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from avssl.cli._placing import swap
 from avssl.embedding import Embedded
 from avssl.embedding.network import Vectors
-from retrieval.files import replacing, sha256_of, sync_directory, writer_lock
-from retrieval.manifest import NAME as MANIFEST
+from retrieval.files import replacing, sha256_of, sync_directory
 from retrieval.space import Space
 
 SPACE, SOURCE, PLAN, DONE = "space.json", "source.json", "plan.json", "done.json"
+MARKS = (SPACE, SOURCE)
+"""by which a whole folder of vectors is known"""
 SHARD = "shard-{:05d}"
 BLOCK_BYTES = 64 << 20
 """vectors of several shards are given out together until they are that many"""
@@ -52,60 +52,6 @@ class Source:
             raise ValueError(f"{folder} does not say what run made it; it holds no {SOURCE}") from None
         except (ValueError, TypeError, AttributeError) as error:
             raise ValueError(f"{folder / SOURCE} is damaged: {error}") from None
-
-
-def check_ours(folder: Path, marks: tuple[str, ...]) -> None:
-    """Raise ValueError unless ``folder`` is new, empty, or holds all of ``marks``, by which ours are known."""
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is a file; name a folder")
-    if folder.is_dir() and any(folder.iterdir()) and not all((folder / mark).exists() for mark in marks):
-        raise ValueError(f"{folder} holds other files: name another folder")
-
-
-@contextmanager
-def replacing_folder(folder: Path, marks: tuple[str, ...]) -> Iterator[Path]:
-    """Yield a new folder that takes the place of ``folder`` when the block is done, and of nothing if it raises.
-
-    A folder that is there is only replaced when it is empty or holds all of ``marks``, by which ours are known. A store
-    that is there is locked meanwhile: what another wrote to it would be lost. Raises ValueError when another writes.
-    """
-    check_ours(folder, marks)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{word}") for word in ("partial", "old"))
-    with _locked(folder):
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        try:
-            yield partial
-            for file in partial.iterdir():
-                with open(file, "rb") as written:
-                    os.fsync(written.fileno())
-            _swap(partial, folder, old)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-
-
-def put_back(folder: Path, marks: tuple[str, ...]) -> bool:
-    """Whether ``folder`` was gone, for its replacing was cut short between two renames, and is now what it was before.
-
-    Raises ValueError when it is being replaced right now.
-    """
-    if os.path.lexists(folder) or not folder.parent.is_dir():
-        return False
-    name = re.compile(rf"\.{re.escape(folder.name)}\.\d+\.old")
-    olds = [path for path in folder.parent.iterdir() if name.fullmatch(path.name)]
-    whole = [path for path in olds if all((path / mark).exists() for mark in marks)]
-    if not whole:
-        return False
-    newest = max(whole, key=lambda path: path.stat().st_ctime_ns)  # that of its renaming
-    with _locked(newest):
-        os.replace(newest, folder)
-        sync_directory(folder.parent)
-    return True
-
-
-def _locked(folder: Path) -> AbstractContextManager[None]:
-    return writer_lock(folder) if (folder / MANIFEST).exists() else nullcontext()
 
 
 def write_shard(folder: Path, embedded: Embedded) -> None:
@@ -141,18 +87,7 @@ def seal(partial: Path, folder: Path, space: Space, source: Source) -> None:
         with open(partial / name, "rb") as written:
             os.fsync(written.fileno())
     sync_directory(partial)
-    _swap(partial, folder, folder.with_name(f".{folder.name}.{os.getpid()}.old"))
-
-
-def _swap(partial: Path, folder: Path, old: Path) -> None:
-    if folder.exists():
-        os.replace(folder, old)
-    os.replace(partial, folder)
-    sync_directory(folder.parent)
-    if old.exists():
-        gone = old.with_suffix(".gone")  # a name ending in .old promises a whole folder, for `put_back`
-        os.replace(old, gone)
-        shutil.rmtree(gone, ignore_errors=True)
+    swap(partial, folder)
 
 
 def shards(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:

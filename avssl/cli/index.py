@@ -39,23 +39,27 @@ def index(
     avssl index NEW -o INDEX --sync --manifest M.jsonl. Renamed files keep their vectors, deleted ones go.
     """
     from avssl.cli import _vectors as files
+    from avssl.cli._placing import making
 
-    if files.put_back(output, ("manifest.json", files.SOURCE)):
-        typer.echo(f"{output}: its replacing had been cut short; what was there before is back", err=True)
-    there = sync and (output / "manifest.json").exists()
     folders = vectors or []
     if manifest is not None and not sync:
         raise ValueError("--manifest tells what --sync shall keep: give both")
-    if not folders and not (there and manifest is not None):
-        raise ValueError(
-            "name the folders of vectors; only --sync with --manifest of an index that is there needs none"
-        )
-    wanted = None if manifest is None else _wanted(manifest)
-    blocks = (block for folder in folders for block in files.read(folder))
-    if there:
-        built = _changed(output, folders, blocks, wanted, dtype, kind)
-    else:
-        built = _new(output, folders, blocks, wanted, dtype, kind, sync)
+    for folder in folders:
+        files.read_space(folder)
+    with making(output, _marks()) as back:
+        if back:
+            typer.echo(f"{output}: its replacing had been cut short; what was there before is back", err=True)
+        there = sync and (output / "manifest.json").exists()
+        if not folders and not (there and manifest is not None):
+            raise ValueError(
+                "name the folders of vectors; only --sync with --manifest of an index that is there needs none"
+            )
+        wanted = None if manifest is None else _wanted(manifest)
+        blocks = (block for folder in folders for block in files.read(folder))
+        if there:
+            built = _changed(output, folders, blocks, wanted, dtype, kind)
+        else:
+            built = _new(output, folders, blocks, wanted, dtype, kind, sync)
     typer.echo(f'{output}: {len(built)} vectors ({built.kind}); next: avssl search {output} --text "..."')
 
 
@@ -64,13 +68,14 @@ def _new(
     kind: str, sync: bool,
 ) -> "Index":  # fmt: skip
     from avssl.cli import _vectors as files
+    from avssl.cli._placing import replacing_folder
     from retrieval import index as indexes
     from retrieval.store import Store
     from retrieval.sync_rows import sync_rows
 
     space, source = files.read_space(folders[0]), files.Source.read(folders[0])
     _check_alike(folders, space, source, folders[0])
-    with files.replacing_folder(output, ("manifest.json", files.SOURCE)) as partial:
+    with replacing_folder(output, _marks()) as partial:
         with Store.create(partial, space, dtype=dtype or "float32") as store:
             if sync:
                 sync_rows(store, list(blocks), wanted)
@@ -81,6 +86,14 @@ def _new(
             built = indexes.build(store, kind or None)
         source.write(partial)
     return built
+
+
+def _marks() -> tuple[str, ...]:
+    """By which a whole index is known."""
+    from avssl.cli import _vectors as files
+    from retrieval.manifest import NAME
+
+    return NAME, files.SOURCE
 
 
 def _keep_regions(before: Path, store: "Store") -> None:

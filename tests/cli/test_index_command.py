@@ -1,6 +1,7 @@
 """avssl index, new and --sync, over made-up vectors; the true road is in tests/e2e."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -166,8 +167,10 @@ def test_mistakes_are_one_line_and_change_nothing(folder, avssl):
 def test_an_index_whose_replacing_was_cut_short_is_back(folder, avssl):
     made, out = folder.vectors("first", one="a"), folder.path / "index"
     assert avssl("index", made, "-o", out)[0] == 0
+    for word in ("partial", "gone"):
+        shutil.copytree(out, folder.path / f".index.78.{word}")
     out.rename(folder.path / ".index.77.old")
     code, _, err = avssl("index", folder.vectors("second", two="b"), "-o", out, "--sync")
     assert code == 0
     assert f"{out}: its replacing had been cut short; what was there before is back" in " ".join(err.split())
-    assert not (folder.path / ".index.77.old").exists()
+    assert not list(folder.path.glob(".index.*"))

@@ -156,6 +156,62 @@ def test_a_whole_folder_is_not_done_again_and_another_replaces_it(held, tmp_path
     assert [len(shard) for shard in job_of(held, 3).shards()] == [2, 2, 1, 1, 1]
 
 
+CUT_SHORT = """
+import os, signal, sys
+sys.path[:0] = sys.argv[1].split(os.pathsep)
+import torch
+torch.set_num_threads(1)
+from dataclasses import replace
+from pathlib import Path
+import avssl.cli._shards as shards
+import test_shards
+from avssl.data.manifest import Manifest
+job = replace(test_shards.job_of(Manifest.load(Path(sys.argv[2]))), modalities=["audio"])
+real = os.replace
+for calls, folder in enumerate(map(Path, sys.argv[3:])):
+    child = os.fork()
+    if not child:
+        left = calls
+        def counted(*paths):
+            global left
+            if folder in paths or Path(paths[0]).suffix == ".old":
+                if not left:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                left -= 1
+            return real(*paths)
+        os.replace = counted
+        shards.embed_shards(job, folder)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL, calls
+"""
+
+
+def test_killed_while_it_replaces_a_folder(held, tmp_path):
+    """Before each of the three renames: what was there, or what was made, is whole, and the next leaves no litter."""
+    part = replace(held, recordings=held.recordings[:2])
+    part.save(tmp_path / "held.jsonl")
+    part = Manifest.load(tmp_path / "held.jsonl")
+    old, new = job_of(part, modalities=["video"]), job_of(part, modalities=["audio"])
+    outs = [tmp_path / name / "vectors" for name in ("first", "second", "third")]
+    for out in outs:
+        embed_shards(old, out)
+    before, inode = content(outs[0]), outs[1].stat().st_ino
+    here = Path(__file__).parent
+    words = [sys.executable, "-c", CUT_SHORT, os.pathsep.join(map(str, (here, here.parent))), tmp_path / "held.jsonl"]
+    killed = subprocess.run([*words, *outs], check=False, timeout=120, capture_output=True, text=True)
+    assert killed.returncode == 0, killed.stderr
+    assert [out.exists() for out in outs] == [True, False, True]
+    assert content(outs[0]) == before
+    assert {row["modality"] for _, rows in _vectors.read(outs[2]) for row in rows} == {"audio"}
+    # Who wants the old one again has it: it is not embedded once more.
+    assert embed_shards(old, outs[1]) is not None
+    assert outs[1].stat().st_ino == inode
+    for out in outs:
+        embed_shards(new, out)
+        assert content(out) == content(outs[2])
+        assert [path.name for path in out.parent.iterdir()] == ["vectors"]
+
+
 def test_another_plan_begins_anew(held, tmp_path):
     """Half-done work of other settings is never mixed in."""
     out = tmp_path / "vectors"

@@ -81,6 +81,8 @@ class EncoderConfig(Frozen):
     """local folder or hub name of a pretrained tower"""
     tune: int = 0
     """pretrained: 0 frozen, -1 all layers tuned, n the last n layers tuned"""
+    lora: int = Field(0, ge=0)
+    """pretrained and frozen: rank of the low-rank adapters that are trained; 0 has none"""
 
 
 class EncodersConfig(Frozen):
@@ -109,6 +111,11 @@ class DataConfig(Frozen):
     """share of items that may fail before the run stops"""
     cache_gb: float = Field(8.0, ge=0)
     """disk for decoded items at the run's size and rate; 0 or too little for the data set decodes anew each time"""
+    draws: int = Field(0, ge=0)
+    """windows and crops in which each item is ever shown, so that what frozen towers see comes again and is computed
+    once; 0 draws anew each time"""
+    features_gb: float = Field(8.0, ge=0)
+    """disk for what frozen towers saw, with draws"""
     timeout_seconds: float = Field(120.0, gt=0)
     """a worker that gives no item for so long is replaced"""
 

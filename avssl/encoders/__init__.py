@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor, nn
@@ -37,10 +38,11 @@ class Spec(Protocol):
     layers: int
     path: str
     tune: int
+    lora: int
 
 
 def build(specs: Any, modalities: Iterable[str], *, mels: int = 64, tokens: int = 24, vocabulary: int = 0,
-          hz: int = 16000) -> nn.ModuleDict:  # fmt: skip
+          hz: int = 16000, kept: Path | None = None) -> nn.ModuleDict:  # fmt: skip
     """One encoder for each modality, from ``specs.<modality>``. Raises ValueError naming the known encoders.
 
     Args:
@@ -50,6 +52,7 @@ def build(specs: Any, modalities: Iterable[str], *, mels: int = 64, tokens: int 
         tokens: longest text.
         vocabulary: number of token ids; 0 when the run has no text.
         hz: samples per second of the sound; pretrained towers resample from it.
+        kept: a folder of what a run keeps of its pretrained towers; they are built from it, their weights are random.
     """
     from avssl.encoders import audio, image, pretrained, text, video
 
@@ -61,7 +64,7 @@ def build(specs: Any, modalities: Iterable[str], *, mels: int = 64, tokens: int 
     for modality in modalities:
         spec: Spec = getattr(specs, modality)
         if spec.name == "pretrained":
-            encoders[modality] = pretrained.load(modality, spec, hz)
+            encoders[modality] = pretrained.load(modality, spec, hz, kept / modality if kept else None)
         elif spec.name in makers[modality]:
             encoders[modality] = makers[modality][spec.name](spec, **shapes[modality])
         else:

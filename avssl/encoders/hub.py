@@ -1,30 +1,83 @@
-"""Folders and hub repositories of transformers: models, tokenizers, and what their files state."""
+"""Folders and hub repositories of transformers: models, tokenizers, and what their files state.
+
+Weights are read from safetensors alone: the older ``.bin`` files are pickles, which run code when they are read.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from safetensors import SafetensorError
 from torch import nn
+
+KEPT = ("preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json", "README.md")
+"""small files that tell how a tower takes its input, and what its author allows"""
 
 
 def model(path: str) -> nn.Module:
-    """The model there, in float32. Raises ValueError if there is none."""
-    from transformers import AutoConfig, AutoModel
+    """The model there, in float32. Raises ValueError if there is none, or only one that is a pickle."""
+    from transformers import AutoModel
 
     try:
-        config = AutoConfig.from_pretrained(path)
-        for name, value in (("layerdrop", 0.0), ("encoder_layerdrop", 0.0), ("apply_spec_augment", False)):
-            if hasattr(config, name):  # augmentation is the method's, and layers left out would wait for gradients
-                setattr(config, name, value)
-        found: nn.Module = AutoModel.from_pretrained(path, config=config, dtype=torch.float32)
-    except (OSError, ValueError, KeyError) as error:
+        config = _config(path)
+        found, told = AutoModel.from_pretrained(
+            path, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+        )
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
+        if Path(path).is_dir() and any(Path(path).glob("*.bin")) and not any(Path(path).glob("*.safetensors")):
+            raise ValueError(
+                f"encoders.path: the weights in {path} are a pickle (.bin), which runs code when it is read; take a "
+                "copy with model.safetensors"
+            ) from None
         raise ValueError(f"encoders.path: no model of transformers at {path}: {line(error)}") from None
+    lacking = sorted(told["missing_keys"])
+    if lacking:
+        some = ", ".join(lacking[:3]) + (", ..." if len(lacking) > 3 else "")
+        print(f"{path}: {len(lacking)} weights are not in its files and stay random: {some}", file=sys.stderr)
+    whole: nn.Module = found
+    return whole
+
+
+def skeleton(folder: Path) -> nn.Module:
+    """The model that :func:`keep` wrote about, with random weights. Raises ValueError if its files are damaged."""
+    from transformers import AutoModel
+
+    try:
+        found: nn.Module = AutoModel.from_config(_config(str(folder)), dtype=torch.float32)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ValueError(f"{folder} does not tell what its tower is: {line(error)}") from None
     return found
+
+
+def _config(path: str) -> Any:
+    from transformers import AutoConfig
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    if not Path(path).is_dir() and (path.startswith((".", "/", "~")) or path.endswith("/")):
+        raise OSError("no such folder")
+    config = AutoConfig.from_pretrained(path)
+    for name, value in (("layerdrop", 0.0), ("encoder_layerdrop", 0.0), ("apply_spec_augment", False)):
+        if hasattr(config, name):  # augmentation is the method's, and layers left out would wait for gradients
+            setattr(config, name, value)
+    return config
+
+
+def keep(path: str, config: Any, folder: Path) -> None:
+    """Write to ``folder`` what is needed to build this tower anew around weights from a checkpoint."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config.save_pretrained(folder)
+    for name in KEPT:
+        found = file(path, name)
+        if found is not None and found.resolve() != (folder / name).resolve():
+            (folder / name).write_bytes(found.read_bytes())
 
 
 def colors(path: str, modality: str) -> tuple[list[float], list[float]]:
@@ -76,15 +129,24 @@ def tokenizer(path: str) -> str:
     return str(backend.to_str())
 
 
-def license_of(path: str) -> str | None:
-    """What the README's front matter states; None without one."""
+def license_of(path: str) -> str:
+    """What the front matter of its model card (README.md) states; "" where nothing is stated."""
     found = file(path, "README.md")
-    pieces = found.read_text(encoding="utf-8", errors="replace").split("---", 2) if found else []
-    if len(pieces) < 3 or pieces[0].strip():
-        return None
+    lines = found.read_text(encoding="utf-8-sig", errors="replace").splitlines() if found else []
+    if not lines or lines[0].rstrip() != "---":
+        return ""
+    ends = next((number for number, text in enumerate(lines[1:], 1) if text.rstrip() == "---"), 0)
     try:
-        matter = yaml.safe_load(pieces[1])
+        matter = yaml.safe_load("\n".join(lines[1:ends]))
     except yaml.YAMLError:
-        return None
-    stated = matter.get("license") if isinstance(matter, dict) else None
-    return str(stated) if stated else None
+        return ""
+    if not isinstance(matter, dict):
+        return ""
+    stated, name = matter.get("license"), matter.get("license_name")
+    words = [str(one) for one in (stated if isinstance(stated, list) else [stated]) if one]
+    return ", ".join([*(word for word in words if word != "other" or not name), *([str(name)] if name else [])])
+
+
+def restricted(license_: str) -> bool:
+    """Whether a stated licence forbids commercial use by its name: "nc" is one of its words."""
+    return "nc" in license_.lower().replace("_", "-").split("-") or "non-commercial" in license_.lower()

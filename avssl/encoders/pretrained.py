@@ -1,43 +1,110 @@
 """Towers that others trained: any vision, video, sound or text model of transformers, from a folder or a hub name.
 
-A tower is frozen (``tune`` 0), tuned (-1), or tuned in its last n layers. Where the model has one space for several
-modalities (CLIP, SigLIP, CLAP) and ``width`` is that space's, the vector is the model's own, and modalities can be
-compared without training. Otherwise it is the mean over the map, projected to ``width`` where it has another.
+A tower is frozen (``tune`` 0), tuned (-1), tuned in its last n layers, or frozen with low-rank adapters (``lora``).
+Where the model has one space for several modalities (CLIP, SigLIP, CLAP) and ``width`` is that space's, the vector is
+the model's own, and modalities can be compared without training. Otherwise it is the mean over the map, projected to
+``width`` where it has another.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from pathlib import Path
 
-from avssl.encoders import Spec, hub
-from avssl.encoders.towers import ClipTower, FramesTower, ImageTower, SoundTower, TextTower, Tower
+from torch import nn
+
+from avssl.encoders import Spec, hub, memory
+from avssl.encoders.tower import Tower
+from avssl.encoders.towers import ClipTower, FramesTower, ImageTower, SoundTower, TextTower
 
 CLIPS = ("videomae", "vivit", "vjepa2", "timesformer")
 """models that take whole clips; all others see frame by frame"""
 
 
-def load(modality: str, spec: Spec, hz: int) -> Tower:
+def load(modality: str, spec: Spec, hz: int, kept: Path | None = None) -> Tower:
     """The tower at ``spec.path``, with its licence told on stderr. Raises ValueError if it cannot be had or used.
 
     Args:
         modality: image, video, audio or text.
-        spec: path, width and tune count.
+        spec: path, width, tune count and rank.
         hz: samples per second of the sound it will be given.
+        kept: a folder that :func:`keep` wrote; the tower is then built from it alone, around random weights.
     """
     if not spec.path:
         raise ValueError(f"encoders.{modality}.path: a pretrained encoder needs a local folder or a hub name")
-    model = hub.model(spec.path)
-    config: Any = model.config
-    if modality == "video" and config.model_type in CLIPS:
-        tower: Tower = ClipTower(modality, spec, model)
+    if spec.lora and spec.tune:
+        raise ValueError(
+            f"encoders.{modality}: lora={spec.lora} adapts frozen weights and tune={spec.tune} moves them; choose one"
+        )
+    path = spec.path if kept is None else str(kept)
+    model = hub.model(path) if kept is None else hub.skeleton(kept)
+    kind = str(model.config.model_type)  # type: ignore[union-attr]
+    if modality == "video" and kind in CLIPS:
+        tower: Tower = ClipTower(modality, spec, model, path)
     elif modality in ("image", "video"):
-        tower = (FramesTower if modality == "video" else ImageTower)(modality, spec, model)
+        tower = (FramesTower if modality == "video" else ImageTower)(modality, spec, model, path)
+    elif modality == "audio":
+        tower = SoundTower(modality, spec, model, path, hz)
     else:
-        tower = SoundTower(modality, spec, model, hz) if modality == "audio" else TextTower(modality, spec, model)
+        tower = TextTower(modality, spec, model)
     tower.freeze()
-    print(f"encoders.{modality}: {spec.path}, licence: {hub.license_of(spec.path) or 'not stated'}", file=sys.stderr)
+    tower.whole = model.config
+    tower.source = {"path": spec.path, "model": kind, "license": hub.license_of(path)}
+    print(_told(modality, tower.source), file=sys.stderr)
     return tower
+
+
+def _told(modality: str, source: dict[str, str]) -> str:
+    """One line about what the author of these weights allows."""
+    stated = source["license"]
+    told = f"licence: {stated}" if stated else "licence: not stated; ask who made it before you pass on what it learns"
+    if hub.restricted(stated):
+        told += " (not for commercial use, and neither is what is trained on it)"
+    return f"encoders.{modality}: {source['path']}, {told}"
+
+
+def towers(encoders: nn.ModuleDict) -> dict[str, Tower]:
+    """Modality -> its tower, for those that are pretrained."""
+    found = {}
+    for modality, encoder in encoders.items():
+        inside = next((part for part in encoder.modules() if isinstance(part, Tower)), None)
+        if inside is not None:
+            found[modality] = inside
+    return found
+
+
+def keep(encoders: nn.ModuleDict, folder: Path) -> None:
+    """Write what is needed to build the towers anew around their weights, a folder for each modality."""
+    for modality, tower in towers(encoders).items():
+        if not (folder / modality / "config.json").is_file():
+            hub.keep(tower.source["path"], tower.whole, folder / modality)
+
+
+def sources(encoders: nn.ModuleDict) -> dict[str, dict[str, str]]:
+    """Modality -> path, kind of model and licence ("" where none is stated) of what was loaded."""
+    return {modality: tower.source for modality, tower in towers(encoders).items()}
+
+
+def remember(encoders: nn.ModuleDict, limit_bytes: int, ranks: int = 1, base: Path | None = None) -> list[str]:
+    """Let the frozen towers remember on disk what they saw; returns their modalities.
+
+    Args:
+        encoders: of a method, with the weights they will see with.
+        limit_bytes: most that all towers' memories may take.
+        ranks: processes that share the limit.
+        base: folder of all memories; the user's cache.
+    """
+    base = base or memory.root()
+    frozen = {modality: tower for modality, tower in towers(encoders).items() if not tower.moves}
+    names = {
+        modality: memory.digest(tower.tower.state_dict(), {"modality": modality, **tower.about()})
+        for modality, tower in frozen.items()
+    }
+    if frozen:
+        each = memory.room(base, list(names.values()), limit_bytes) // (ranks * len(frozen))
+        for modality, tower in frozen.items():
+            tower.memory = memory.Memory(base / names[modality], each)
+    return list(frozen)
 
 
 def vocabulary(spec: Spec) -> str:

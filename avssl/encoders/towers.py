@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -12,81 +11,7 @@ from torch import Tensor, nn
 
 from avssl.encoders import Features, Spec, hub
 from avssl.encoders.sound_features import prepare
-
-PARTS = {"image": "vision", "video": "vision", "audio": "audio", "text": "text"}
-PROJECTIONS = {"image": "visual_projection", "video": "visual_projection", "audio": "audio_projection",
-               "text": "text_projection"}  # fmt: skip
-
-
-class Tower(nn.Module, ABC):
-    """What all have in common: which part of the model is used, what is tuned, and how its outputs get their width."""
-
-    def __init__(self, modality: str, spec: Spec, model: nn.Module):
-        super().__init__()
-        whole: Any = model.config
-        self.kind = str(whole.model_type)
-        self.tune = spec.tune
-        part = getattr(model, f"{PARTS[modality]}_model", None)
-        config = getattr(whole, f"{PARTS[modality]}_config", whole)
-        hidden = int(getattr(config, "hidden_size", 0) or getattr(config, "d_model", 0) or config.hidden_sizes[-1])
-        several = part is not None and isinstance(getattr(model, "text_model", None), nn.Module)
-        own = int(getattr(whole, "projection_dim", 0) or hidden)
-        self.shared = several and spec.width == own
-        """whether its vectors live in the model's own space of several modalities"""
-        self.tower: nn.Module = part if part is not None else _encoder(modality, model)
-        self.config = config
-        self.project: nn.Module = nn.Identity()
-        if self.shared:
-            self.project = getattr(model, PROJECTIONS[modality], None) or nn.Identity()
-        elif hidden != spec.width:
-            self.project = nn.Linear(hidden, spec.width)
-
-    @abstractmethod
-    def example(self) -> Tensor:
-        """A small input."""
-
-    def freeze(self) -> None:
-        """Leaves a gradient to the tuned part alone, and to nothing that never gets one."""
-        frozen = [self.tower, self.project] if self.shared else [self.tower]
-        for part in frozen:
-            part.requires_grad_(self.tune < 0)
-        if self.tune > 0:
-            lists = [part for part in self.tower.modules() if isinstance(part, nn.ModuleList)]
-            layers = max(reversed(lists), key=len)  # of equally long ones the last: the first may be a stem
-            for layer in layers[-self.tune :]:
-                layer.requires_grad_(True)
-        self.train()
-        if self.tune:
-            self._freeze_unused()
-
-    def _freeze_unused(self) -> None:
-        """Poolers, mask tokens and the like would wait for gradients that never come."""
-        self.eval()
-        with torch.random.fork_rng(devices=[]), torch.enable_grad():
-            features = self(self.example())
-            (features.vector.sum() + features.maps[-1].sum()).backward()
-        for parameter in self.tower.parameters():
-            parameter.requires_grad_(parameter.requires_grad and parameter.grad is not None)
-        self.zero_grad(set_to_none=True)
-        self.train()
-
-    def train(self, mode: bool = True) -> Tower:
-        """A frozen tower never drops anything, and batch normalization keeps the statistics it came with."""
-        super().train(mode)
-        for part in self.tower.modules():
-            if not self.tune or isinstance(part, nn.modules.batchnorm._BatchNorm):
-                part.training = False
-        return self
-
-    def run(self, **inputs: Any) -> Any:
-        """The tower's output, without gradient where it is frozen."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.tune != 0):
-            return self.tower(**inputs)
-
-    def widened(self, maps: Tensor) -> Tensor:
-        """Projects axis 1 of [B, C, ...] to D."""
-        projected: Tensor = self.project(maps.movedim(1, -1))
-        return projected.movedim(-1, 1)
+from avssl.encoders.tower import Tower
 
 
 class ImageTower(Tower):
@@ -95,13 +20,18 @@ class ImageTower(Tower):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, modality: str, spec: Spec, model: nn.Module):
+    def __init__(self, modality: str, spec: Spec, model: nn.Module, path: str):
         super().__init__(modality, spec, model)
         size = getattr(self.config, "image_size", 224)
         self.size = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
-        mean, deviation = hub.colors(spec.path, modality)
+        mean, deviation = hub.colors(path, modality)
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(deviation).view(3, 1, 1), persistent=False)
+
+    def about(self) -> dict[str, Any]:
+        """With its colors and size."""
+        colors = [self.mean.flatten().tolist(), self.deviation.flatten().tolist()]
+        return {**super().about(), "colors": colors, "size": self.size}
 
     def example(self) -> Tensor:
         """One picture."""
@@ -114,8 +44,8 @@ class ImageTower(Tower):
         scaled: Tensor = (flat - self.mean) / self.deviation
         return scaled.reshape(*x.shape[:-2], *self.size)
 
-    def forward(self, x: Tensor) -> Features:
-        """x [B, 3, H, W] -> vector [B, D], map [B, D, h, w]."""
+    def look(self, x: Tensor) -> tuple[Tensor, ...]:
+        """x [B, 3, H, W] -> [B, C, h, w]."""
         out = self.run(pixel_values=self.pixels(x))
         tokens = out.last_hidden_state
         if tokens.ndim == 3:
@@ -123,8 +53,13 @@ class ImageTower(Tower):
                 tokens = self.tower.post_layernorm(tokens)  # type: ignore[operator]
             h, w = self.grid(tokens.shape[1])
             tokens = tokens[:, -h * w :].transpose(1, 2).unflatten(2, (h, w))
+        return (tokens, out.pooler_output) if self.shared else (tokens,)
+
+    def forward(self, x: Tensor) -> Features:
+        """x [B, 3, H, W] -> vector [B, D], map [B, D, h, w]."""
+        tokens, *pooled = self.seen(x)
         maps = self.widened(tokens)
-        return Features(self.project(out.pooler_output) if self.shared else maps.mean((2, 3)), (maps,))
+        return Features(self.project(pooled[0]) if pooled else maps.mean((2, 3)), (maps,))
 
     def grid(self, tokens: int) -> tuple[int, int]:
         """Patches along height and width, class and register tokens come first."""
@@ -152,19 +87,24 @@ class FramesTower(ImageTower):
 
 
 class ClipTower(ImageTower):
-    """A video model; frames are repeated or left out until it has as many as it takes."""
+    """A video model; frames are repeated or left out until it has as many as it takes.
 
-    def __init__(self, modality: str, spec: Spec, model: nn.Module):
-        super().__init__(modality, spec, model)
+    Its map has a step for every ``time_stride`` of the frames that came in, however many it looked at.
+    """
+
+    def __init__(self, modality: str, spec: Spec, model: nn.Module, path: str):
+        super().__init__(modality, spec, model, path)
         self.size = (self.config.crop_size, self.config.crop_size) if self.kind == "vjepa2" else self.size
         self.frames = int(self.config.frames_per_clip if self.kind == "vjepa2" else self.config.num_frames)
+        tubelet: Any = getattr(self.config, "tubelet_size", 1)
+        self.time_stride = int(tubelet[0] if isinstance(tubelet, (list, tuple)) else tubelet)
 
     def example(self) -> Tensor:
         """One clip of one frame."""
         return torch.zeros(1, 1, 3, 16, 16)
 
-    def forward(self, x: Tensor) -> Features:
-        """x [B, T, 3, H, W] -> vector [B, D], map [B, D, T', h, w]; T' are the tower's own steps."""
+    def look(self, x: Tensor) -> tuple[Tensor, ...]:
+        """x [B, T, 3, H, W] -> [B, C, T', h, w]; T' are the tower's own steps."""
         chosen = torch.linspace(0, x.shape[1] - 1, self.frames, device=x.device).round().long()
         pixels = self.pixels(x[:, chosen])
         if self.kind == "vjepa2":
@@ -178,37 +118,44 @@ class ClipTower(ImageTower):
         steps = tokens.shape[1] // (h * w)  # a class token is less than one step
         tokens = tokens[:, -steps * h * w :].transpose(1, 2)  # [B, C, T' h w]
         if self.kind == "timesformer":  # places first, then frames
-            maps = tokens.unflatten(2, (h, w, steps)).permute(0, 1, 4, 2, 3)
-        else:
-            maps = tokens.unflatten(2, (steps, h, w))
-        maps = self.widened(maps)
-        return Features(maps.mean((2, 3, 4)), (maps,))
+            return (tokens.unflatten(2, (h, w, steps)).permute(0, 1, 4, 2, 3),)
+        return (tokens.unflatten(2, (steps, h, w)),)
+
+    def forward(self, x: Tensor) -> Features:
+        """x [B, T, 3, H, W] -> vector [B, D], map [B, D, T', h, w] with T' = ceil(T / time_stride)."""
+        maps = self.widened(self.seen(x)[0])
+        wanted = -(-x.shape[1] // self.time_stride)
+        middles = (torch.arange(wanted, device=x.device) + 0.5) / wanted
+        steps = (middles * maps.shape[2]).long()
+        return Features(maps.mean((2, 3, 4)), (maps[:, :, steps],))
 
 
 class SoundTower(Tower):
     """AST, CLAP, Wav2Vec2, HuBERT, WavLM or Whisper's encoder on waveforms."""
 
-    def __init__(self, modality: str, spec: Spec, model: nn.Module, hz: int):
+    def __init__(self, modality: str, spec: Spec, model: nn.Module, path: str, hz: int):
         super().__init__(modality, spec, model)
         from transformers import AutoFeatureExtractor
 
         try:
-            self.extractor = AutoFeatureExtractor.from_pretrained(spec.path)
+            self.extractor = AutoFeatureExtractor.from_pretrained(path)
         except (OSError, ValueError) as error:
-            raise ValueError(
-                f"encoders.audio.path: no preprocessor_config.json in {spec.path}: {hub.line(error)}"
-            ) from None
+            raise ValueError(f"encoders.audio.path: no preprocessor_config.json in {path}: {hub.line(error)}") from None
         if self.kind.startswith("clap"):
             fused = bool(getattr(self.config, "enable_fusion", False))
             self.extractor.truncation = "fusion" if fused else "rand_trunc"
         self.hz = hz
 
+    def about(self) -> dict[str, Any]:
+        """With what makes its input of a wave."""
+        return {**super().about(), "extractor": self.extractor.to_dict(), "hz": self.hz}
+
     def example(self) -> Tensor:
         """A second of silence."""
         return torch.zeros(1, self.hz)
 
-    def forward(self, x: Tensor) -> Features:
-        """x float32 [B, S] -> vector [B, D], map [B, D, t] over the sound, without padding."""
+    def look(self, x: Tensor) -> tuple[Tensor, ...]:
+        """x float32 [B, S] -> [B, C, t] over the sound, without padding."""
         if x.ndim != 2:
             raise ValueError("inputs.audio: pretrained sound towers take waveforms; set inputs.audio=wave")
         rate = int(self.extractor.sampling_rate)
@@ -227,8 +174,14 @@ class SoundTower(Tower):
         if self.kind == "audio-spectrogram-transformer":  # two class tokens, then bands x time
             bands = (self.config.num_mel_bins - self.config.patch_size) // self.config.frequency_stride + 1
             maps = maps[..., 2:].unflatten(2, (bands, -1)).mean(2)
-        maps = self.widened(maps[..., : max(1, math.ceil(maps.shape[2] * share))])
-        return Features(self.project(out.pooler_output) if self.shared else maps.mean(2), (maps,))
+        maps = maps[..., : max(1, math.ceil(maps.shape[2] * share))]
+        return (maps, out.pooler_output) if self.shared else (maps,)
+
+    def forward(self, x: Tensor) -> Features:
+        """x float32 [B, S] -> vector [B, D], map [B, D, t]."""
+        heard, *pooled = self.seen(x)
+        maps = self.widened(heard)
+        return Features(self.project(pooled[0]) if pooled else maps.mean(2), (maps,))
 
 
 class TextTower(Tower):
@@ -243,8 +196,8 @@ class TextTower(Tower):
         """One text of two tokens."""
         return torch.tensor([[0, 1]])
 
-    def forward(self, tokens: Tensor) -> Features:
-        """tokens int64 [B, L], padded with -1 -> vector [B, D], map [B, D, L] (zero where padded)."""
+    def look(self, tokens: Tensor) -> tuple[Tensor, ...]:
+        """tokens int64 [B, L], padded with -1 -> [B, C, L]."""
         real = tokens >= 0  # [B, L]
         ids = tokens.masked_fill(~real, self.padding)
         seen = real.clone()
@@ -254,15 +207,14 @@ class TextTower(Tower):
             room = self.config.max_position_embeddings - ids.shape[1]
             inputs = {"input_ids": F.pad(ids, (0, room), value=self.padding)}
         out = self.run(**inputs)
-        maps = self.widened(out.last_hidden_state[:, : tokens.shape[1]].transpose(1, 2)) * real[:, None]
+        hidden = out.last_hidden_state[:, : tokens.shape[1]].transpose(1, 2)
+        return (hidden, out.pooler_output) if self.shared else (hidden,)
+
+    def forward(self, tokens: Tensor) -> Features:
+        """tokens int64 [B, L], padded with -1 -> vector [B, D], map [B, D, L] (zero where padded)."""
+        real = tokens >= 0  # [B, L]
+        hidden, *pooled = self.seen(tokens)
+        maps = self.widened(hidden) * real[:, None]
         count = real.sum(1, keepdim=True)
-        vector = self.project(out.pooler_output) if self.shared else maps.sum(2) / count.clamp_min(1)
+        vector = self.project(pooled[0]) if pooled else maps.sum(2) / count.clamp_min(1)
         return Features(torch.where(count > 0, vector, self.empty), (maps,))
-
-
-def _encoder(modality: str, model: nn.Module) -> nn.Module:
-    """The part of an encoder-decoder that sees the input."""
-    encoder = getattr(model, "encoder", None)
-    if getattr(model, "decoder", None) is not None and isinstance(encoder, nn.Module) and modality in ("audio", "text"):
-        return encoder
-    return model

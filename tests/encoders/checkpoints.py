@@ -121,3 +121,17 @@ def _bert(folder: Path, changes: dict[str, Any]) -> str:
     return save(
         folder, t.BertModel(t.BertConfig(**{**SMALL, "vocab_size": 40, "max_position_embeddings": 16, **changes}))
     )
+
+
+def _mpnet(folder: Path, changes: dict[str, Any]) -> str:
+    config = t.MPNetConfig(**{**SMALL, "vocab_size": 40, "max_position_embeddings": 18, **changes})
+    return save(folder, t.MPNetModel(config))
+
+
+def _wavlm(folder: Path, changes: dict[str, Any]) -> str:
+    return save(folder, t.WavLMModel(t.WavLMConfig(**{**SMALL, **STEM, **changes})), t.Wav2Vec2FeatureExtractor())
+
+
+def _dinov3(folder: Path, changes: dict[str, Any]) -> str:
+    config = t.DINOv3ViTConfig(**{**VISION, "num_register_tokens": 3, **changes})
+    return save(folder, t.DINOv3ViTModel(config), COLORS)

@@ -9,6 +9,7 @@ import checkpoints
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from torch import Generator
 
 from avssl.config import EncoderConfig
@@ -18,7 +19,7 @@ from avssl.inputs import Inputs, InputsConfig, Vocabulary
 KINDS = {
     "vit": "image", "dinov2": "image", "clip": "image", "siglip": "image", "resnet": "image", "videomae": "video",
     "vivit": "video", "timesformer": "video", "vjepa2": "video", "ast": "audio", "wav2vec2": "audio", "hubert": "audio",
-    "whisper": "audio", "clap": "audio", "bert": "text",
+    "whisper": "audio", "clap": "audio", "bert": "text", "mpnet": "text", "wavlm": "audio", "dinov3": "image",
 }  # fmt: skip
 HZ = 16000
 
@@ -87,6 +88,31 @@ def test_what_is_tuned_gets_a_gradient_and_nothing_else_does(kind, tune, folder)
         assert "1" in numbers or "3" in numbers, "the last layer"
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "resnet"])
+def test_adapters_are_trained_and_the_tower_is_not(kind, folder):
+    modality = KINDS[kind]
+    frozen = pretrained.load(modality, spec(folder(kind)), HZ)
+    torch.manual_seed(0)
+    tower = pretrained.load(modality, spec(folder(kind), lora=2), HZ).eval()
+    x = inputs(modality)
+    with torch.no_grad():
+        torch.testing.assert_close(tower.look(x)[0], frozen.look(x)[0], atol=1e-5, rtol=1e-4)
+    features = tower(x)
+    (features.vector.square().sum() + features.maps[-1].square().sum()).backward()
+    trained = {key for key, value in tower.tower.named_parameters() if value.requires_grad}
+    assert trained
+    assert all(key.rsplit(".", 1)[1] in ("down", "up") for key in trained)
+    assert trained == {key for key, value in tower.tower.named_parameters() if value.grad is not None}
+    assert any(value.grad.abs().sum() > 0 for key, value in tower.tower.named_parameters() if key in trained)
+
+
+def test_what_cannot_be_adapted_is_told(folder):
+    with pytest.raises(ValueError, match="no linear layer in blocks to adapt"):
+        pretrained.load("image", spec(folder("resnet"), lora=2), HZ)
+    with pytest.raises(ValueError, match=r"encoders\.image: lora=2 adapts frozen weights and tune=1 moves them"):
+        pretrained.load("image", spec(folder("vit"), lora=2, tune=1), HZ)
+
+
 @pytest.mark.parametrize("kind", ["vit", "dinov2", "clip", "siglip"])
 def test_cells_of_the_map_are_places_of_the_picture(kind, folder):
     """Without layers each token knows its own patch alone, so a changed patch changes one cell."""
@@ -122,6 +148,11 @@ def test_a_clip_of_another_length_is_spread_over_the_towers_frames(folder):
     short = inputs("video")[:, :2]
     twice = short.repeat_interleave(2, 1)
     torch.testing.assert_close(tower(short).vector, tower(twice).vector)
+    assert tower.time_stride == 2
+    long = tower(torch.cat([twice, twice.flip(1)], 1)).maps[-1]
+    assert long.shape[2] == 4, "a step for two frames, however many the tower looks at"
+    assert torch.equal(long[:, :, 0], long[:, :, 1]), "it looked at 4 of 8"
+    assert tower(short).maps[-1].shape[2] == 1
 
 
 @pytest.mark.parametrize("kind", ["vit", "videomae"])
@@ -250,13 +281,65 @@ def test_spectrograms_are_refused_by_towers_of_waves(folder):
         tower(torch.zeros(1, 50, 64))
 
 
-def test_the_license_is_told(folder, tmp_path, capsys):
+CARDS = {
+    "": ("", "licence: not stated; ask who made it"),
+    "---\nlicense: cc-by-nc-4.0\ntags: [x]\n---\n# A tower\n": ("cc-by-nc-4.0", "cc-by-nc-4.0 (not for commercial use"),
+    "\ufeff---\r\nlicense: apache-2.0\r\n---\r\n": ("apache-2.0", "licence: apache-2.0\n"),
+    "---\nlicense: other\nlicense_name: their-own\n---\n": ("their-own", "licence: their-own\n"),
+    "---\nlicense: [mit, cc0-1.0]\n---\n": ("mit, cc0-1.0", "licence: mit, cc0-1.0\n"),
+    "---\nlicense: mit\nno end": ("", "not stated"),
+    "---\nlicense: {broken\n---\n": ("", "not stated"),
+    "# A tower\n---\nlicense: mit\n---\n": ("", "not stated"),
+}
+
+
+@pytest.mark.parametrize("card", CARDS)
+def test_the_license_is_told(card, tmp_path, capsys):
     path = checkpoints.make(tmp_path / "vit", "vit")
-    pretrained.load("image", spec(path), HZ)
-    assert "licence: not stated" in capsys.readouterr().err
-    (Path(path) / "README.md").write_text("---\nlicense: cc-by-nc-4.0\ntags: [x]\n---\n# A tower\n")
-    pretrained.load("image", spec(path), HZ)
-    assert "licence: cc-by-nc-4.0" in capsys.readouterr().err
+    if card:
+        (Path(path) / "README.md").write_text(card, newline="")
+    tower = pretrained.load("image", spec(path), HZ)
+    stated, told = CARDS[card]
+    assert tower.source == {"path": path, "model": "vit", "license": stated}
+    err = capsys.readouterr().err
+    assert told in err
+    assert err.startswith(f"encoders.image: {path}, licence: ")
+
+
+def test_weights_that_are_a_pickle_are_not_read(tmp_path):
+    path = Path(checkpoints.make(tmp_path / "vit", "vit"))
+    weights = load_file(path / "model.safetensors")
+    (path / "model.safetensors").unlink()
+    torch.save(weights, path / "pytorch_model.bin")
+    with pytest.raises(ValueError, match=r"are a pickle \(\.bin\).*take a copy with model\.safetensors") as caught:
+        pretrained.load("image", spec(str(path)), HZ)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_that_are_damaged_or_lacking_are_told(tmp_path, capsys):
+    path = Path(checkpoints.make(tmp_path / "vit", "vit"))
+    weights = load_file(path / "model.safetensors")
+    del weights["layernorm.weight"]
+    save_file(weights, path / "model.safetensors", metadata={"format": "pt"})
+    pretrained.load("image", spec(str(path)), HZ)
+    assert "1 weights are not in its files and stay random: layernorm.weight" in capsys.readouterr().err
+    whole = (path / "model.safetensors").read_bytes()
+    (path / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="no model of transformers at"):
+        pretrained.load("image", spec(str(path)), HZ)
+
+
+@pytest.mark.parametrize("kind", ["clip", "videomae", "ast", "clap", "whisper", "bert"])
+def test_a_tower_is_built_anew_from_what_is_kept_of_it(kind, folder, tmp_path):
+    modality = KINDS[kind]
+    towers = torch.nn.ModuleDict({modality: pretrained.load(modality, spec(folder(kind), lora=2), HZ)})
+    pretrained.keep(towers, tmp_path)
+    held = {path.name for path in (tmp_path / modality).iterdir()}
+    assert held <= {"config.json", "preprocessor_config.json"}
+    anew = pretrained.load(modality, spec("/gone", lora=2), HZ, tmp_path / modality)
+    anew.load_state_dict(towers[modality].state_dict())
+    x = inputs(modality)
+    assert torch.equal(anew.eval()(x).vector, towers[modality].eval()(x).vector)
 
 
 def test_the_towers_own_tokenizer_ends_long_texts_too(tmp_path):

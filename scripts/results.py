@@ -15,11 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import compare_tables
 import localizer_tables
 
 from avssl.train.checkpoint import replace_text
 
 ROOT = Path(__file__).resolve().parent.parent
+TABLES = {"localizers": localizer_tables, "compare": compare_tables}
+"""config of rows -> what makes their section"""
 TARGETS = ROOT / "results" / "targets.json"
 COLUMNS = ("trained", "untrained", "chance", "center", "average", "whole", "random", "oracle")
 Row = dict[str, Any]
@@ -102,15 +105,16 @@ def page() -> str:
     """The whole of RESULTS.md."""
     notes = json.loads(TARGETS.read_text(encoding="utf-8"))
     groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
-    measured, localizers = [], []
+    measured: list[Row] = []
+    tabled: dict[str, list[Row]] = defaultdict(list)
     for row in rows():
         if "probe" in row:  # tables of their own: avssl probe
             continue
         if "benchmark" in row:
             measured.append(row)
             continue
-        if row["config"] == "localizers":
-            localizers.append(row)
+        if row["config"] in TABLES:
+            tabled[row["config"]].append(row)
             continue
         groups[(row["config"], str(row["steps"]), str(row["split"]), json.dumps(row.get("overrides", [])))].append(row)
     lines = [
@@ -129,8 +133,8 @@ def page() -> str:
         trial = f"Trial ({key[1]} steps, validation clips): " if key[2] == "val" else ""
         lines += [f"## {trial}{note.get('title', key[0])}{'' if key[3] == '[]' else ' with ' + key[3]}", ""]
         lines += group(sorted(held, key=lambda row: row["seed"]), note)
-    if localizers:
-        lines += localizer_tables.section(localizers, notes["experiments"].get("localizers", {}))
+    for name, own in tabled.items():
+        lines += TABLES[name].section(own, notes["experiments"].get(name, {}))
     for row in measured:
         lines += benchmark(row, notes["experiments"][row["benchmark"]])
     lines += notes["closing"]

@@ -1,0 +1,259 @@
+"""What does each method of pictures learn? One trunk, one budget, real pictures, the same questions to all.
+
+    python scripts/compare.py image [--minutes-per-run 3 | --steps 2000] [--seeds 0 1 2] [--only simclr rotation]
+                                    [-o runs/compare] [--data DATA] [--set key=value ...]
+    python scripts/compare.py image --plots [results/plots]
+
+Every method under avssl/methods/image and avssl/methods/generative that trains an encoder of pictures alone learns from
+CIFAR-10 without its labels (DATA/cifar10/cifar10.tar.gz; Krizhevsky, 2009), beside `supervised`, which is given them,
+`random`, which learns nothing, and `rescaled`, whose weights are scaled to the data instead (Kraehenbuehl 2015). Asked
+on pictures that nobody has learnt from: a linear probe of each stage, nearest neighbors, 1 % and 10 % of the
+labels, a short fine-tuning, MNIST and frames of the made-up world, the probe under blur, noise and less contrast, and
+how well the pretext is solved. A run's course is probed at its quarters. Test pictures choose nothing.
+
+An interrupted comparison goes on, and what is done is not done again; seeds may be added later. With --minutes-per-run
+each method's steps are found by timing a short trial, once for all seeds. Each run adds a row to results/compare.jsonl;
+python scripts/results.py makes the tables, --plots the plots, and a sheet of filters and nearest neighbors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import budget
+import torch
+from compare_sets import Sizes, label_sets, pictures
+from compare_tables import show
+from examiner import MAIN, Examination, LabelSet, figures
+from rich.console import Console
+
+from avssl import cli, config
+from avssl.cli._counting import counting
+from avssl.cli._feedback import Feedback
+from avssl.config import RunConfig
+from avssl.data.manifest import Manifest
+from avssl.inputs import Inputs
+from avssl.methods import base
+from avssl.train import build, run
+from avssl.train.build import Loaded, dump
+from avssl.train.checkpoint import load_run, replace_text, steps_in
+
+ROOT = Path(__file__).resolve().parent.parent
+FAMILIES = ("image", "generative")
+SAME = [
+    "inputs.height=48", "inputs.width=48", "encoders.image.name=small", "encoders.image.width=128",
+    "encoders.image.stride=8", "encoders.image.norm=group", "data.cache_gb=8", "precision=bf16", "evaluate_every=0",
+    "log_every=10",
+]  # fmt: skip
+"""trunk, inputs and precision of every run, whatever its own config says; batch and optimizer are the method's"""
+OWN = {
+    "mae": ["encoders.image.name=vit", "encoders.image.layers=4", "encoders.image.stride=6"],
+    "split_brain": ["encoders.image.width=64"],
+}
+"""method -> what it cannot do without: patches that can be hidden; two encoders, together as wide as one of others"""
+STILL = ["steps=1", "optim.lr=1e-12", "optim.weight_decay=0"]
+"""a run whose one step moves nothing"""
+COURSE = 4
+"""parts of a run, at whose ends it is probed"""
+OWN_PICTURES = {"nce": "its bank knows the training pictures alone"}
+"""method -> why its pretext cannot be asked about held-out pictures"""
+
+
+class Variant(NamedTuple):
+    """A shipped config, what is changed in it, and whether anything is learnt."""
+
+    config: str
+    words: tuple[str, ...] = ()
+    learns: bool = True
+
+
+def variants() -> dict[str, Variant]:
+    """Name -> what is compared: what needs no training, all methods of pictures as they are found, labels last."""
+    found = [
+        name
+        for name, family in base.catalogue().items()
+        if family in FAMILIES and base.find(name).modalities == ("image",) and name != "supervised"
+    ]
+    return {
+        "random": Variant("simclr", tuple(STILL), learns=False),
+        "rescaled": Variant("simclr", (*STILL, "init=rescaled"), learns=False),
+        **{name: Variant(name, tuple(OWN.get(name, ()))) for name in found},
+        "supervised": Variant("supervised"),
+    }
+
+
+def labeled(name: str) -> list[str]:
+    """What a method that is given labels must know of them."""
+    fields = base.config_of(name).model_fields
+    known = {"label": "kind", "classes": "10"}
+    return [f"method.{key}={value}" for key, value in known.items() if key in fields]
+
+
+def run_config(name: str, variant: Variant, listed: Path, words: Sequence[str]) -> RunConfig:
+    """The configuration of a run."""
+    told = [f"data={listed}", *SAME, *labeled(variant.config), *variant.words, *words]
+    return config.load(variant.config, told, base.config_of)
+
+
+def pretext(cfg: RunConfig, folder: Path, one: Loaded) -> dict[str, float]:
+    """How well held-out pictures' pretext is solved: loss and metrics of the method's first turn, on validation."""
+    if cfg.method.name in OWN_PICTURES:
+        return {}
+    with torch.no_grad():
+        found = Feedback(cfg, folder)(one.method, 0)
+    return {name: value for name, value in found.items() if "/" not in name and name != "score"}
+
+
+def course(cfg: RunConfig, folder: Path, sets: dict[str, LabelSet], ask: Any) -> list[dict[str, Any]]:
+    """(step, pretext, linear probe) at the ends of all parts of a run but the last."""
+    told = []
+    for path in steps_in(folder / "checkpoints")[:-1]:
+        one = load_run(path)
+        found = ask(one.method, sets).linear(MAIN)
+        accuracy = float((found.predicted == sets[MAIN].truth(cfg.seed)).mean())
+        told.append({"step": one.step, "linear": accuracy, "pretext": pretext(cfg, folder, one)})
+    return told
+
+
+def row(
+    name: str, variant: Variant, cfg: RunConfig, folder: Path, sets: dict[str, LabelSet], tuning: int
+) -> dict[str, Any]:
+    """Train one variant with one seed, or go on, and examine it beside its untrained self."""
+    finished(run.start(cfg, folder))
+    began = time.monotonic()
+    networks = {"trained": load_run(folder), "untrained": load_run(folder, trained=False)}
+    build.layout(networks["untrained"].method, cfg.channels_last)  # as the trained one has it, so that sums are equal
+    with counting(f"examining {name}, seed {cfg.seed}") as tell:
+        ask = partial(_examination, cfg.seed, tuning, folder.parent.parent / "answers", tell)
+        told = {who: ask(one.method, sets).answers() for who, one in networks.items()}
+        found = figures(told["trained"], told["untrained"], sets, cfg.seed)
+        along = course(cfg, folder, sets, ask) if variant.learns else []
+    times = [json.loads(line).get("time", 0.0) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return {
+        "config": "compare", "family": "image", "name": name, "method": cfg.method.name, "learns": variant.learns,
+        "run": settings(cfg), "steps": cfg.steps if variant.learns else 0, "seed": cfg.seed, "split": "test",
+        "digest": networks["trained"].digest, "data": networks["trained"].manifest_digest,
+        "sets": {which: held.about(cfg.seed) for which, held in sets.items()}, "tuning_steps": tuning,
+        "pictures_seen": cfg.steps * cfg.data.batch if variant.learns else 0,
+        "train_seconds": round(max(times) - min(times)), "examine_seconds": round(time.monotonic() - began),
+        "pretext": {who: pretext(cfg, folder, one) for who, one in networks.items()} if variant.learns else {},
+        "course": along, "figures": found,
+    }  # fmt: skip
+
+
+def _examination(
+    seed: int, steps: int, kept: Path, tell: Any, method: base.Method[Any], sets: dict[str, LabelSet]
+) -> Examination:
+    return Examination(method, sets, seed, steps, kept, lambda what, done, total: tell(done, total))
+
+
+def finished(done: run.Run) -> None:
+    """A run that a signal ended ends the comparison."""
+    if done.how == "interrupted":
+        raise SystemExit(128 + done.signal)
+
+
+def settings(cfg: RunConfig) -> dict[str, Any]:
+    """A configuration as plain values, but for where the pictures lie: their digest tells which they are."""
+    told = dump(cfg)
+    del told["data"]["manifest"]
+    return told
+
+
+def same(one: dict[str, Any], name: str, cfg: RunConfig, data: str, about: dict[str, Any]) -> bool:
+    """Whether a row is of just this run, judged on these pictures."""
+    asked = {"name": name, "run": settings(cfg), "data": data, **about}
+    return all(one[key] == value for key, value in asked.items())
+
+
+def arguments(words: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("family", choices=("image",), help="what is compared")
+    parser.add_argument("-o", "--output", type=Path, default=Path("runs/compare"))
+    every = list(variants())
+    parser.add_argument("--only", nargs="+", default=every, choices=every, metavar="NAME",
+                        help=f"of {', '.join(every)}")  # fmt: skip
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    budgets = parser.add_mutually_exclusive_group()
+    budgets.add_argument("--steps", type=int, default=2000, help="of each run")
+    budgets.add_argument("--minutes-per-run", type=float, help="of training; steps are found by timing a short trial")
+    parser.add_argument("--tuning-steps", type=int, default=60, help="of fine-tuning")
+    for name, told in (("train", "learnt from"), ("val", "of validation"), ("test", "judged on"), ("probed", "probed")):
+        parser.add_argument(f"--{name}", type=int, default=getattr(Sizes(), name), help=f"of each class, {told}")
+    parser.add_argument("--mnist", type=int, default=Sizes().mnist, help="digits of each class and part")
+    parser.add_argument("--world", type=int, default=Sizes().world, help="clips of the made-up world")
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("AVSSL_DATA", "../shared/data")))
+    parser.add_argument("--rows", type=Path, default=ROOT / "results" / "compare.jsonl", help="where rows are added")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="changes every run's config")
+    parser.add_argument("--plots", nargs="?", type=Path, const=ROOT / "results" / "plots", metavar="FOLDER",
+                        help="draw what the rows tell, train nothing")  # fmt: skip
+    return parser.parse_args(words)
+
+
+def main(words: list[str] | None = None) -> None:
+    """Every variant and seed that has no row yet."""
+    args = arguments(words)
+    lines = args.rows.read_text(encoding="utf-8").splitlines() if args.rows.is_file() else []
+    rows = [json.loads(line) for line in lines]
+    if args.plots:
+        import compare_plots
+
+        compare_plots.draw(rows, args.plots, args.output)
+        return
+    compare(args, rows)
+    show(Console(), [one for one in rows if one["name"] in args.only])
+
+
+def compare(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
+    """Add the rows that are missing, one after the other. Raises ValueError at the end where runs have failed."""
+    out: Path = args.output
+    sizes = Sizes(args.train, args.val, args.test, args.probed, args.mnist, args.world)
+    listed, known = pictures(out, args.data, sizes), variants()
+    first = run_config(args.only[0], known[args.only[0]], listed, args.set)
+    with counting("decoding") as tell:
+        sets = label_sets(out, args.data, listed, Inputs(first.inputs), sizes, lambda _, *counts: tell(*counts))
+    data = Manifest.load(listed).digest()
+    plan = [(seed, name) for seed in args.seeds for name in args.only]
+    began, worked, failed = time.monotonic(), 0, []
+    for number, (seed, name) in enumerate(plan):
+        variant = known[name]
+        cfg = run_config(name, variant, listed, args.set)
+        steps = cfg.steps
+        if variant.learns:
+            trial = budget.Trial(out, f"{name} {data[:12]} {' '.join(args.set)}".strip())
+            steps = budget.steps(args.minutes_per_run, cfg, trial) if args.minutes_per_run else args.steps
+        each = max(1, -(-steps // COURSE))
+        words = [*args.set, f"seed={seed}", f"steps={steps}", f"checkpoint_every={each}", f"keep={COURSE}"]
+        cfg = run_config(name, variant, listed, words)
+        about = {"sets": {which: held.about(seed) for which, held in sets.items()}, "tuning_steps": args.tuning_steps}
+        if any(same(one, name, cfg, data, about) for one in rows):
+            continue
+        left = f", {(time.monotonic() - began) / worked * (len(plan) - number) / 60:.0f} min left" if worked else ""
+        print(f"\n[{number + 1}/{len(plan)}{left}] {name}, seed {seed}: {steps} steps", flush=True)
+        folder = out / "runs" / f"{name}-{steps}-{seed}"
+        try:
+            rows.append(row(name, variant, cfg, folder, sets, args.tuning_steps))
+        except ValueError as error:  # the others are no worse for it
+            failed.append(f"{name}, seed {seed}: {error}")
+            print(f"error: {failed[-1]}", flush=True)
+            continue
+        worked += 1
+        args.rows.parent.mkdir(parents=True, exist_ok=True)
+        replace_text(args.rows, "".join(json.dumps(one) + "\n" for one in rows))
+    if failed:
+        raise ValueError(f"{len(failed)} of {len(plan)} runs have no row: {'; '.join(failed)}")
+
+
+if __name__ == "__main__":
+    cli.settle_threads()
+    try:
+        main()
+    except ValueError as error:
+        raise SystemExit(f"error: {error}") from None

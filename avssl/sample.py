@@ -43,6 +43,9 @@ class Needs:
     """give the times of the phrases too"""
     may_lack: bool = False
     """take recordings without picture or without sound too; what is lacking is black, or silence"""
+    streams: tuple[str, ...] = ()
+    """what is decoded where it is not simply the recording's picture and sound, by name: video, audio, left, right, or
+    a stream that the manifest names; ``frames`` of each that is a picture, ``audio_seconds`` of each that is a sound"""
     words_inside: bool = False
     """cut phrases whose words are timed to the words said inside the window"""
     label: str = ""
@@ -86,6 +89,11 @@ class Sample:
     def audio(self) -> Tensor:
         """float32 [N, S] in -1..1."""
         return self._part("audio", "audio_seconds")  # type: ignore[return-value]
+
+    def stream(self, name: str) -> Tensor:
+        """Of ``Needs.streams``: pictures uint8 [N, T, 3, H, W], deep ones (depth) float32 0..1 [N, T, 1, H, W], a sound
+        float32 [N, S] in -1..1."""
+        return self._part(name, "streams")  # type: ignore[return-value]
 
     @property
     def text(self) -> tuple[str, ...]:

@@ -29,6 +29,13 @@ def manifest(
         str, typer.Option(help="Of narration, side by side: en,de takes clip.en.vtt and clip.de.vtt.")
     ] = "",
     sentences: Annotated[bool, typer.Option(help="Join cues and split them into sentences.")] = False,
+    stream: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Further streams beside the recordings: depth finds clip.depth.mkv, or pictures in clip.depth/; with "
+            "range=LOW:HIGH of deep pictures, fps=N of folders; or face,crop=LEFT:TOP:RIGHT:BOTTOM. May be repeated."
+        ),
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Name every file that is left out.")] = False,
 ) -> None:
     """List the recordings of a folder: content, sound, narration, labels, split; and tell what is odd or left out."""
@@ -38,6 +45,7 @@ def manifest(
         made = make(
             folder, labels=labels, out=output, workers=workers, progress=tell, include_images=images,
             languages=[one.strip() for one in language.split(",") if one.strip()], sentences=sentences,
+            streams=stream or [],
         )  # fmt: skip
     console = Console()
     _tell(console, made, everything)
@@ -54,6 +62,10 @@ def _tell(console: Console, made: "Manifest", everything: bool) -> None:
         ]  # fmt: skip
         splits.add_row(split, str(len(held)), f"{sum(r.seconds for r in held) / 3600:.2f}", *map(str, counts))
     console.print(splits)
+    names = sorted({name for recording in made.recordings for name in recording.streams})
+    if names:
+        told = (f"{name} {sum(name in recording.streams for recording in made.recordings)}" for name in names)
+        console.print(f"further streams, and how many recordings have them: {', '.join(told)}", highlight=False)
 
     problems: dict[str, list[str]] = {}
     for recording in made.recordings:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from avssl.data import apart, media, narration, subtitles
+from avssl.data import apart, media, narration, sides, subtitles
 from avssl.data.labels import SPLIT_NAMES, attach, read_labels
 from avssl.data.manifest import SPLITS, Manifest, Recording, few
 from avssl.data.spoken import Speech, said
@@ -104,6 +104,7 @@ def look_over(
     progress: Progress | None = None,
     include_images: bool = True,
     speech: Speech | None = None,
+    streams: Sequence[str] = (),
 ) -> Manifest:
     """The manifest of a folder; see :func:`avssl.data.manifest.make`."""
     if not folder.is_dir():
@@ -111,23 +112,36 @@ def look_over(
         raise ValueError(f"{folder}: {what}; give the folder that holds the recordings")
     rows = read_labels(labels) if labels is not None else {}
     speech = speech or Speech()
+    further = [sides.wanted(text) for text in streams]
     found = walk(folder, VIDEO | AUDIO | (IMAGE if include_images else frozenset()))
+    beside_them = sides.take(found, further)
     if not found.media:
         links = sum(reason.startswith("a link") for _, reason in found.left_out)
         passed = f"; {links} links in it are not followed: copy the files, or name their folder" if links else ""
         raise ValueError(f"{folder}: no video, sound or picture in this folder (by the names of its files){passed}")
-    results: dict[int, Seen | apart.Failed] = {}
-    for index, result in apart.run(look, [str(folder / name) for name in found.media], patience, workers):
+    tasks = [*found.media, *(side.path for side in beside_them)]
+    results: dict[int, Seen | sides.SeenFolder | apart.Failed] = {}
+    for index, result in apart.run(look_at, [str(folder / name) for name in tasks], patience, workers):
         results[index] = result
         if progress is not None:
-            progress(len(results), len(found.media))
-    recordings: list[Recording] = []
+            progress(len(results), len(tasks))
+    streams_of: dict[str, dict[sides.Side, Seen | sides.SeenFolder]] = {}
     left_out = list(found.left_out)
+    for index, side in enumerate(beside_them, len(found.media)):
+        looked = results[index]
+        if isinstance(looked, apart.Failed):
+            left_out.append((side.path, looked.reason.removeprefix(f"{folder / side.path}: ")))
+        elif isinstance(looked, Seen) and (reason := useless(looked)):
+            left_out.append((side.path, reason))
+        else:
+            streams_of.setdefault(side.of, {})[side] = looked
+    recordings: list[Recording] = []
     keys = _keys(found.media)
     by_content: dict[str, int] = {}  # content -> place in recordings
     spoken: set[str] = set()
     for index, name in enumerate(found.media):
         seen = results[index]
+        assert not isinstance(seen, sides.SeenFolder)
         beside = subtitles.beside(folder / name, found.names[os.path.dirname(name)], speech.languages)
         spoken |= {os.path.relpath(one, folder) for one in beside}
         if isinstance(seen, apart.Failed):
@@ -151,6 +165,8 @@ def look_over(
         left_out.append((name, OTHER_NARRATION if other else "narration of no recording"))
     if not recordings:
         raise ValueError(f"{folder}: nothing in it can be read: {left_out[0][0]}: {left_out[0][1]}")
+    if further:
+        recordings = [sides.described(one, streams_of.get(one.path, {}), further) for one in recordings]
     recordings, warnings = attach(recordings, rows, labels)
     warning = few(recordings)
     told = (*warnings, warning) if warning else tuple(warnings)
@@ -188,8 +204,10 @@ def walk(folder: Path, suffixes: Iterable[str]) -> Found:
 
 
 def patience(path: str) -> float:
-    """Seconds that a file may take: a minute, and one for every 5 MB."""
+    """Seconds that a file may take (or a folder's files together): a minute, and one for every 5 MB."""
     try:
+        if os.path.isdir(path):
+            return 60.0 + sum(entry.stat().st_size for entry in os.scandir(path)) / 5e6
         return 60.0 + os.stat(path).st_size / 5e6
     except OSError:
         return 60.0
@@ -206,6 +224,11 @@ def look(path: str) -> Seen:
             lines = [narration.Phrase(*line) for line in media.subtitles(path, index)]
             streams += [(language, lines)] if lines else []
     return Seen(sha256, header, scan, tuple(streams))
+
+
+def look_at(path: str) -> Seen | sides.SeenFolder:
+    """Everything about a file, or about a folder that is one stream. Raises Unreadable."""
+    return sides.look_folder(path) if os.path.isdir(path) else look(path)
 
 
 def useless(seen: Seen) -> str | None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 import shutil
 import threading
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,8 @@ class Plan:
     hz: int
     sound_first: int
     sound_last: int
+    planes: ClassVar[int] = 3
+    pixel: ClassVar[type[Any]] = np.uint8
 
     @classmethod
     def of(cls, start: float, end: float, needs: Needs, still: bool = False) -> Plan:
@@ -76,17 +79,30 @@ class Plan:
     @property
     def frame_bytes(self) -> int:
         """Bytes of one picture."""
-        return 3 * self.height * self.width
+        return self.planes * np.dtype(self.pixel).itemsize * self.height * self.width
 
     @property
     def bytes(self) -> int:
         """Size of the file."""
         return self.sound_bytes + self.frames * self.frame_bytes
 
+    def of_stream(self, kind: str, deep: bool) -> Plan:
+        """What of it one stream holds, a picture (deep: one plane of 16 bits) or a sound."""
+        half = replace(self, frames=0) if kind == "sound" else replace(self, sound_first=0, sound_last=0)
+        return DeepPlan(*astuple(half)) if deep else half
+
     def name(self, sha256: str) -> str:
         """Name of the file, below the cache folder."""
         told = hashlib.blake2b(repr((VERSION, sha256, astuple(self))).encode(), digest_size=16).hexdigest()
         return f"{told[:2]}/{told}.item"
+
+
+@dataclass(frozen=True)
+class DeepPlan(Plan):
+    """A plan of pictures of one plane with 16 bits."""
+
+    planes = 1
+    pixel = np.uint16
 
 
 def _sound(start: float, place: int, needs: Needs) -> tuple[int, int]:
@@ -96,7 +112,7 @@ def _sound(start: float, place: int, needs: Needs) -> tuple[int, int]:
     return first, first + round(needs.audio_seconds * needs.hz)
 
 
-Read = Callable[[Path, Plan, tuple[int, int], tuple[int, int]], tuple[NDArray[np.uint8], NDArray[np.float32]]]
+Read = Callable[[Path, Plan, tuple[int, int], tuple[int, int]], tuple[NDArray[Any], NDArray[np.float32]]]
 
 
 @dataclass(frozen=True)
@@ -105,21 +121,21 @@ class Stored:
 
     plan: Plan
     path: Path | None
-    video: NDArray[np.uint8] | None = None
+    video: NDArray[Any] | None = None
     sound: NDArray[np.int16] | None = None
 
-    def cut(self, frames: tuple[int, int], sound: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    def cut(self, frames: tuple[int, int], sound: tuple[int, int]) -> tuple[NDArray[Any], NDArray[np.float32]]:
         """Grid frames and sound samples, as :func:`avssl.data.dataset.read` gives them. Raises OSError."""
         plan = self.plan
         first, count = sound[0] - plan.sound_first, sound[1] - sound[0]
-        shape = (frames[1] - frames[0], 3, plan.height, plan.width)
+        shape = (frames[1] - frames[0], plan.planes, plan.height, plan.width)
         if self.path is None:
             assert self.video is not None
             assert self.sound is not None
             return self.video[frames[0] : frames[1]], _floats(self.sound[first : first + count])
         wave = np.fromfile(self.path, "<i2", count, offset=2 * first)
         skip = plan.sound_bytes + frames[0] * plan.frame_bytes
-        pixels = np.fromfile(self.path, np.uint8, shape[0] * plan.frame_bytes, offset=skip)
+        pixels = np.fromfile(self.path, plan.pixel, math.prod(shape), offset=skip)
         return pixels.reshape(shape), _floats(wave)
 
 
@@ -180,7 +196,10 @@ def _plans(items: Items, needs: Needs) -> list[tuple[Plan, str]]:
     found = []
     for item in items.items:
         recording = items.recordings[item.recording]
-        found.append((Plan.of(item.start, item.end, needs, recording.is_picture), recording.sha256))
+        plan = Plan.of(item.start, item.end, needs, recording.is_picture)
+        tracks = [items.track(item.recording, name) for name in needs.streams]
+        found += [(plan.of_stream(one.kind, one.deep), one.content) for one in tracks]
+        found += [] if tracks else [(plan, recording.sha256)]
     return found
 
 
@@ -188,7 +207,7 @@ def _floats(wave: NDArray[np.int16]) -> NDArray[np.float32]:
     return wave.astype(np.float32) / np.float32(32767)
 
 
-def _write(file: Path, wave: NDArray[np.int16], video: NDArray[np.uint8]) -> None:
+def _write(file: Path, wave: NDArray[np.int16], video: NDArray[Any]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.stem}.{os.getpid()}-{threading.get_ident()}.partial")
     try:

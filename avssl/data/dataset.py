@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Generator
+from torch import Generator, Tensor
 
-from avssl.data import cache, windows
+from avssl.data import cache, streams, windows
 from avssl.data.manifest import Manifest, Recording
-from avssl.data.media import Unreadable, decode
+from avssl.data.media import Decoded, Unreadable, decode
 from avssl.data.narration import Phrase, nearest_phrases, said_inside
 from avssl.sample import Needs, Sample
 
@@ -60,10 +61,12 @@ class Items:
             self.recordings.append(recording)
         self.report: dict[str, int] = dict(passed)
         if not self.items:
-            wanted = (
-                " and ".join(["sound"] * (needs.audio_seconds > 0) + ["picture"] * (needs.frames > 0)) or "anything"
-            )
+            parts = ["sound"] * (needs.audio_seconds > 0) + ["picture"] * (needs.frames > 0)
+            wanted = " and ".join(needs.streams or parts) or "anything"
             held = f"{len(found)} recordings" + "".join(f", {n} {reason}" for reason, n in passed.items())
+            if needs.streams:
+                names = sorted({name for recording in found for name in recording.streams})
+                held += f"; streams the manifest names: {', '.join(names) or 'none (avssl manifest --stream NAME)'}"
             raise ValueError(f"no recording with {wanted} in the {split or 'whole'} split of {manifest.root}: {held}")
 
     def __len__(self) -> int:
@@ -80,6 +83,12 @@ class Items:
         """The file an item is part of."""
         return self.root / self.recording(index).path
 
+    def track(self, number: int, name: str) -> streams.Track:
+        """A stream of the recording of that number, which has it."""
+        found = streams.track(self.root, self.recordings[number], name)
+        assert found is not None, "recordings without a stream that is needed are passed over"
+        return found
+
     def phrases(self, index: int) -> list[Phrase]:
         """The phrases whose middle lies in the item."""
         item = self.items[index]
@@ -88,6 +97,8 @@ class Items:
 
 def lacking(recording: Recording, needs: Needs) -> str | None:
     """Why a recording cannot give what is needed, or None."""
+    if needs.streams:
+        return _lacking_stream(recording, needs)
     if needs.frames and recording.video is None and not (needs.may_lack and recording.audio is not None):
         return "without picture"
     if needs.audio_seconds > 0 and recording.audio is None and not (needs.may_lack and recording.video is not None):
@@ -103,8 +114,27 @@ def lacking(recording: Recording, needs: Needs) -> str | None:
     return None
 
 
+def _lacking_stream(recording: Recording, needs: Needs) -> str | None:
+    for name in needs.streams:
+        kind = streams.kind_of(recording, name)
+        if kind is None:
+            return f"without {name}"
+        if not (needs.frames if kind == "picture" else needs.audio_seconds):
+            return f"whose {name} is a {kind}, where a {'sound' if kind == 'picture' else 'picture'} is needed"
+        still = kind == "picture" and recording.is_picture
+        if still and needs.frames > 1:
+            return "a single picture"
+        if not still and streams.seconds_of(recording, name) < LEAST_SECONDS:
+            return f"with hardly any {name}"
+    if needs.label and needs.label not in recording.labels:
+        return f"without the label {needs.label}"
+    return None
+
+
 def span_of(recording: Recording, needs: Needs) -> float:
     """Seconds of a recording in which everything needed is there."""
+    if needs.streams:
+        return min(recording.seconds, *(streams.seconds_of(recording, name) for name in needs.streams))
     lengths = [recording.seconds]
     if needs.frames and recording.video is not None:
         lengths.append(float(recording.video.get("seconds", recording.seconds)))
@@ -146,8 +176,8 @@ class Source:
         """The sample at given windows: their beginnings in seconds, on the grid of the item. Raises Unreadable."""
         item, recording, whole = self.items[index], self.items.recording(index), self.needs
         needs = having(recording, whole)
-        parts: dict[str, object] = {}
-        if needs.frames or needs.audio_seconds > 0:
+        parts: dict[str, object] = {name: self._stream(index, name, starts) for name in whole.streams}
+        if not whole.streams and (needs.frames or needs.audio_seconds > 0):
             plan = cache.Plan.of(item.start, item.end, needs, recording.is_picture)
             stored = None
             if self.folder is not None:
@@ -185,6 +215,26 @@ class Source:
             parts["label"] = self.items.classes.index(recording.labels[needs.label])
         return Sample(recording.key, index, tuple(starts), parts)
 
+    def _stream(self, index: int, name: str, starts: Sequence[float]) -> Tensor:
+        """Pictures [N, T, C, H, W] or sound [N, S] of one stream at windows that begin at ``starts``."""
+        item, needs = self.items[index], self.needs
+        one = self.items.track(item.recording, name)
+        plan = cache.Plan.of(item.start, item.end, needs, one.still).of_stream(one.kind, one.deep)
+        reader = functools.partial(_read_track, one)
+        stored = cache.fetch(self.folder, one.path, one.content, plan, reader) if self.folder is not None else None
+        clips: list[NDArray[Any]] = []
+        for start in starts:
+            frames, sound = plan.window(round((start - item.start) * needs.fps), needs)
+            frames, sound = (frames, (0, 0)) if one.kind == "picture" else ((0, 0), sound)
+            try:
+                clip = stored.cut(frames, sound) if stored else None
+            except OSError:  # another run has just made room
+                clip = None
+            clip = clip or reader(one.path, plan, frames, sound)
+            clips.append(clip[0] if one.kind == "picture" else clip[1])
+        held = np.stack(clips)
+        return torch.from_numpy(one.scaled(held) if one.kind == "picture" else held)
+
 
 def having(recording: Recording, needs: Needs) -> Needs:
     """The needs without what a recording may lack and does lack."""
@@ -213,9 +263,21 @@ def read(
 
     Returns uint8 [T, 3, H, W] and float32 [S] in -1..1. Raises Unreadable.
     """
+    return _read(functools.partial(decode, path), path, plan, frames, sound)
+
+
+def _read_track(
+    one: streams.Track, path: Path, plan: cache.Plan, frames: tuple[int, int], sound: tuple[int, int]
+) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    return _read(one.decode, path, plan, frames, sound)
+
+
+def _read(
+    decoder: Callable[..., Decoded], path: Path, plan: cache.Plan, frames: tuple[int, int], sound: tuple[int, int]
+) -> tuple[NDArray[Any], NDArray[np.float32]]:
     times = [plan.time(k) for k in range(*frames)]
     wanted = (sound[0] / plan.hz, (sound[1] - sound[0]) / plan.hz) if sound[1] > sound[0] else None
-    got = decode(path, times=times, size=(plan.height, plan.width), audio=wanted, hz=plan.hz)
+    got = decoder(times=times, size=(plan.height, plan.width), audio=wanted, hz=plan.hz)
     inside = [k for k, time in enumerate(times) if time < plan.end]
     if got.truncated and inside and times[inside[-1]] - got.video_times[inside[-1]] > LOST_SECONDS:
         raise Unreadable(path, f"has no picture at {times[inside[-1]]:.2f} s", "make the manifest again")

@@ -24,7 +24,9 @@ class Recording:
     """One file: a video, a sound, or a picture.
 
     ``seconds`` is the decoded duration, 0 for a still picture. ``video`` holds width, height, fps, frames, seconds and
-    codec; ``audio`` hz, channels, seconds and codec; None where there is none. ``loudness_db`` is against full scale,
+    codec; ``audio`` hz, channels, seconds and codec; None where there is none. ``streams`` are further ones with the
+    same clock, by name (:mod:`avssl.data.streams`): kind (picture or sound), seconds, and the path and sha256 of their
+    file, or, as shares of the recording's own picture, crop. ``loudness_db`` is against full scale,
     ``stillness`` the share of pictures a second apart that do not differ. ``path`` is absolute or relative to the
     manifest's folder.
     """
@@ -41,6 +43,7 @@ class Recording:
     labels: Mapping[str, str] = field(default_factory=dict)
     split: str = "train"
     problems: tuple[str, ...] = ()
+    streams: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def is_picture(self) -> bool:
@@ -68,7 +71,7 @@ class Manifest:
     def _digest(self) -> str:
         told = hashlib.sha256()
         for line in sorted(
-            json.dumps({**_plain(r), "path": "", "problems": []}, sort_keys=True) for r in self.recordings
+            json.dumps({**_plain(r, paths=False), "problems": []}, sort_keys=True) for r in self.recordings
         ):
             told.update(line.encode())
         return told.hexdigest()
@@ -99,9 +102,7 @@ class Manifest:
         }
         lines = [header]
         for recording in self.recordings:
-            full = Path(os.path.abspath(self.path_of(recording)))
-            inside = full.is_relative_to(folder)
-            lines.append(_plain(replace(recording, path=str(full.relative_to(folder) if inside else full))))
+            lines.append(_plain(moved(recording, self.root, folder)))
         write_whole(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
     @classmethod
@@ -146,6 +147,7 @@ def make(
     include_images: bool = True,
     languages: Sequence[str] = (),
     sentences: bool = False,
+    streams: Sequence[str] = (),
 ) -> Manifest:
     """Look into every file of a folder, each in a process that may die, and list what can be learnt from.
 
@@ -158,6 +160,8 @@ def make(
         include_images: whether still pictures are recordings.
         languages: of narration, side by side (``clip.en.vtt`` and streams tagged so); () takes the first there is.
         sentences: cues are joined and split into sentences.
+        streams: further ones, in files or folders beside a recording (``depth`` finds ``clip.depth.mkv``) or parts of
+            its picture: see :func:`avssl.data.sides.wanted`.
 
     Raises ValueError when the folder holds nothing that can be read, or the labels cannot be.
     """
@@ -165,10 +169,23 @@ def make(
     from avssl.data import audit, spoken
 
     speech = spoken.Speech(tuple(languages), sentences)
-    made = audit.look_over(Path(folder), labels, workers, progress, include_images, speech)
+    made = audit.look_over(Path(folder), labels, workers, progress, include_images, speech, streams)
     if out is not None:
         made.save(out)
     return made
+
+
+def moved(recording: Recording, root: Path, folder: Path) -> Recording:
+    """The recording for a manifest in another folder: paths are relative where they lie inside it, else absolute."""
+
+    def there(path: str) -> str:
+        full = Path(os.path.abspath(root / path))
+        return str(full.relative_to(folder) if full.is_relative_to(folder) else full)
+
+    beside = {
+        name: {**row, "path": there(row["path"])} if "path" in row else row for name, row in recording.streams.items()
+    }
+    return replace(recording, path=there(recording.path), streams=beside)
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -194,8 +211,15 @@ def few(recordings: Iterable[Recording], least: int = 200) -> str | None:
     return f"few recordings ({count} items to learn from): use configs/pretrained.yaml or add recordings"
 
 
-def _plain(recording: Recording) -> dict[str, Any]:
+def _plain(recording: Recording, paths: bool = True) -> dict[str, Any]:
     values = dict(vars(recording))
+    if not paths:
+        values["path"] = ""
+    if recording.streams:
+        rows = recording.streams.items()
+        values["streams"] = {name: {k: v for k, v in row.items() if paths or k != "path"} for name, row in rows}
+    else:  # as manifests were before there were any, whose digests stay
+        del values["streams"]
     values["narration"] = [_phrase(phrase) for phrase in recording.narration]
     values["problems"] = list(recording.problems)
     values["labels"] = dict(recording.labels)
@@ -232,6 +256,8 @@ def _recording(values: dict[str, Any], path: Path, number: int) -> Recording:
     for name in ("video", "audio"):
         if not isinstance(values.get(name), dict | None):
             raise ValueError(f"{wrong}: {name} is {values[name]!r}; expected an object or null")
+    if told := _wrong_streams(values.get("streams", {})):
+        raise ValueError(f"{wrong}: {told}")
     try:
         phrases = tuple(_read_phrase(item) for item in values.get("narration", []))
         labels = {str(name): str(value) for name, value in values.get("labels", {}).items()}
@@ -239,6 +265,36 @@ def _recording(values: dict[str, Any], path: Path, number: int) -> Recording:
     except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
         raise ValueError(f"{wrong}: narration, labels or problems are malformed ({error})") from None
     return Recording(**{**values, "narration": phrases, "labels": labels, "problems": problems})
+
+
+def _wrong_streams(rows: Any) -> str | None:
+    """What is wrong with the further streams of a recording, or None."""
+    if not isinstance(rows, dict):
+        return f"streams is {rows!r}; expected an object: name -> stream"
+    for name, row in rows.items():
+        if not isinstance(row, dict) or row.get("kind") not in ("picture", "sound"):
+            return f"stream {name} is {row!r}; expected an object whose kind is picture or sound"
+        box, values = row.get("crop"), row.get("range")
+        if "path" not in row and box is None:
+            return f"stream {name} has neither a path nor a crop"
+        if "path" in row and not (isinstance(row["path"], str) and isinstance(row.get("sha256"), str)):
+            return f"stream {name}: path and sha256 must be text"
+        if box is not None and not (_numbers(box, 4) and 0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
+            return f"stream {name}: crop is {box!r}; expected left, top, right, bottom as shares of the picture"
+        if values is not None and not (_numbers(values, 2) and values[0] < values[1]):
+            return f"stream {name}: range is {values!r}; expected the lowest and the highest value"
+        for key in ("seconds", "folder_fps"):
+            if key in row and not (_numbers([row[key]], 1) and row[key] >= 0):
+                return f"stream {name}: {key} is {row[key]!r}; expected a number, not negative"
+    return None
+
+
+def _numbers(values: Any, count: int) -> bool:
+    """Whether these are so many finite numbers."""
+    return (
+        isinstance(values, list | tuple) and len(values) == count
+        and all(isinstance(one, int | float) and not isinstance(one, bool) and math.isfinite(one) for one in values)
+    )  # fmt: skip
 
 
 def _read_phrase(item: Sequence[Any]) -> Phrase:

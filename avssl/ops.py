@@ -61,6 +61,15 @@ def log_mel(wave: Tensor, hz: int, mels: int, hop_seconds: float, window_seconds
     return level[:, :frames].reshape(*wave.shape[:-1], frames, mels)
 
 
+INAUDIBLE = 1e-4
+"""greatest sample of what is silence to a listener (-80 dB)"""
+
+
+def is_silent(wave: Tensor) -> bool:
+    """Whether nothing can be heard in wave [..., S] in -1..1."""
+    return bool(wave.abs().max() < INAUDIBLE)
+
+
 def soft_max(x: Tensor, sharpness: float, dim: int | tuple[int, ...]) -> Tensor:
     """Log-mean-exp: a smooth maximum between the mean (sharpness 0) and the maximum (infinity)."""
     dims = (dim,) if isinstance(dim, int) else dim

@@ -16,7 +16,7 @@ MAY: dict[str, tuple[str, ...]] = {
     "avssl.report": ALL,
     "avssl.train": (
         "avssl.train", "avssl.config", "avssl.sample", "avssl.data", "avssl.inputs", "avssl.encoders",
-        "avssl.nn.gather", "avssl.nn.chunked", "avssl.methods.base",
+        "avssl.nn.gather", "avssl.nn.chunked", "avssl.nn.rescaled", "avssl.nn.teacher", "avssl.methods.base",
     ),
     "avssl.embedding": (
         "avssl.embedding", "avssl.config", "avssl.sample", "avssl.data", "avssl.inputs", "avssl.ops",
@@ -36,7 +36,7 @@ MAY: dict[str, tuple[str, ...]] = {
         "retrieval.metrics",
     ),
     "avssl.sync": (
-        "avssl.sync", "avssl.embedding", "avssl.config", "avssl.sample", "avssl.data", "avssl.inputs",
+        "avssl.sync", "avssl.embedding", "avssl.config", "avssl.sample", "avssl.data", "avssl.inputs", "avssl.ops",
         "avssl.methods.base",
     ),
     "avssl.speech": ("avssl.speech", "avssl.data"),

@@ -15,11 +15,10 @@ from avssl.data.media import probe
 from avssl.embedding.window import AT_ONCE, Window, windows
 from avssl.inputs import Inputs
 from avssl.methods.base import Method
+from avssl.ops import INAUDIBLE
 
 Vectors = NDArray[np.float32]
 
-INAUDIBLE = 1e-4
-"""greatest sample of what is silence to a listener (-80 dB)"""
 QUERY_WINDOWS = 64
 """most windows of a file that is searched with"""
 

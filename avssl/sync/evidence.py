@@ -12,11 +12,8 @@ from torch import Tensor
 
 from avssl.inputs import Inputs
 from avssl.methods.base import HasCourse, TellsOffset
+from avssl.ops import INAUDIBLE
 from avssl.sync.curve import Bools, Course, Floats, Sums, slide
-
-INAUDIBLE = 1e-4
-"""greatest sample of what is silence to a listener (-80 dB)"""
-
 
 STILL = 0.5
 """greatest mean difference, of 255, between pictures that show no change"""
@@ -32,11 +29,6 @@ def changes(video: Tensor) -> Bools:
 def is_still(video: Tensor) -> bool:
     """Whether nothing moves in video uint8 [T, 3, H, W]; noise of encoding does not count."""
     return bool((video.float() - video[:1].float()).abs().mean((1, 2, 3)).max() < STILL)
-
-
-def is_silent(wave: Tensor) -> bool:
-    """Whether nothing can be heard in wave [S]."""
-    return bool(wave.abs().max() < INAUDIBLE)
 
 
 def alive(marks: Bools) -> Bools:

@@ -14,8 +14,9 @@ from avssl.data.media import probe
 from avssl.embedding.window import Window
 from avssl.inputs import Inputs
 from avssl.methods.base import HasCourse, Method, TellsOffset
+from avssl.ops import is_silent
 from avssl.sync.curve import peak
-from avssl.sync.evidence import Evidence, Slid, Told, is_silent, is_still
+from avssl.sync.evidence import Evidence, Slid, Told, is_still
 
 REACH_SECONDS = 1.0
 """greatest offset that is looked for, either way"""

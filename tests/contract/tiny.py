@@ -26,7 +26,11 @@ SIZES = (
     *(f"encoders.{modality}.{word}" for modality in ("image", "video", "audio") for word in ("name=small", "width=32")),
     "encoders.text.name=transformer", "encoders.text.width=32", "encoders.text.layers=1",
 )  # fmt: skip
-OWN = {"mae": ("encoders.image.name=vit", "encoders.image.layers=1"), "moco": ("method.queue=8",)}
+OWN = {
+    "mae": ("encoders.image.name=vit", "encoders.image.layers=1"), "moco": ("method.queue=8",),
+    # 8 pictures per second would shift the tones, which pulse 8 times in one, by whole pulses
+    "multisensory": ("inputs.fps=6.4", "inputs.audio_seconds=0.625"),
+}  # fmt: skip
 """method -> what it cannot do without, and sizes of its own"""
 WORDS = ("bell", "drum", "whistle", "rain", "engine", "clock", "bird", "siren")
 

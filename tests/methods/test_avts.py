@@ -12,34 +12,37 @@ from torch import Generator
 
 from avssl import ops
 from avssl.methods.audiovisual.avts import EASY, HARD, OVERLAPPING
+from avssl.sample import Sample
 
 WAVE = ("inputs.audio=wave", "encoders.audio.width=32", "inputs.hz=8000")
 
 
-def literal(seen, own, other, kind, recording, margin):
-    """Half the mean of d^2 over pairs and of max(0, m - d)^2 over negatives, one at a time."""
+def literal(seen, own, other, kind, recording, margin, heard):
+    """Half the mean of d^2 over pairs and of max(0, m - d)^2 over negatives, one at a time, of clips that are heard."""
 
     def distance(a, b):
         return math.sqrt(sum((x - y) ** 2 for x, y in zip(a, b, strict=True)))
 
     count, near, far = len(seen), [], []
     for i in range(count):
+        if not heard[i]:
+            continue
         near.append(distance(seen[i], own[i]) ** 2)
         j = (i + 1) % count
         if kind[i] != EASY:
             far.append(max(0.0, margin - distance(seen[i], other[i])) ** 2)
         elif recording[i] != recording[j]:
             far.append(max(0.0, margin - distance(seen[i], own[j])) ** 2)
-    return 0.5 * (sum(near) / count + (sum(far) / len(far) if far else 0))
+    return 0.5 * (sum(near) / max(1, len(near)) + (sum(far) / len(far) if far else 0))
 
 
-def step_of(seen, own, other, kind, recording, margin=0.99):
+def step_of(seen, own, other, kind, recording, margin=0.99, heard=None):
     """One step of AVTS whose vectors these are."""
     method = tiny.run("avts", f"method.margin={margin}").method()
     vectors = {"video": seen, "audio": torch.cat([own, other])}
     method.embed = lambda modality, _: vectors[modality]
     batch = {"video": None, "audio": own, "other": other, "kind": torch.as_tensor(kind), "recording": recording}
-    return method(batch)
+    return method({**batch, "heard": torch.ones(len(seen), dtype=torch.bool) if heard is None else heard})
 
 
 def vectors(count, width, seed):
@@ -50,12 +53,14 @@ def vectors(count, width, seed):
 @pytest.mark.parametrize("width", [2, 5])
 @pytest.mark.parametrize("margin", [0.99, 1.7])
 @pytest.mark.parametrize("shared", [False, True])
-def test_the_loss_is_the_papers(batch, width, margin, shared):
+@pytest.mark.parametrize("silent", [0, 1, 2])
+def test_the_loss_is_the_papers(batch, width, margin, shared, silent):
     x, kind, recording = vectors(batch, width, batch), [k % 3 for k in range(batch)], torch.arange(batch)
     if shared:
         recording[1] = recording[0]
-    expected = literal(*x.tolist(), kind, recording.tolist(), margin)
-    assert step_of(*x, kind, recording, margin).loss.item() == pytest.approx(expected, abs=1e-5)
+    heard = torch.arange(batch) >= silent
+    expected = literal(*x.tolist(), kind, recording.tolist(), margin, heard)
+    assert step_of(*x, kind, recording, margin, heard).loss.item() == pytest.approx(expected, abs=1e-5)
 
 
 def test_the_loss_is_the_reference_librarys():
@@ -93,6 +98,21 @@ def made(progress, count=160, *words):
         assert own == picture
         found.append((int(row["kind"]), abs(other - picture)))
     return found
+
+
+@pytest.mark.parametrize(("begins", "share"), [(0.0, 1.0), (1.0, 0.5), (9.0, 0.0)])
+def test_a_clip_in_which_nothing_is_heard_teaches_nothing(begins, share):
+    """A sound that sets in after some seconds, in a window of 1.75 s out of which clips of half a second are cut."""
+    run = tiny.run("avts", *WAVE)
+    wave = torch.rand(round(run.needs.audio_seconds * run.needs.hz), generator=Generator().manual_seed(0)) - 0.5
+    wave[: round(begins * run.needs.hz)] = 0
+    video = torch.zeros(1, run.needs.frames, 3, 32, 32, dtype=torch.uint8)
+    transform = run.kind.transform(run.cfg.method, run.inputs)
+    rows = [transform(Sample("a", 0, (0.0,), {"video": video, "audio": wave[None]}), Generator().manual_seed(k), 0.9)
+            for k in range(40)]  # fmt: skip
+    assert all(bool(row["heard"]) == (row["audio"].abs().max() > 1e-3) for row in rows)
+    told = [bool(row["heard"]) for row in rows]
+    assert sum(told) / len(told) == pytest.approx(share, abs=0.35 if 0 < share < 1 else 0)
 
 
 def test_negatives_grow_harder():

@@ -74,9 +74,11 @@ def test_logits_are_correlations_and_the_loss_their_cross_entropy(batch, offsets
     ]
     torch.testing.assert_close(logits, torch.tensor(expected), atol=2e-3, rtol=1e-3)
     offset = torch.arange(batch) % offsets
-    loss = method({"video": video, "audio": torch.zeros(batch, 1, 1), "offset": offset}).loss
+    given_all = {"video": video, "audio": torch.zeros(batch, 1, 1), "offset": offset}
     slow = [-row[k] + math.log(sum(math.exp(v) for v in row)) for row, k in zip(expected, offset.tolist(), strict=True)]
-    assert loss.item() == pytest.approx(sum(slow) / batch, abs=5e-3)
+    for silent in range(batch + 1):
+        loss = method({**given_all, "heard": torch.arange(batch) >= silent}).loss
+        assert loss.item() == pytest.approx(sum(slow[silent:]) / max(1, batch - silent), abs=5e-3)
 
 
 def test_the_correlation_is_numpys():
@@ -126,6 +128,15 @@ def test_the_label_is_where_the_pictures_lie_in_the_sound():
     method = run.method()
     assert method.offsets[half] == 0
     assert method.offsets[-1] == pytest.approx(10 / 8)
+
+
+@pytest.mark.parametrize("level", [0.0, 1e-5, 0.1])
+def test_a_clip_in_which_nothing_is_heard_is_left_out(level):
+    run = tiny.run("sync_offset")
+    sample = timed.flickering(run.needs, 0, follows=True)
+    quiet = Sample("q", 0, (0.0,), {"video": sample.video, "audio": level * sample.audio})
+    made = run.kind.transform(run.cfg.method, run.inputs)(quiet, Generator().manual_seed(0), 0.0)
+    assert bool(made["heard"]) == (level > 1e-4)
 
 
 @pytest.mark.parametrize("late", [-3, 0, 7])

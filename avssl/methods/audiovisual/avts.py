@@ -6,7 +6,8 @@ Synchronization, NeurIPS 2018, arXiv:1807.00230.
 Negatives are at first sounds of other recordings, then some are of the same recording some time apart, and at last
 some of these overlap the clip. Hard ones from the beginning fail.
 
-Deviations: the distance is that of unit vectors; the stage with overlapping sounds comes last and can be turned off.
+Deviations: the distance is that of unit vectors; the stage with overlapping sounds comes last and can be turned off;
+clips in which nothing is heard are left out, for any other silence fits them as well.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Config(MethodConfig):
 
 
 class Negatives:
-    """video [T, 3, H, W], audio [M, F] of the same time, other [M, F] of another, kind int64 of the negative."""
+    """video [T, 3, H, W], audio [M, F] of the same time, other [M, F] of another, kind int64 of the negative, heard."""
 
     def __init__(self, cfg: Config, inputs: Inputs):
         self.cfg = cfg
@@ -60,7 +61,10 @@ class Negatives:
         self.windows = views.Apart(inputs, room(cfg, inputs))
 
     def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
-        """``other`` is a sound of the same recording: the negative itself where it is hard, else not used."""
+        """``other`` is a sound of the same recording: the negative itself where it is hard, else not used.
+
+        ``heard``: whether anything is in the clip's own sound.
+        """
         hard = views.chance(generator, self.cfg.hard) and progress >= self.cfg.hard_from
         over = views.chance(generator, self.cfg.overlapping) and self.cfg.overlapping_from <= min(progress, 1 - 1e-9)
         least, most = (1, self.frames - 1) if over else (self.frames + self.gap, self.windows.room)
@@ -72,6 +76,7 @@ class Negatives:
             "audio": self.inputs.audio(self.windows.cut(wave, seen)),
             "other": self.inputs.audio(self.windows.cut(wave, other)),
             "kind": torch.tensor((OVERLAPPING if over else HARD) if hard else EASY),
+            "heard": torch.tensor(not ops.is_silent(self.windows.cut(sample.audio[0], seen))),
         }
 
 
@@ -103,23 +108,24 @@ class AVTS(Method[Config]):
 
     @classmethod
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
-        """Gives ``video``, ``audio``, ``other`` and ``kind``."""
+        """Gives ``video``, ``audio``, ``other``, ``kind`` and ``heard``."""
         return Negatives(cfg, inputs)
 
     def forward(self, batch: Batch, turn: str = "main") -> Step:
         """Half squared distances of pairs, half squares of what negatives lack to the margin."""
         own, other = self.embed("audio", torch.cat([batch["audio"], batch["other"]])).tensor_split(2)
         seen, own, other = gather(self.embed("video", batch["video"])), gather(own), gather(other)
-        kind, recording = gather(batch["kind"]), gather(batch["recording"])
+        kind, recording, heard = gather(batch["kind"]), gather(batch["recording"]), gather(batch["heard"].float())
         easy = kind == EASY
         negative = torch.where(easy[:, None], own.roll(-1, 0), other)
-        counts = (~easy | (recording != recording.roll(-1))).float()  # an easy one must be of another recording
+        counts = heard * (~easy | (recording != recording.roll(-1)))  # an easy one must be of another recording
         near, far = (seen - own).square().sum(1), (seen - negative).square().sum(1)
         lacking = F.relu(self.cfg.margin - far.clamp_min(1e-12).sqrt()).square()  # the root has no slope at 0
         apart = (lacking * counts).sum() / counts.sum().clamp_min(1)
         told = ((far > near) * counts).sum() / counts.sum().clamp_min(1)
-        metrics = {"accuracy": told, "hard": (kind != EASY).float().mean(), "distance": near.sqrt().mean()}
-        return Step(0.5 * (near.mean() + apart), detached(metrics))
+        pairs, distance = ((x * heard).sum() / heard.sum().clamp_min(1) for x in (near, near.sqrt()))
+        metrics = {"accuracy": told, "hard": (kind != EASY).float().mean(), "distance": distance, "heard": heard.mean()}
+        return Step(0.5 * (pairs + apart), detached(metrics))
 
     def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
         """Unit vectors [B, D]."""

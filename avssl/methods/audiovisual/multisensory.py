@@ -6,8 +6,8 @@ arXiv:1804.03641.
 Sound and picture are joined step by step and place by place; what follows sees both, over places and time. The places
 that say "in its place" are where the sound is (a class activation map).
 
-Deviations: the shift is at most what the longer window leaves, and within the recording's own sound; a shifted sound
-that is the same as the true one (silence, a hum) is no negative.
+Deviations: the shift is at most what the longer window leaves, and within the recording's own sound; a clip whose
+shifted sound is the same as the true one (silence, a hum) is left out: nothing tells which of the two it is.
 """
 
 from __future__ import annotations
@@ -115,10 +115,10 @@ class Multisensory(Method[Config]):
         heard = self.encoders["audio"](torch.cat([batch["audio"], batch["shifted"]])).maps[-1]
         true, false = (gather(self.map(seen, x).mean((1, 2, 3))) for x in heard.tensor_split(2))
         counts = gather(batch["counts"].float())
-        wrong = (F.softplus(false) * counts).sum() / counts.sum().clamp_min(1)
-        told = 0.5 * (true > 0).float().mean() + 0.5 * ((false < 0) * counts).sum() / counts.sum().clamp_min(1)
-        metrics = {"accuracy": told, "different": counts.mean()}
-        return Step(0.5 * (F.softplus(-true).mean() + wrong), detached(metrics))
+        share = 0.5 * counts / counts.sum().clamp_min(1)
+        right = (share * ((true > 0).float() + (false < 0).float())).sum()
+        loss = (share * (F.softplus(-true) + F.softplus(false))).sum()
+        return Step(loss, detached({"accuracy": right, "different": counts.mean()}))
 
     def map(self, seen: Tensor, heard: Tensor) -> Tensor:
         """Maps of pictures [B, C, T', h, w] and of sounds [B, C, t] -> log-odds [B, T', h, w], whose mean counts."""

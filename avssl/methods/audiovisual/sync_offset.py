@@ -5,7 +5,8 @@ ICASSP 2024, arXiv:2401.16423 (its second stage, offsets as classes).
 
 Deviations: one stage, from scratch, and no transformer: an offset's logit is the correlation of what is seen with what
 is heard that much later, so that a small folder teaches it in minutes. The sound is longer than the picture by the
-greatest offset on either side: every offset is judged over the whole picture, and no silent edge gives one away.
+greatest offset on either side: every offset is judged over the whole picture, and no silent edge gives one away. Clips
+in which nothing is heard fit at every offset alike: they are left out.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 
 from avssl import encoders as towers
-from avssl import views
+from avssl import ops, views
 from avssl.config import MethodConfig
 from avssl.inputs import Inputs
 from avssl.methods.base import Batch, Method, Step, Transform, detached
 from avssl.nn.contrast import Temperature
 from avssl.nn.dense import window_unit
+from avssl.nn.gather import gather
 from avssl.sample import Needs, Sample
 
 
@@ -44,7 +46,10 @@ def reach(cfg: Config) -> int:
 
 
 class Moved:
-    """Pictures somewhere inside a longer sound: video [T, 3, H, W], audio [M, F], offset int64 (which of K)."""
+    """Pictures somewhere inside a longer sound: video [T, 3, H, W], audio [M, F], offset int64 (which of K).
+
+    And ``heard``: whether anything is.
+    """
 
     def __init__(self, cfg: Config, inputs: Inputs):
         self.cfg = cfg
@@ -56,7 +61,8 @@ class Moved:
         video = sample.video[0][drawn * self.cfg.step_pictures :][: self.inputs.cfg.frames]
         video = views.contrast(views.flip(views.shift(video, generator), generator), generator)
         audio = self.inputs.audio(views.gain(sample.audio[0], generator))
-        return {"video": video, "audio": audio, "offset": torch.tensor(drawn)}
+        heard = torch.tensor(not ops.is_silent(sample.audio))
+        return {"video": video, "audio": audio, "offset": torch.tensor(drawn), "heard": heard}
 
 
 def meets(pictures: int, steps: int, moments: int, starts: tuple[float, ...], whole: int) -> Tensor:
@@ -102,16 +108,22 @@ class SyncOffset(Method[Config]):
 
     @classmethod
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
-        """Gives ``video``, ``audio`` and ``offset``."""
+        """Gives ``video``, ``audio``, ``offset`` and ``heard``."""
         return Moved(cfg, inputs)
 
     def forward(self, batch: Batch, turn: str = "main") -> Step:
-        """Cross-entropy over offsets."""
-        logits, offset = self.logits(batch["video"], batch["audio"]), batch["offset"]
+        """Cross-entropy over offsets, of the clips in which something is heard."""
+        logits, offset = gather(self.logits(batch["video"], batch["audio"])), gather(batch["offset"])
+        heard = gather(batch["heard"].float())
+
+        def mean(each: Tensor) -> Tensor:
+            return (each * heard).sum() / heard.sum().clamp_min(1)
+
         off = (logits.argmax(1) - offset).abs().float()
-        seconds = off.mean() * self.cfg.step_pictures / self.inputs.cfg.fps
-        told = {"accuracy": (off == 0).float().mean(), "within_one": (off <= 1).float().mean(), "seconds_off": seconds}
-        return Step(F.cross_entropy(logits, offset), detached(told))
+        seconds = mean(off) * self.cfg.step_pictures / self.inputs.cfg.fps
+        told = {"accuracy": mean((off == 0).float()), "within_one": mean((off <= 1).float()), "seconds_off": seconds}
+        told["heard"] = heard.mean()
+        return Step(mean(F.cross_entropy(logits, offset, reduction="none")), detached(told))
 
     def logits(self, video: Tensor, audio: Tensor) -> Tensor:
         """video uint8 [B, T, 3, H, W] and its longer sound, audio [B, M, F] -> [B, K]."""

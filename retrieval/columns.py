@@ -5,6 +5,7 @@ position holds. Rows of one recording share their name, path and content, so the
 texts (narration and the user's columns of each row), the names, then little-endian arrays, then how long all that is.
 """
 
+import hashlib
 import io
 import itertools
 import json
@@ -85,6 +86,20 @@ class Columns:
             found = Name(*(str(self._data[a:b], "utf-8") for a, b in itertools.pairwise(ends)))
             self._names[number] = found
         return found
+
+    def modalities(self) -> str:
+        """SHA-256, in hex, of the modality of every row, in their order, whatever their recordings are called."""
+        ends = self._ends
+        starts, lengths = ends[3:-1:4], ends[4::4] - ends[3:-1:4]
+        letters = np.zeros((len(starts), int(lengths.max(initial=0)) + 1), np.uint8)
+        data = np.frombuffer(self._data, np.uint8)
+        for place in range(letters.shape[1] - 1):
+            longer = lengths > place
+            letters[longer, place] = data[starts[longer] + place]
+        known, codes = np.unique(letters.view(f"S{letters.shape[1]}").reshape(-1), return_inverse=True)
+        told = hashlib.sha256(json.dumps([name.decode() for name in known.tolist()]).encode())
+        told.update(codes[self.numbers].astype("<i4").tobytes())
+        return told.hexdigest()
 
     def texts(self, position: int) -> tuple[str, str]:
         """Narration and the user's columns, as JSON, of the row at this position."""

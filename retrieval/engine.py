@@ -109,7 +109,7 @@ class Directory:
         space: Space | None = None,
     ) -> Sequence[Sequence[Hit]]:
         """See `retrieval.search.search`."""
-        if self._index is None or self._index.covered != indexes.held(self.store):
+        if self._index is None or not self._index.fits(self.store.held, self.store.removed):
             self._index = indexes.update(self.store)[0]
         return search(
             self.store,

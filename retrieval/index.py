@@ -29,7 +29,6 @@ from retrieval.loading import as_index, ids_from, parts_of
 from retrieval.loading import check_covers as check_covers
 from retrieval.loading import describe as describe
 from retrieval.loading import find_entry as find_entry
-from retrieval.loading import held as held
 from retrieval.loading import load as load
 from retrieval.manifest import IndexEntry, PartEntry, RecallEntry
 from retrieval.nearest import Index as Index
@@ -81,8 +80,7 @@ def build(store: Store, kind: str | None = None, recall: float = RECALL, flat_be
             return _entry(store, chosen, entries, found if asked else None)
 
         parts: list[Part] = []
-        store.put_index(make, drop_outdated=True)
-        return as_index(store, kind, parts)
+        return as_index(store, store.put_index(make, drop_outdated=True), parts)
 
 
 def extend(store: Store, index: Index | None = None, kind: str | None = None) -> Index:
@@ -107,7 +105,7 @@ def extend(store: Store, index: Index | None = None, kind: str | None = None) ->
         base = parts_of(store, entry, index, kept)
         next_id, parts = store.manifest["next_id"], list(base)
         if not len(new) and entry["below"] == next_id:
-            return as_index(store, entry["kind"], parts)
+            return as_index(store, entry, parts)
 
         def make(save: Save) -> IndexEntry:
             originals = store.originals()
@@ -124,8 +122,7 @@ def extend(store: Store, index: Index | None = None, kind: str | None = None) ->
                     entries.append(_saved(part, apart, save))
             return _entry(store, entry["kind"], entries, entry["recall"])
 
-        store.put_index(make)
-        return as_index(store, entry["kind"], parts)
+        return as_index(store, store.put_index(make), parts)
 
 
 def update(store: Store, kind: str | None = None, recall: float = RECALL) -> tuple[Index, str]:

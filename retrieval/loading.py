@@ -23,9 +23,9 @@ def load(store: Store, kind: str | None = None) -> Index:
     while True:
         entry, version = find_entry(store, kind), store.version
         if len(ids_from(store.ids(), entry["below"])):
-            raise changed(store)
+            raise _changed(store)
         try:
-            return as_index(store, entry["kind"], parts_of(store, entry, None, None))
+            return as_index(store, entry, parts_of(store, entry, None, None))
         except FileNotFoundError as error:
             # Another process may have built anew and deleted this file.
             store.refresh()
@@ -44,16 +44,10 @@ def find_entry(store: Store, kind: str | None = None) -> IndexEntry:
     raise ValueError(f"{store.directory} has no {what}: python -m retrieval build {store.directory}")
 
 
-def check_covers(store: Store, covered: tuple[str, ...]) -> None:
-    """Raise ValueError unless an index of these vectors and ids (see `held`) holds exactly what the store holds."""
-    if covered != held(store):
-        raise changed(store)
-
-
-def held(store: Store) -> tuple[str, ...]:
-    """SHA-256 of the files of vectors and of ids that a store has: a folder made anew repeats their names."""
-    files, segments = store.manifest["files"], store.manifest["segments"]
-    return tuple(files[name]["sha256"] for entry in segments for name in (entry["vectors"], entry["ids"]))
+def check_covers(store: Store, index: Index) -> None:
+    """Raise ValueError unless an index finds exactly what the store holds."""
+    if not index.fits(store.held, store.removed):
+        raise _changed(store)
 
 
 def describe(entry: IndexEntry) -> list[str]:
@@ -72,8 +66,10 @@ def describe(entry: IndexEntry) -> list[str]:
     return lines
 
 
-def as_index(store: Store, kind: str, parts: Sequence[Part]) -> Index:
-    """The parts as an index of what the store holds now. Raises ValueError if they cannot be that."""
+def as_index(store: Store, entry: IndexEntry, parts: Sequence[Part]) -> Index:
+    """The entry's parts as an index of what the store holds now. Raises ValueError if they cannot be that."""
+    kind = entry["kind"]
+    parts = [replace(part, digests=_digests(store, told)) for part, told in zip(parts, entry["parts"], strict=True)]
     live = store.ids()
     total = sum(part.count for part in parts)
     hidden = np.empty(0, np.int64)
@@ -85,25 +81,40 @@ def as_index(store: Store, kind: str, parts: Sequence[Part]) -> Index:
         )
     if gpus() and KINDS[kind].on_gpu:
         parts = [replace(part, on_gpu=part.on_gpu or copy_to_gpus(part.structure)) for part in parts]
-    return Index(kind, parts, store.originals(), held(store), hidden)
+    return Index(kind, parts, store.originals(), store.held, store.removed, hidden)
 
 
 def parts_of(store: Store, entry: IndexEntry, index: Index | None, marks: Sequence[int] | None) -> list[Part]:
-    """The entry's parts, those up to these marks; what is loaded already is not read again."""
-    known = {} if index is None else {(part.modality, part.first, part.below): part for part in index.parts}
+    """The entry's parts, those up to these marks; what is loaded already is not read again.
+
+    Raises ValueError when what is loaded has nothing of it: then it is no earlier state of this index.
+    """
+    known = (
+        {} if index is None else {(part.modality, part.first, part.below, part.digests): part for part in index.parts}
+    )
+    wanted = [(told["modality"], told["first"], told["below"], _digests(store, told)) for told in entry["parts"]]
+    if known and wanted and not any(one in known for one in wanted):
+        raise ValueError(
+            f"what shall be extended is not the {entry['kind']} index of {store.directory}, or that was built anew "
+            "since: load it again"
+        )
     parts = []
-    for told in entry["parts"]:
+    for told, one in zip(entry["parts"], wanted, strict=True):
         if marks is None or told["below"] in marks:
-            part = known.get((told["modality"], told["first"], told["below"]))
-            parts.append(part if part is not None and part.count == told["ntotal"] else _read(store, told))
+            parts.append(known.get(one) or _read(store, told))
     return parts
 
 
+def _digests(store: Store, told: PartEntry) -> tuple[str, ...]:
+    return tuple(store.manifest["files"][name]["sha256"] for name in (told["file"], told["apart"]) if name)
+
+
 def _read(store: Store, told: PartEntry) -> Part:
-    for name in filter(None, (told["file"], told["apart"])):
+    digests = _digests(store, told)
+    for name, digest in zip(filter(None, (told["file"], told["apart"])), digests, strict=True):
         path = store.directory / name
         with open(path, "rb") as file:
-            if sha256_of(file.fileno()) != store.manifest["files"][name]["sha256"]:
+            if sha256_of(file.fileno()) != digest:
                 raise ValueError(f"{path} is damaged: its content is not what was written; build the index again")
     path = store.directory / told["file"]
     with open(path, "rb") as file:
@@ -115,7 +126,9 @@ def _read(store: Store, told: PartEntry) -> Part:
             f"{path} holds {structure.ntotal} vectors of width {structure.d}, the manifest says {told['ntotal']} "
             f"of {store.space.width}; build the index again"
         )
-    return Part(told["modality"], told["first"], told["below"], structure, told["probes"], told["refine"])
+    return Part(
+        told["modality"], told["first"], told["below"], structure, told["probes"], told["refine"], digests=digests
+    )
 
 
 def ids_from(ids: Ids, mark: int) -> Ids:
@@ -123,8 +136,7 @@ def ids_from(ids: Ids, mark: int) -> Ids:
     return ids[np.searchsorted(ids, mark) :]
 
 
-def changed(store: Store) -> ValueError:
-    """What to raise for an index of what is not there any more."""
+def _changed(store: Store) -> ValueError:
     return ValueError(
         f"{store.directory} has changed since its index was built: python -m retrieval build {store.directory}"
     )

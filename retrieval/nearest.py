@@ -18,24 +18,43 @@ BATCH = 16  # queries from which looking at copied vectors beats looking at them
 
 
 class Index:
-    """A loaded index. `covered` is `retrieval.index.held` of what it holds; it is never changed, threads share it.
+    """A loaded index; it is never changed, threads share it.
 
-    hidden: ids in it that the store does not hold any more, sorted.
+    covered: `Store.held` of the store that it was loaded for, and `removed` its removed ids then, sorted. hidden: ids
+    in it that the store does not hold any more, sorted.
     """
 
     def __init__(
-        self, kind: str, parts: Sequence[Part], originals: Originals, covered: tuple[str, ...], hidden: Ids
+        self,
+        kind: str,
+        parts: Sequence[Part],
+        originals: Originals,
+        covered: tuple[str, ...],
+        removed: Ids,
+        hidden: Ids,
     ) -> None:
-        self.kind, self.covered, self.width = kind, covered, originals.width
+        self.kind, self.covered, self.removed, self.width = kind, covered, removed, originals.width
         self.parts = tuple(part for part in parts if part.count)
         self.hidden = hidden
         self.originals = originals
         self._lock = threading.Lock()
         self._selectors: dict[tuple[int, bool], tuple[Ids, Any]] = {}
         self._hides: tuple[Ids | None, Ids] = (None, hidden)
+        self._also_removed = removed
 
     def __len__(self) -> int:
         return sum(part.count for part in self.parts) - len(self.hidden)
+
+    def fits(self, covered: tuple[str, ...], removed: Ids) -> bool:
+        """Whether it has every row of a store of which `Store.held` and `Store.removed` are these.
+
+        Rows may have gone since it was loaded; where one is there that was gone, it cannot be found in this index.
+        """
+        if removed is not self._also_removed:  # which is the same array until the store changes
+            if not contains(removed, self.removed).all():
+                return False
+            self._also_removed = removed
+        return covered == self.covered
 
     def vectors(self, ids: Ids) -> Vectors:
         """The vectors of these ids as they were stored, [N, width]. Raises ValueError for an unknown id."""

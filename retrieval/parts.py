@@ -28,6 +28,7 @@ class Part:
     probes: int = 0
     refine: int = 1
     on_gpu: Any = None
+    digests: tuple[str, ...] = ()  # SHA-256 of its files
 
     @property
     def count(self) -> int:

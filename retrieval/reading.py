@@ -132,6 +132,17 @@ class Reading:
         state = self._state
         return Originals(state.segments, self.space.width, self.dtype)
 
+    @property
+    def held(self) -> tuple[str, ...]:
+        """Digests of the vectors, ids and modalities in its files, also of removed rows: what an index is made of.
+
+        Not of the files' names, which a folder made anew repeats, and not of what recordings are called.
+        """
+        state = self._state
+        files = state.manifest["files"]
+        told = [(files[s.vectors_name]["sha256"], files[s.ids_name]["sha256"], s.modalities) for s in state.segments]
+        return tuple(digest for some in told for digest in some)
+
     def sides(self, kind: str) -> list[SideEntry]:
         """The side files of this kind, in the order in which they came."""
         return [entry for entry in self._state.manifest["sides"] if entry["kind"] == kind]

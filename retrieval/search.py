@@ -61,7 +61,7 @@ def search(
     store = store.snapshot()
     if space is not None:
         store.space.check(space)
-    check_covers(store, index.covered)
+    check_covers(store, index)
     asked = _Asked(store, index, vectors)
     thinned = merge_seconds > 0 or distinct_cosine is not None
     results: dict[int, Hits] = {}

@@ -99,6 +99,7 @@ class Segment:
         self._vectors: NDArray[Any] | None = None
         self._ids: Ids | None = None
         self._columns: Columns | None = None
+        self._modalities = ""
         self._first: int | None = None
         self._sorted: tuple[Ids, NDArray[np.intp] | None] | None = None
         self._directory = directory
@@ -136,6 +137,13 @@ class Segment:
             else:
                 self._columns = columns_of(self.rows.stored())  # of a store made before there was such a file
         return self._columns
+
+    @property
+    def modalities(self) -> str:
+        """Digest of the modalities of the rows, in the order of the vectors."""
+        if not self._modalities:
+            self._modalities = self.columns.modalities()
+        return self._modalities
 
     def positions(self, ids: Ids) -> NDArray[np.intp]:
         """Where in the segment the vectors of these ids stand; -1 for ids that are not here."""

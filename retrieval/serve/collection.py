@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from retrieval import index as indexes
-from retrieval.index import Index, held
+from retrieval.index import Index
 from retrieval.manifest import Manifest
 from retrieval.regions import KIND, Regions
-from retrieval.segment import Ids, contains
+from retrieval.segment import Ids
 from retrieval.space import Space
 from retrieval.store import Store
 
@@ -114,8 +114,7 @@ class Collection:
             store.space.check(self._space)
         if not len(store):
             return View(store, None, "")
-        # What it hides may be there again: a folder made anew from the same recordings holds the same vectors.
-        if before is not None and before.covered == held(store) and not contains(store.ids(), before.hidden).any():
+        if before is not None and before.fits(store.held, store.removed):
             return View(store, before, "")
         return View(store, indexes.load(store), "")
 

@@ -163,9 +163,8 @@ def test_a_gpu_finds_what_the_cpu_finds(held, kind):
     loaded = index.load(store, kind)
     assert all(part.on_gpu is not None for part in loaded.parts)
     on_gpu = loaded.nearest(QUERIES, 10)
-    with_cpu = Index(
-        loaded.kind, [replace(part, on_gpu=None) for part in loaded.parts], store.originals(), (), loaded.hidden
-    )
+    parts = [replace(part, on_gpu=None) for part in loaded.parts]
+    with_cpu = Index(loaded.kind, parts, store.originals(), (), loaded.removed, loaded.hidden)
     on_cpu = with_cpu.nearest(QUERIES, 10)
     assert recall(on_gpu[1], on_cpu[1]) > 0.99
     np.testing.assert_allclose(on_gpu[0], on_cpu[0], atol=1e-5)

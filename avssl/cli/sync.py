@@ -76,6 +76,11 @@ def sync(
         console.print(table(found))
         if any(one.verdict == "dubbed" for one in found):
             console.print("dubbed: the sound fits at no offset, or nothing in view makes it", style="dim")
+    compared = [one for one in found if one.offset is not None]
+    if compared and all(one.verdict == "dubbed" for one in compared):
+        of = f"{loaded.step} of {loaded.cfg.steps}" if loaded.step < loaded.cfg.steps else str(loaded.step)
+        hint = f"no sound fits anywhere: is {run} trained enough, and on recordings like these? it is at step {of}"
+        log.print(hint, soft_wrap=True, markup=False)
     for reason in passed:
         log.print(f"passed over {reason}", soft_wrap=True, markup=False)
     if not found:

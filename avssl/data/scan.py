@@ -43,11 +43,12 @@ STILL_DIFFERENCE = 6.0  # of 255; a mean over all cells would not see one small 
 class Scan:
     """What decoding a recording found.
 
-    Times are in seconds; `video_seconds` and `audio_seconds` are lengths of what could be decoded, `duration` is from
-    the earliest beginning to the latest end of both, 0 for a still picture. `frames` counts decoded frames (packets,
-    when the recording is long and only key frames are decoded). `loudness_db` is the RMS and `peak_db` the greatest
-    sample of the mono mix against full scale; -120 is silence, None is no sound. `stillness` is the share of pictures
-    a second apart that do not differ, None with fewer than two of them. `truncated`: the header claims far more.
+    Times are in seconds; `video_seconds` and `audio_seconds` are lengths of what could be decoded, from `video_start`
+    and `audio_start` on, `duration` is from the earliest beginning to the latest end of both, 0 for a still picture.
+    `frames` counts decoded frames (packets, when the recording is long and only key frames are decoded).
+    `loudness_db` is the RMS and `peak_db` the greatest sample of the mono mix against full scale; -120 is silence, None
+    is no sound. `stillness` is the share of pictures a second apart that do not differ, None with fewer than two of
+    them. `truncated`: the header claims far more.
     """
 
     duration: float
@@ -59,6 +60,8 @@ class Scan:
     stillness: float | None
     errors: int
     truncated: bool
+    video_start: float = 0.0
+    audio_start: float = 0.0
 
 
 class _Look:
@@ -184,6 +187,8 @@ def scan(path: str | os.PathLike[str], *, max_seconds: float | None = None) -> S
         stillness=look.still / look.pairs if look is not None and look.pairs else None,
         errors=errors + len(broken),
         truncated=not stopped and not still and claimed > min(1.5 * duration, duration + 1),
+        video_start=look.first - zero if look is not None and _span(look) else 0.0,
+        audio_start=listen.first - zero if listen is not None and _span(listen) else 0.0,
     )
 
 

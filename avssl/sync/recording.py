@@ -11,12 +11,14 @@ import numpy as np
 import torch
 
 from avssl.data.media import probe
+from avssl.data.open import PICTURE_FORMATS
 from avssl.embedding.window import Window
 from avssl.inputs import Inputs
 from avssl.methods.base import HasCourse, Method, TellsOffset
 from avssl.ops import is_silent
 from avssl.sync.curve import peak
 from avssl.sync.evidence import Evidence, Slid, Told, is_still
+from avssl.sync.span import both_there
 
 REACH_SECONDS = 1.0
 """greatest offset that is looked for, either way"""
@@ -79,11 +81,12 @@ def synchrony(
         raise ValueError(f"a reach of {reach_seconds:g} s; it must be above 0")
     refuse_unless_timed(method)
     header = probe(path)
-    seconds = header.duration or 0.0
-    if not header.pictures or header.duration is None:
+    if not header.pictures or header.format in PICTURE_FORMATS:
         raise ValueError(f"{path}: has no moving picture; sync compares sound and picture")
     if not header.sounds:
         raise ValueError(f"{path}: has no sound; sync compares sound and picture")
+    began, ended = both_there(path, header)
+    seconds = ended - began
     evidence: Evidence
     if isinstance(method, TellsOffset):
         evidence = Told(method, inputs, torch.device(device))
@@ -93,9 +96,11 @@ def synchrony(
         evidence = Slid(method, inputs, seconds, reach_seconds, torch.device(device))
         least = LEAST_SECONDS
     if seconds < least - 0.5 / inputs.cfg.fps:
-        raise ValueError(f"{path}: is {seconds:.2f} s long; at least {least:g} s are needed")
+        raise ValueError(
+            f"{path}: has picture and sound together for {max(0.0, seconds):.2f} s; at least {least:g} s are needed"
+        )
     window, loud, fitting = Window(inputs, evidence.seconds), False, 0
-    for start in spread(seconds, evidence.seconds, most_seconds):
+    for start in spread(began, ended, evidence.seconds, most_seconds):
         clip = window.read(path, [start], video=True, audio=True)
         assert clip.video is not None
         assert clip.audio is not None
@@ -121,11 +126,11 @@ def refuse_unless_timed(method: Method[Any]) -> None:
         )
 
 
-def spread(seconds: float, stretch: float, most: float) -> list[float]:
-    """Beginnings of stretches of a recording, evenly spread over all of it: as many as cover it, or ``most`` seconds.
+def spread(began: float, ended: float, stretch: float, most: float) -> list[float]:
+    """Beginnings of stretches from ``began`` to ``ended``, evenly spread: as many as cover that, or ``most`` seconds.
 
     On a grid of a hundredth of a second, so that picture and sound begin at the same time.
     """
-    count = max(1, math.ceil(min(seconds, most) / stretch - 0.05))
-    last = max(0.0, seconds - stretch)
-    return [math.floor(start * 100 + 1e-6) / 100 for start in np.linspace(0.0, last, count).tolist()]
+    first, last = math.ceil(began * 100 - 1e-6), math.floor((ended - stretch) * 100 + 1e-6)
+    count = max(1, math.ceil(min(ended - began, most) / stretch - 0.05))
+    return [math.floor(start + 1e-6) / 100 for start in np.linspace(first, max(first, last), count).tolist()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 from types import SimpleNamespace
 
 import av
@@ -14,6 +15,7 @@ import torch
 from avssl.cli import run
 from avssl.config import InputsConfig, MethodConfig
 from avssl.data.encode import write_clip
+from avssl.data.media import probe, scan
 from avssl.inputs import Inputs
 from avssl.methods.base import HasCourse, Method, Step, TellsOffset
 from avssl.sample import Needs
@@ -56,13 +58,15 @@ class Flicker(Simple):
 
 
 class Names(Simple):
-    """Says the offset that it is told to, from what it is shown: the loudness of the window."""
+    """Says the offset that it is told to, and keeps what it is shown."""
 
     offsets = (-0.2, 0.0, 0.2, 0.4)
     shown: list
+    heard: list
 
     def offset_logits(self, video, audio):
         self.shown = [*getattr(self, "shown", []), (tuple(video.shape), tuple(audio.shape))]
+        self.heard = [*getattr(self, "heard", []), audio[0, -200:].abs().max().item()]
         return torch.tensor([[0.0, 1.0, 6.0, 1.0]])
 
 
@@ -105,18 +109,58 @@ def test_the_sound_of_another_fits_nowhere(tmp_path):
 
 def test_a_sound_that_begins_later_than_the_picture_is_compared_where_it_is(tmp_path):
     """The container says the sound starts 0.24 s late; the silence before it is no sound."""
-    made = recording(tmp_path / "a.mp4")
-    with av.open(str(made)) as source, av.open(str(tmp_path / "late.mkv"), "w") as target:
+    path = remuxed(recording(tmp_path / "a.mp4"), tmp_path / "late.mkv", late=0.24)
+    assert synchrony(Flicker(), Inputs(CFG), path).offset == pytest.approx(0.24, abs=0.04)
+
+
+def remuxed(made, path, late=0.0, **options):
+    """The same packets in another file, the sound ``late`` seconds later."""
+    with av.open(str(made)) as source, av.open(str(path), "w", options=options) as target:
         streams = {stream: target.add_stream_from_template(stream) for stream in source.streams}
         for packet in source.demux():
             if packet.dts is None:
                 continue
             if packet.stream.type == "audio":
-                moved = round(0.24 / packet.time_base)
+                moved = round(late / packet.time_base)
                 packet.pts, packet.dts = packet.pts + moved, packet.dts + moved
             packet.stream = streams[packet.stream]
             target.mux(packet)
-    assert synchrony(Flicker(), Inputs(CFG), tmp_path / "late.mkv").offset == pytest.approx(0.24, abs=0.04)
+    return path
+
+
+def test_what_lies_behind_a_broken_end_is_not_looked_at(tmp_path):
+    whole = remuxed(recording(tmp_path / "a.mp4", 6), tmp_path / "cut.mp4", movflags="faststart")
+    data = whole.read_bytes()
+    whole.write_bytes(data[: (data.rindex(b"mdat") + len(data)) // 2])
+    there = scan(whole)
+    length = min(there.video_seconds, there.audio_seconds)
+    assert 1.5 < length < 5
+    assert probe(whole).duration == pytest.approx(6, abs=0.1), "what the header claims"
+    method = Names()
+    found = synchrony(method, Inputs(CFG), whole)
+    assert found.looked_at_seconds <= length + 0.01
+    assert len(method.shown) == round(length / 0.8 + 0.45)
+    assert min(method.heard) > 0
+    assert synchrony(Flicker(), Inputs(CFG), whole).verdict == "in sync"
+
+
+def test_a_header_that_claims_five_hours_over_four_seconds(tmp_path):
+    path = remuxed(recording(tmp_path / "a.mp4", late=0.3), tmp_path / "claims.mkv")
+    honest = synchrony(Flicker(), Inputs(CFG), path)
+    assert honest.verdict == "shifted"
+    claimed = path.read_bytes()
+    place = claimed.index(b"\x44\x89\x88") + 3  # Matroska's Duration, milliseconds as a double
+    path.write_bytes(claimed[:place] + struct.pack(">d", 5 * 3600e3) + claimed[place + 8 :])
+    assert probe(path).duration == pytest.approx(5 * 3600)
+    found = synchrony(Flicker(), Inputs(CFG), path)
+    assert (found.offset, found.verdict) == (pytest.approx(honest.offset, abs=0.02), "shifted")
+    assert found.looked_at_seconds == pytest.approx(4.0, abs=0.2)
+
+
+def test_picture_and_sound_that_never_meet_are_refused(tmp_path):
+    path = remuxed(recording(tmp_path / "a.mp4", 1.0), tmp_path / "apart.mkv", late=2.0)
+    with pytest.raises(ValueError, match=r"picture and sound together for 0\.00 s; at least 0\.5 s"):
+        synchrony(Flicker(), Inputs(CFG), path)
 
 
 def test_nothing_to_see_or_to_hear(tmp_path):
@@ -145,16 +189,20 @@ def test_the_protocols_are_told_apart():
 
 @pytest.mark.parametrize(("seconds", "count"), [(0.9, 1), (2.0, 1), (2.05, 1), (3.9, 2), (4.0, 2), (100, 5)])
 def test_stretches_are_spread_over_all_of_a_recording(seconds, count):
-    starts = spread(seconds, 2.0, 10.0)
-    assert len(starts) == count
-    assert starts[0] == 0.0
-    assert starts[-1] == pytest.approx(max(0.0, seconds - 2.0) if count > 1 else 0.0, abs=0.01)
+    for began in (0.0, 1.234):
+        starts = spread(began, began + seconds, 2.0, 10.0)
+        assert len(starts) == count
+        assert starts[0] == pytest.approx(began, abs=0.01)
+        assert starts[-1] == pytest.approx(began + (max(0.0, seconds - 2.0) if count > 1 else 0.0), abs=0.01)
+        assert all(start >= began for start in starts)
 
 
 @pytest.fixture
 def model(tmp_path, monkeypatch):
     """Loads as the flickering method."""
-    loaded = SimpleNamespace(method=Flicker().eval(), inputs=Inputs(CFG), digest="abc")
+    loaded = SimpleNamespace(
+        method=Flicker().eval(), inputs=Inputs(CFG), digest="abc", step=7, cfg=SimpleNamespace(steps=600)
+    )
     monkeypatch.setattr("avssl.train.checkpoint.load_run", lambda folder: loaded)
     return loaded
 
@@ -178,6 +226,19 @@ def test_the_command_tells_a_table_and_json(tmp_path, model, capsys):
     assert rows[0]["offset"] == pytest.approx(0.32, abs=0.04)
     assert call(good, "--json", "--confidence", 1.9) == 0
     assert json.loads(capsys.readouterr().out)["verdict"] == "dubbed"
+
+
+def test_where_no_sound_fits_the_run_itself_is_doubted(tmp_path, model, capsys):
+    dubbed = [recording(tmp_path / f"{seed}.mp4", 16, light=1, sound=seed) for seed in (2, 3)]
+    silent = recording(tmp_path / "silent.mp4", noise=0.0)
+    hint = "no sound fits anywhere: is RUN trained enough, and on recordings like these? it is at step 7 of 600"
+    for more in ([], ["--json"]):
+        assert call(*dubbed, silent, *more) == 0
+        assert hint in capsys.readouterr().err
+    assert call(*dubbed, recording(tmp_path / "good.mp4")) == 0
+    assert "trained" not in capsys.readouterr().err
+    assert call(silent) == 0
+    assert "trained" not in capsys.readouterr().err
 
 
 def test_wrong_requests_are_one_line(tmp_path, model, capsys):

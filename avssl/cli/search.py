@@ -69,6 +69,9 @@ def search(
     _check_index(index)
     if csv_file is not None and csv_file.is_dir():
         raise ValueError(f"--csv {csv_file}: a folder; name the file to write")
+    for option, folder in (("--clips", clips), ("--localize", localize)):
+        if folder is not None and folder.exists() and not folder.is_dir():
+            raise ValueError(f"{option} {folder}: a file; name a folder for the videos")
 
     from retrieval import index as indexes
     from retrieval.search import format_time

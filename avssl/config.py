@@ -173,7 +173,7 @@ class RunConfig(Frozen):
     threads: int = Field(0, ge=0)
     """0 leaves torch's choice; the count is recorded and restored on resume"""
     init: str = ""
-    """a run whose encoders this one starts from"""
+    """a run whose encoders this one starts from; or rescaled: random weights, fitted to the data"""
     seed: int = 0
 
     @model_validator(mode="before")

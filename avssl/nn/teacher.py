@@ -21,6 +21,11 @@ class Teacher(nn.Module):
         super().__init__()
         self.copy = copy.deepcopy(student).requires_grad_(False)
         self.momentum = momentum
+        self.begun = [student]  # in a list, so that it is no part of this module
+
+    def begin(self) -> None:
+        """Equal to the student again, where that got other weights before the training."""
+        self.copy.load_state_dict(self.begun[0].state_dict())
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Any:

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 import yaml
-from torch import Tensor
 
 from avssl.config import MethodConfig, RunConfig
 from avssl.data import cache, manifest
@@ -21,7 +20,7 @@ from avssl.data.loader import Loader
 from avssl.inputs import Inputs, Vocabulary
 from avssl.methods import base
 from avssl.methods.base import Method
-from avssl.train import build, checkpoint, distributed, optim
+from avssl.train import build, checkpoint, distributed, initialize, optim, towers
 from avssl.train.checkpoint import Checkpoint, replace_text
 from avssl.train.distributed import Ranks, plain
 from avssl.train.log import QUIET_SECONDS, Log, one_writer
@@ -32,7 +31,7 @@ Say = Callable[[str], None]
 
 FREE = frozenset(
     {"steps", "log_every", "keep", "checkpoint_every", "device", "data.manifest", "data.labels"}
-    | {"data.workers", "data.cache_gb", "data.timeout_seconds", "stop", "patience"}
+    | {"data.workers", "data.cache_gb", "data.features_gb", "data.timeout_seconds", "stop", "patience"}
 )
 """what may change when a run goes on: none of it changes the weights at a step, but for ``steps``, whose schedule is
 then the new one; recordings are compared by their digest"""
@@ -87,7 +86,8 @@ def start(cfg: RunConfig, out: Path | str, *, evaluate: Evaluate | None = None, 
         _check(cfg, ranks)
         found = checkpoint.latest(out / "checkpoints", say)
         if found is not None:
-            _same(out, "config", found.state["config"], build.dump(cfg))
+            before = build.dump(build.parse(found.state["config"], str(found.path)))  # with what has come since then
+            _same(out, "config", before, build.dump(cfg))
             ended = found.state["finished"] == "plateau" and cfg.stop == "plateau"
             if ended or found.state["step"] >= cfg.steps:
                 more = "its held-out score improved no more; to go on: stop=steps" if ended else "for more, raise steps"
@@ -136,11 +136,12 @@ def _assemble(
         build.fill(method, found.model, str(found.path))
         say(f"going on from step {found.state['step']} of {cfg.steps}")
         _warn_versions(found.state["versions"], say)
-    elif cfg.init:
-        build.fill_encoders(method, _weights_of(cfg.init), cfg.init)
+    else:
+        initialize.begin(method, cfg, loader)
     # sharding cuts parameters along their first dimension in memory, which channels last would scatter
     build.layout(method, cfg.channels_last and not (cfg.parallel == "fsdp" and ranks.world > 1))
     method.to(ranks.device)
+    towers.remember(cfg, method.encoders, ranks, say)
     turns = len(method.turns())
     model = distributed.share(method, ranks, cfg.parallel, turns)
     # after sharing: a sharded method's parameters are new objects
@@ -148,6 +149,7 @@ def _assemble(
     about = {
         "config": build.dump(cfg), "length": length, "manifest": str(recordings.path.resolve()),
         "source": recordings.source, "manifest_digest": recordings.held.digest(), "versions": versions(),
+        "towers": towers.sources(method.encoders),
     }  # fmt: skip
     step = 0
     plateau = Plateau(cfg.patience)
@@ -159,6 +161,7 @@ def _assemble(
         replace_text(out / "config.yaml", yaml.safe_dump(about["config"], sort_keys=False))
         if words is not None:
             replace_text(out / "vocabulary.json", words.json)
+        towers.keep(method.encoders, out / "towers")
         replace_text(out / "run.json", json.dumps(about, indent=1))
 
     def save(loop: Loop) -> None:
@@ -236,14 +239,11 @@ def manifest_of(folder: Path, labels: str, say: Say) -> manifest.Manifest:
 
 
 def _vocabulary(cfg: RunConfig, out: Path, recordings: Recordings, found: Checkpoint | None) -> Vocabulary | None:
-    for folder in ([out] if found else []) + ([Path(cfg.init)] if cfg.init else []):
+    begun = initialize.folder(cfg)
+    for folder in ([out] if found else []) + ([begun] if begun else []):
         if (folder / "vocabulary.json").is_file() and "text" in base.find(cfg.method.name).modalities:
             return Vocabulary((folder / "vocabulary.json").read_text(encoding="utf-8"))
     return build.vocabulary(cfg, recordings.texts)
-
-
-def _weights_of(run: str) -> dict[str, Tensor]:
-    return checkpoint.load_run(run).method.state_dict()
 
 
 def _loader(
@@ -262,7 +262,7 @@ def _loader(
         Source(items, needs, folder), kind.transform(cfg.method, inputs),
         batch=cfg.data.batch // many, seed=cfg.seed, workers=cfg.data.workers, length=len(items), rank=ranks.rank,
         world=ranks.world, bad_budget=cfg.data.bad_budget, timeout_seconds=cfg.data.timeout_seconds,
-        progress=lambda micro: micro // many / cfg.steps,
+        progress=lambda micro: micro // many / cfg.steps, draws=cfg.data.draws,
     )  # fmt: skip
 
 

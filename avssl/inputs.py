@@ -84,13 +84,14 @@ class Inputs:
         self.vocabulary = vocabulary
 
     def needs(self, *, frames: int | None = None, audio_seconds: float = 0.0, narrations: int = 0, clips: int = 1,
-              window: str = "random", clip_gap_seconds: float = 0.0) -> Needs:  # fmt: skip
+              window: str = "random", clip_gap_seconds: float = 0.0,
+              streams: tuple[str, ...] = ()) -> Needs:  # fmt: skip
         """A request at this run's size and rates; ``frames`` None means the configured number."""
         cfg = self.cfg
         return Needs(
             clips=clips, frames=cfg.frames if frames is None else frames, fps=cfg.fps, audio_seconds=audio_seconds,
             narrations=narrations, window=window, clip_gap_seconds=clip_gap_seconds,  # type: ignore[arg-type]
-            height=cfg.height, width=cfg.width, hz=cfg.hz, words_inside=cfg.narration == "window",
+            height=cfg.height, width=cfg.width, hz=cfg.hz, words_inside=cfg.narration == "window", streams=streams,
         )  # fmt: skip
 
     def audio(self, wave: Tensor) -> Tensor:
@@ -117,6 +118,16 @@ class Inputs:
     def audio_seconds(self, x: Tensor) -> float:
         """Length of what :meth:`audio` made, [B, M, F] or [B, S], in seconds."""
         return x.shape[1] / self.cfg.hz if self.cfg.audio == "wave" else x.shape[1] * self.cfg.hop_seconds
+
+    def middle(self, x: Tensor, seconds: float, kind: str) -> Tensor:
+        """The middle ``seconds`` of windows of pictures [B, T, ...] or sound [B, M, F] or [B, S]; all of them for 0. Of
+        an "image", the picture in the middle, [B, ...]."""
+        cfg = self.cfg
+        if kind == "image":
+            return x[:, x.shape[1] // 2]
+        rate = cfg.fps if kind != "audio" else cfg.hz if cfg.audio == "wave" else 1 / cfg.hop_seconds
+        length = min(max(1, round(seconds * rate)), x.shape[1]) if seconds else x.shape[1]
+        return x.narrow(1, (x.shape[1] - length) // 2, length)
 
     def steps(self, x: Tensor, stride: int) -> int:
         """How many steps of ``stride`` pictures show a window as long as this sound."""

@@ -17,11 +17,16 @@ FILES = config.shipped()
 def test_loads_and_builds(name):
     cfg = config.load(FILES[name], [], config_of)
     kind = find(cfg.method.name)
-    if any(getattr(cfg.encoders, modality).name == "pretrained" for modality in kind.modalities):
+    if any(spec.name == "pretrained" for _, spec in kind.towers(cfg.method, cfg.encoders).values()):
         pytest.skip("its towers must be downloaded")
     size = cfg.inputs
     towers = encoders.build(
-        cfg.encoders, kind.modalities, mels=size.mels, tokens=size.tokens, vocabulary=size.vocabulary, hz=size.hz
+        cfg.encoders,
+        kind.towers(cfg.method, cfg.encoders),
+        mels=size.mels,
+        tokens=size.tokens,
+        vocabulary=size.vocabulary,
+        hz=size.hz,
     )
     inputs = Inputs(size)
     method = kind(cfg.method, inputs, towers, 16)

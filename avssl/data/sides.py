@@ -21,6 +21,7 @@ from avssl.data.streams import channel_of, frame_files
 if TYPE_CHECKING:
     from avssl.data.audit import Found, Seen
 
+TAKEN = ("video", "audio", "text", "image", "times", "label", "index", "recording")  # mean something else already
 OFF_SECONDS = 0.5  # a stream that is shorter or longer than its recording by more is told
 
 
@@ -59,11 +60,7 @@ class SeenFolder:
 def wanted(text: str) -> Wanted:
     """``depth,range=0:8000,fps=12.5`` or ``face,crop=0.2:0.3:0.8:1`` as a stream. Raises ValueError."""
     name, *settings = [part.strip() for part in text.split(",")]
-    if (
-        not name.replace("_", "").isalnum()
-        or name in ("video", "audio", "text", "image")
-        or channel_of(name) is not None
-    ):
+    if not name.replace("_", "").isalnum() or name in TAKEN or channel_of(name) is not None:
         raise ValueError(
             f"stream {name!r}: a name of letters, digits and _ is needed, none that every recording has (video, audio, "
             "left, right, channel3)"

@@ -26,6 +26,11 @@ class Features(NamedTuple):
         encoder's own."""
         return self.maps[-1].flatten(2).amax(2) if how == "max" and self.maps else self.vector
 
+    def course(self, how: str) -> Tensor:
+        """Features over time, [B, D, t]: the last map of a video or a sound, "max" or "mean" over its places."""
+        places = self.maps[-1].flatten(3) if self.maps[-1].ndim > 3 else self.maps[-1][..., None]
+        return places.amax(3) if how == "max" else places.mean(3)
+
 
 class Spec(Protocol):
     """The plain values an encoder is built from (a config section has them)."""
@@ -41,13 +46,14 @@ class Spec(Protocol):
     lora: int
 
 
-def build(specs: Any, modalities: Iterable[str], *, mels: int = 64, tokens: int = 24, vocabulary: int = 0,
-          hz: int = 16000, kept: Path | None = None) -> nn.ModuleDict:  # fmt: skip
+def build(specs: Any, modalities: Iterable[str] | Mapping[str, tuple[str, Spec]], *, mels: int = 64,
+          tokens: int = 24, vocabulary: int = 0, hz: int = 16000,
+          kept: Path | None = None) -> nn.ModuleDict:  # fmt: skip
     """One encoder for each modality, from ``specs.<modality>``. Raises ValueError naming the known encoders.
 
     Args:
         specs: has one :class:`Spec` attribute per modality.
-        modalities: of image, video, audio, text.
+        modalities: of image, video, audio, text; or name -> (one of them, what it is built from), for others.
         mels: mel bands of the sound.
         tokens: longest text.
         vocabulary: number of token ids; 0 when the run has no text.
@@ -61,16 +67,17 @@ def build(specs: Any, modalities: Iterable[str], *, mels: int = 64, tokens: int 
         "image": image.ENCODERS, "video": video.ENCODERS, "audio": audio.ENCODERS, "text": text.ENCODERS,
     }  # fmt: skip
     encoders = nn.ModuleDict()
-    for modality in modalities:
-        spec: Spec = getattr(specs, modality)
+    if not isinstance(modalities, Mapping):
+        modalities = {modality: (modality, getattr(specs, modality)) for modality in modalities}
+    for name, (kind, spec) in modalities.items():
         if spec.name == "pretrained":
-            encoders[modality] = pretrained.load(modality, spec, hz, kept / modality if kept else None)
-        elif spec.name in makers[modality]:
-            encoders[modality] = makers[modality][spec.name](spec, **shapes[modality])
+            encoders[name] = pretrained.load(kind, spec, hz, kept / name if kept else None)
+        elif spec.name in makers[kind]:
+            encoders[name] = makers[kind][spec.name](spec, **shapes[kind])
         else:
-            known = ", ".join([*makers[modality], "pretrained"])
-            raise ValueError(f"encoders.{modality}.name: no encoder {spec.name}; known: {known}")
-        encoders[modality].width = spec.width  # type: ignore[assignment]
+            known = ", ".join([*makers[kind], "pretrained"])
+            raise ValueError(f"encoders.{name}.name: no encoder {spec.name}; known: {known}")
+        encoders[name].width = spec.width  # type: ignore[assignment]
     return encoders
 
 

@@ -8,7 +8,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import ClassVar, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Generator, Tensor, nn
@@ -56,7 +56,7 @@ class Method(nn.Module, ABC, Generic[C]):
     Config: ClassVar[type[MethodConfig]]
     """set by itself to the ``Config`` of the method's file"""
     modalities: ClassVar[tuple[str, ...]]
-    """encoders it trains"""
+    """encoders it trains, or, where streams are chosen by the config, their kinds"""
     optional: ClassVar[tuple[str, ...]] = ()
     """those of them it can do without where no training recording has them"""
     inherits: ClassVar[tuple[str, ...]] = ()
@@ -89,6 +89,17 @@ class Method(nn.Module, ABC, Generic[C]):
     @abstractmethod
     def forward(self, batch: Batch, turn: str = "main") -> Step:
         """Loss and metrics of one turn on one batch."""
+
+    @classmethod
+    def towers(cls, cfg: C, specs: Any) -> dict[str, tuple[str, Any]]:
+        """Name of each encoder -> its kind (image, video, audio, text) and what it is built from; ``specs`` has one for
+        each kind. Most methods have one encoder of a kind, which is called so."""
+        return {kind: (kind, getattr(specs, kind)) for kind in cls.modalities}
+
+    def kind_of(self, modality: str) -> str:
+        """As what a modality of its spaces is read: image, video, audio or text. Most are called what they are; a
+        stream of another name is a video or a sound."""
+        return modality
 
     def turns(self) -> dict[str, list[nn.Parameter]]:
         """Turn -> the parameters it moves; each trainable parameter is in exactly one."""

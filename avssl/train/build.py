@@ -73,9 +73,12 @@ def method_of(cfg: RunConfig, inputs: Inputs, length: int, *, chunks: int = 1) -
     kind = base.find(cfg.method.name)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(mix(cfg.seed, 0))
+        named = kind.towers(cfg.method, cfg.encoders)
+        if not inputs.vocabulary and "text" in kind.optional:
+            named.pop("text", None)
         built = encoders.build(
             cfg.encoders,
-            [name for name in kind.modalities if name != "text" or inputs.vocabulary or "text" not in kind.optional],
+            named,
             mels=cfg.inputs.mels,
             tokens=cfg.inputs.tokens,
             vocabulary=len(inputs.vocabulary) if inputs.vocabulary else 0,

@@ -12,7 +12,7 @@ from torch import Generator
 from avssl.methods.base import find
 
 PICTURES, SOUNDS = ("video", "picture", "image"), ("audio", "sound")
-PAIRS: dict[str, tuple[str, str]] = {}
+PAIRS = {"paired_contrast": ("video", "depth")}
 """method -> the names of its positive pair in a batch, where they are none of these"""
 BOTH = [
     name for name in tiny.names()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
+from contract import tiny
 from torch import Tensor
 
 from avssl.sample import Needs, Sample
@@ -15,6 +18,9 @@ def flash(needs: Needs, moment: float | None) -> Sample:
 
     Window n begins at n seconds; its sound is centred on it.
     """
+    if needs.streams:
+        one = flash(dataclasses.replace(needs, streams=()), moment)
+        return dataclasses.replace(one, parts=tiny.as_streams(needs, one))
     starts = tuple(float(n) for n in range(needs.clips))
     parts: dict[str, object] = {}
     if needs.frames:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ OWN = {
     "multisensory": ("inputs.fps=6.4", "inputs.audio_seconds=0.625"),
 }  # fmt: skip
 """method -> what it cannot do without, and sizes of its own"""
+SOUNDS, DEEP = ("audio", "left", "right"), ("depth",)
+"""names of streams that are sounds, and of those that are deep pictures; all others are pictures"""
 WORDS = ("bell", "drum", "whistle", "rain", "engine", "clock", "bird", "siren")
 
 
@@ -60,7 +63,7 @@ class Tiny:
         size = self.cfg.inputs
         towers = encoders.build(
             self.cfg.encoders,
-            self.kind.modalities,
+            self.kind.towers(self.cfg.method, self.cfg.encoders),
             mels=size.mels,
             tokens=size.tokens,
             vocabulary=vocabulary,
@@ -80,6 +83,10 @@ class Tiny:
 
     def x(self, modality: str, size: int = ITEMS) -> Tensor:
         """A batch as :meth:`Method.embed` takes it."""
+        if modality in self.needs.streams:
+            needs = dataclasses.replace(whole(self), streams=(modality,))
+            held = torch.stack([sample(needs, index).stream(modality)[0] for index in range(size)])
+            return self.inputs.audio(held) if modality in SOUNDS else held
         items = [sample(whole(self), index) for index in range(size)]
         if modality == "image":
             return torch.stack([item.video[0, 0] for item in items])
@@ -111,6 +118,9 @@ def phrases(index: int, count: int) -> tuple[str, ...]:
 def sample(needs: Needs, index: int) -> Sample:
     """Item ``index``: a moving pattern and a pulsing tone of its own, and nothing that ``needs`` does not ask for."""
     draw = Generator().manual_seed(index)
+    if needs.streams:
+        one = sample(dataclasses.replace(needs, streams=()), index)
+        return dataclasses.replace(one, parts=as_streams(needs, one))
     parts: dict[str, object] = {}
     if needs.frames:
         coarse = torch.rand(needs.clips, 1, 3, 5, 5, generator=draw).expand(-1, needs.frames, -1, -1, -1)
@@ -135,6 +145,15 @@ def sample(needs: Needs, index: int) -> Sample:
     if needs.label:
         parts["label"] = index % 2
     return Sample(f"item{index}", index, tuple(float(n) for n in range(needs.clips)), parts)
+
+
+def as_streams(needs: Needs, one: Sample) -> dict[str, object]:
+    """The item's picture or sound as each stream that is needed; a deep one has one plane of floats."""
+    parts: dict[str, object] = {}
+    for name in needs.streams:
+        held = one.audio if name in SOUNDS else one.video
+        parts[name] = held[:, :, :1].float() / 255 if name in DEEP else held
+    return parts
 
 
 class MadeUp:

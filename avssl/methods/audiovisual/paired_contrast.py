@@ -1,0 +1,150 @@
+"""Tell which window of one stream belongs to a window of another: any two streams with a shared clock.
+
+Yonglong Tian, Dilip Krishnan, Phillip Isola: Contrastive Multiview Coding, ECCV 2020, arXiv:1906.05849 (two views).
+
+Deviations: negatives come from the batch, with a learned temperature, in place of a bank and noise contrast with a
+constant Z; a vector may have parts for consecutive steps of time, whose mean is then removed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Generator, Tensor, nn
+
+from avssl import encoders as towers
+from avssl import ops, views
+from avssl.config import EncoderConfig, Frozen, MethodConfig
+from avssl.inputs import Inputs
+from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
+from avssl.nn.contrast import Temperature, info_nce, retrieval_accuracy
+from avssl.nn.gather import gather
+from avssl.nn.heads import mlp
+from avssl.sample import Needs, Sample
+
+
+class Side(Frozen):
+    """A stream, what learns from it, and how it is changed by chance."""
+
+    stream: str
+    """its name: video, audio, left, right, or one that the manifest names"""
+    encoder: Literal["image", "video", "audio"]
+    """kind of its encoder; each side has one of its own"""
+    tower: EncoderConfig | None = None
+    """what it is built from; None takes the section of that kind under encoders"""
+    seconds: float = Field(0.0, ge=0)
+    """its window, in the middle of the run's; 0 takes all of that"""
+    area: float = Field(0.5, gt=0, le=1)
+    """least share of a picture that a view shows"""
+    mirror: bool = True
+    """whether pictures are mirrored by chance"""
+    strength: float = Field(0.0, ge=0)
+    """of changes of colour"""
+    decibels: float = Field(6.0, ge=0)
+    """most by which a sound is made louder or softer"""
+
+
+class Config(MethodConfig):
+    """Which streams, and their space."""
+
+    first: Side
+    """one stream, and what learns from it"""
+    second: Side
+    """the other"""
+    together: bool = False
+    """crop and mirror both pictures alike, for cameras whose pixels lie on each other"""
+    width: int = Field(128, ge=1)
+    """D, of each step's part of a vector"""
+    steps: int = Field(1, ge=1)
+    """K, steps of time that have a part of the vector each"""
+
+
+@dataclass(frozen=True)
+class PairedStreams:
+    """A window of both streams, each cropped, mirrored, re-coloured, or made louder, and partly hidden, by chance."""
+
+    cfg: Config
+    inputs: Inputs
+
+    def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
+        """Stream -> pictures [T, 3, H, W] (deep ones [T, 1, H, W]) or sound [M, F]."""
+        made, seeds = {}, torch.randint(1 << 62, (2,), generator=generator).tolist()
+        for side, seed in zip((self.cfg.first, self.cfg.second), seeds, strict=True):
+            x = sample.stream(side.stream)[0]
+            if side.encoder == "audio":
+                x = self.inputs.audio(views.gain(x, generator, side.decibels))
+                x = views.hide(x, generator) if self.inputs.cfg.audio == "mel" else x
+            else:
+                geometry = Generator().manual_seed(seeds[0] if self.cfg.together else seed)
+                x = views.crop(x, geometry, (side.area, 1.0))
+                x = views.flip(x, geometry) if side.mirror else x
+                # a depth has no colour, and the crop's filter overshoots its range
+                x = x.clamp(0, 1) if x.is_floating_point() else views.color(x, generator, side.strength)
+            made[side.stream] = x
+        return made
+
+
+class PairedContrast(Method[Config]):
+    """Two towers, one space, InfoNCE both ways."""
+
+    modalities = ("image", "video", "audio")
+
+    def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
+        super().__init__(cfg, inputs, encoders, length)
+        self.sides = {side.stream: side for side in (cfg.first, cfg.second)}
+        kinds = [side.encoder for side in self.sides.values()]
+        if len(kinds) < 2 or (cfg.steps > 1 and "image" in kinds):
+            wrong = "an image encoder sees no time, so steps is 1" if len(kinds) > 1 else "choose two different streams"
+            raise ValueError(f"method.first, method.second ({', '.join(self.sides)}), steps={cfg.steps}: {wrong}")
+        heads = {name: mlp(towers.width(encoders[name]), 2 * cfg.width, cfg.width) for name in self.sides}
+        self.heads = nn.ModuleDict(heads)
+        self.temperature = Temperature()
+        self.spaces = {"main": Space(tuple(self.sides), cfg.steps * cfg.width)}
+
+    @classmethod
+    def needs(cls, cfg: Config, inputs: Inputs) -> Needs:
+        """Both streams."""
+        names, kinds = (cfg.first.stream, cfg.second.stream), {cfg.first.encoder, cfg.second.encoder}
+        seconds = inputs.cfg.audio_seconds if "audio" in kinds else 0.0
+        return inputs.needs(frames=0 if kinds == {"audio"} else None, audio_seconds=seconds, streams=names)
+
+    @classmethod
+    def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
+        """Gives each stream under its name."""
+        return PairedStreams(cfg, inputs)
+
+    @classmethod
+    def towers(cls, cfg: Config, specs: Any) -> dict[str, tuple[str, Any]]:
+        """One for each stream, called by its name."""
+        return {one.stream: (one.encoder, one.tower or getattr(specs, one.encoder)) for one in (cfg.first, cfg.second)}
+
+    def kind_of(self, modality: str) -> str:
+        """A stream is read as a video or as a sound."""
+        return "audio" if self.sides[modality].encoder == "audio" else "video"
+
+    def forward(self, batch: Batch, turn: str = "main") -> Step:
+        """Mean of both directions' InfoNCE; other windows of a recording are no negatives."""
+        first, second = (gather(self.embed(name, batch[name])) for name in self.sides)
+        recording = gather(batch["recording"])
+        logits = first @ second.T * self.temperature()  # [B, B]
+        told = {"accuracy": retrieval_accuracy(logits)}
+        return Step(info_nce(logits, recording[:, None] == recording), detached(told))
+
+    def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
+        """Unit vectors [B, K D] of a stream: pictures [B, T, 3 or 1, H, W], sound [B, M, F]."""
+        if modality not in self.sides or space != "main":
+            raise self.no_space(modality, space)
+        side, head = self.sides[modality], self.heads[modality]
+        x = self.inputs.middle(x, side.seconds, side.encoder)
+        if side.encoder != "audio":
+            x = x.expand(*x.shape[:-3], 3, *x.shape[-2:])
+        features = self.encoders[modality](x)
+        if self.cfg.steps == 1:
+            return ops.unit(head(features.pooled("max")))
+        course = F.adaptive_avg_pool1d(features.course("max"), self.cfg.steps)  # [B, E, K]
+        parts = head(course.transpose(1, 2))  # [B, K, D]
+        return ops.unit((parts - parts.mean(1, keepdim=True)).flatten(1))

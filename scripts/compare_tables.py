@@ -210,20 +210,21 @@ def robust_pairs(held: Mapping[str, Sequence[Row]]) -> dict[str, tuple[float, fl
     return pairs
 
 
-def course(row: Row) -> float | None:
-    """Rank correlation of pretext and linear probe along one run; None where the pretext tells nothing."""
-    points = [
-        *row["course"],
-        {"pretext": row["pretext"].get("trained", {}), "linear": row["figures"]["linear"]["trained"]},
-    ]
-    before = row["pretext"].get("untrained", {})
-    pairs = []
-    for point in points:
-        told = solved({**row, "pretext": {"trained": point["pretext"], "untrained": before}}) if before else None
+def path(row: Row) -> list[tuple[float, float]]:
+    """(pretext solved, linear probe) at the quarters of one run; [] where the pretext tells nothing."""
+    last = {"pretext": row["pretext"].get("trained", {}), "linear": row["figures"]["linear"]["trained"]}
+    points = []
+    for point in [*row["course"], last]:
+        told = solved({"pretext": {**row["pretext"], "trained": point["pretext"]}})
         if told is not None:
-            pairs.append((told, float(point["linear"])))
-    same = any(len(set(axis)) == 1 for axis in zip(*pairs, strict=True))
-    return None if same else rank(pairs)
+            points.append((told, float(point["linear"])))
+    return points
+
+
+def course(row: Row) -> float | None:
+    """Rank correlation of pretext and linear probe along one run; None where there is none."""
+    points = path(row)
+    return None if any(len(set(axis)) == 1 for axis in zip(*points, strict=True)) else rank(points)
 
 
 def _ahead(rows: Sequence[Row]) -> Iterator[str]:

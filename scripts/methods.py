@@ -70,22 +70,24 @@ def pictures(out: Path, data: Path, per_class: Mapping[str, int] = PER_CLASS) ->
         return listed
     if not packed.is_file():
         raise ValueError(f"{packed}: not there; methods of pictures are compared on CIFAR-10, see --data")
-    rows = []
+    chosen: dict[str, Path] = {}
+    taken: Counter[tuple[str, str]] = Counter()
     with tarfile.open(packed) as archive:
-        members = sorted((one for one in archive.getmembers() if one.name.endswith(".jpg")), key=lambda one: one.name)
-        taken: Counter[tuple[str, str]] = Counter()
-        for member in members:
-            half, kind, name = member.name.split("/")[-3:]
+        for member in sorted(one for one in archive.getnames() if one.endswith(".jpg")):
+            half, kind, name = member.split("/")[-3:]
             split = "test" if half == "test" else "train" if taken["train", kind] < per_class["train"] else "val"
-            if taken[split, kind] == per_class[split]:
-                continue
-            taken[split, kind] += 1
-            path = folder / split / kind / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            content = archive.extractfile(member)
-            assert content is not None
-            path.write_bytes(content.read())
-            rows.append(f"{path.relative_to(folder)}\t{split}\t{kind}\n")
+            if taken[split, kind] < per_class[split]:
+                taken[split, kind] += 1
+                chosen[member] = Path(split, kind, name)
+    with tarfile.open(packed) as archive:  # in its own order: going back would unpack all before it again
+        for held in archive:
+            if held.name in chosen:
+                path = folder / chosen[held.name]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                content = archive.extractfile(held)
+                assert content is not None
+                path.write_bytes(content.read())
+    rows = [f"{path}\t{path.parts[0]}\t{path.parts[1]}\n" for path in chosen.values()]
     labels = out / "pictures.tsv"
     replace_text(labels, "path\tsplit\tkind\n" + "".join(rows))
     command("manifest", folder, "-o", listed, "--labels", labels)

@@ -1,0 +1,202 @@
+"""The plots of scripts/compare.py: what rows tell, as PNG; and a sheet of filters and nearest neighbors."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import compare_tables as told
+import published
+from compare_sheet import sheet
+from compare_tables import Row
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from rich.console import Console
+
+from retrieval.files import replacing
+
+COLORS = (
+    "#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#994455", "#117733", "#999933", "#0077bb",
+    "#cc3311", "#009988",
+)  # fmt: skip
+SPECIAL: Mapping[str, dict[str, Any]] = {
+    "random": {"color": "#888888", "linestyle": "--"},
+    "rescaled": {"color": "#888888", "linestyle": ":"},
+    "supervised": {"color": "black", "linestyle": "-"},
+}
+"""floor and ceiling"""
+
+
+def draw(rows: Sequence[Row], folder: Path, out: Path) -> None:
+    """All plots for which there are rows, into ``folder``; runs for the sheet lie in ``out``.
+
+    Raises ValueError where there is no row.
+    """
+    if not rows:
+        raise ValueError("there are no rows to draw yet; compare first")
+    folder.mkdir(parents=True, exist_ok=True)
+    console = Console(stderr=True)
+    plots = {"best": best, "stages": stages, "transfer": transfer, "pretext": pretext, "robust": robust}
+    for name, plot in plots.items():
+        _kept(plot(rows), folder / f"{name}.png", console)
+    drawn, missing = sheet(rows, out)
+    if missing:
+        console.print(f"not on the sheet, for their runs are not in {out}: {', '.join(missing)}", highlight=False)
+    if drawn is not None:
+        _kept(drawn, folder / "sheet.png", console)
+
+
+def _kept(figure: Figure, path: Path, console: Console) -> None:
+    FigureCanvasAgg(figure)
+    with replacing(path) as partial:
+        figure.savefig(partial, format="png", dpi=110)
+    console.print(f"wrote {path}", highlight=False)
+
+
+def _axes(figure: Figure, rows: int, columns: int) -> list[list[Axes]]:
+    found = figure.subplots(rows, columns, squeeze=False)
+    for axes in found.flat:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="both", color="#eeeeee")
+        axes.set_axisbelow(True)
+    return [list(line) for line in found]
+
+
+def best(rows: Sequence[Row]) -> Figure:
+    """Each method's best stage, with the widest interval of its seeds, beside that of its own network untrained."""
+    held = told.by_name(rows)
+    figure = Figure(figsize=(8, 0.9 + 0.27 * len(held)), layout="constrained")
+    ((axes,),) = _axes(figure, 1, 1)
+    for place, (label, seeds) in enumerate(held.items()):
+        figures = [row["figures"]["best"] for row in seeds]
+        low, high = min(one["interval"][0] for one in figures), max(one["interval"][1] for one in figures)
+        color = SPECIAL.get(label, {"color": COLORS[0]})["color"]
+        axes.plot([100 * low, 100 * high], [place, place], color=color, linewidth=1.5)
+        axes.plot([100 * one["trained"] for one in figures], [place] * len(figures), "o", color=color, markersize=5)
+        before = 100 * statistics.fmean(one["untrained"] for one in figures)
+        axes.plot([before], [place], "|", color="#888888", markersize=11, markeredgewidth=2)
+    axes.set_yticks(range(len(held)), list(held))
+    axes.set_xlabel("best stage: accuracy of a linear probe on test pictures, % (bar: 95 %; gray: untrained)")
+    return figure
+
+
+def stages(rows: Sequence[Row]) -> Figure:
+    """The stage table of networks that are in the published one too: ours, and theirs."""
+    names = told.stages_of(rows)
+    held = {seeds[0]["name"]: seeds for seeds in told.by_name(rows).values() if seeds[0]["name"] in published.STAGES}
+    figure = Figure(figsize=(11, 4.8), layout="constrained")
+    ((ours, theirs),) = _axes(figure, 1, 2)
+    for label, style in _styles(list(published.STAGES)):
+        if label in held:
+            values = [100 * (told.mean(held[label], name) or 0) for name in names]
+            ours.plot(names, values, marker="o", markersize=4, label=label.replace("_", " "), **style)
+        theirs.plot(published.COLUMNS, published.STAGES[label], marker="o", markersize=4, **style,
+                    label=label.replace("_", " "))  # fmt: skip
+    ours.set_title("ours: CIFAR-10, small trunk", fontsize=10)
+    theirs.set_title("published: ImageNet, AlexNet (with RotNet, 2018)", fontsize=10)
+    ours.set_ylabel("accuracy of a linear probe, %")
+    figure.legend(*theirs.get_legend_handles_labels(), loc="outside right center", fontsize=8, frameon=False)
+    return figure
+
+
+def _styles(names: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    plain = [name for name in names if name not in SPECIAL]
+    for name in names:
+        yield name, SPECIAL[name] if name in SPECIAL else {"color": COLORS[plain.index(name) % len(COLORS)]}
+
+
+def transfer(rows: Sequence[Row]) -> Figure:
+    """Who is ahead of labels, and how far above random initialization: every method of ours, SimCLR as published."""
+    figure = Figure(figsize=(11, 6.4), layout="constrained")
+    grid = _axes(figure, 2, 2)
+    held, others = told.by_name(rows), told.learners(rows)
+    for line, (beside, title) in enumerate((("supervised", "ahead of labels"), ("random", "above random"))):
+        left, right = grid[line]
+        compared = next((seeds for label, seeds in held.items() if label.startswith(beside)), None)
+        names = [name for name in rows[0]["figures"] if name.endswith(("_linear", "_tuned"))]
+        if compared is not None:
+            points: list[tuple[float, float, str]] = []
+            for label, seeds in others.items():
+                gaps = [100 * ((told.mean(seeds, name) or 0) - (told.mean(compared, name) or 0)) for name in names]
+                main = label.startswith("simclr")
+                color, order = (COLORS[1], 3) if main else ("#99aabb", 2)
+                left.plot(range(len(names)), gaps, "o", color=color, markersize=6 if main else 4, zorder=order)
+                points.append((len(names) - 1, gaps[-1], label))
+            _labels(left, points)
+            left.set_xlim(-0.4, len(names) + 0.6)
+        left.set_xticks(range(len(names)), [name.replace("_", ",\n") for name in names], fontsize=8)
+        left.set_title(f"ours: {title} (SimCLR red)", fontsize=10)
+        for protocol, marker in (("linear", "o"), ("tuned", "s")):
+            if (protocol, beside) in published.TRANSFER:
+                pairs = zip(published.TRANSFER[protocol, "simclr"], published.TRANSFER[protocol, beside], strict=True)
+                right.plot(published.SETS, [a - b for a, b in pairs], marker, color=COLORS[1], label=protocol,
+                           fillstyle="full" if protocol == "linear" else "none")  # fmt: skip
+        right.tick_params(axis="x", rotation=45, labelsize=8)
+        right.set_title(f"published: SimCLR (ResNet-50 4x), {title}", fontsize=10)
+        right.legend(fontsize=8, frameon=False)
+        left.set_ylabel("percentage points")
+        for axes in (left, right):
+            axes.axhline(0, color="black", linewidth=0.8)
+    return figure
+
+
+def pretext(rows: Sequence[Row]) -> Figure:
+    """Does the pretext's accuracy predict the probe? Across methods, and along each run."""
+    held = told.learners(rows)
+    figure = Figure(figsize=(12, 5.2), layout="constrained")
+    ((across, along),) = _axes(figure, 1, 2)
+    _scatter(across, {label: (100 * x, 100 * y) for label, (x, y) in told.pretext_pairs(held).items()})
+    across.set_title("at the end of the runs", fontsize=10)
+    across.set_ylabel("best stage, linear probe, %")
+    ends: list[tuple[float, float, str]] = []
+    for place, (label, seeds) in enumerate(held.items()):
+        for row in seeds:
+            points = [(100 * x, 100 * y) for x, y in told.path(row)]
+            if len(points) > 1:
+                along.plot(*zip(*points, strict=True), marker="o", markersize=3, linewidth=1,
+                           color=COLORS[place % len(COLORS)])  # fmt: skip
+                ends += [(*points[-1], label)] if row is seeds[0] else []
+    _labels(along, ends)
+    along.set_title("along each run, at its quarters", fontsize=10)
+    along.set_ylabel("linear probe of the vector, %")
+    for axes in (across, along):
+        axes.set_xlabel("held-out pretext solved, % (0: as the untrained network)")
+    return figure
+
+
+def robust(rows: Sequence[Row]) -> Figure:
+    """Is what is learnt better more robust too?"""
+    every = told.robust_pairs(told.by_name(rows))
+    figure = Figure(figsize=(7.5, 5.2), layout="constrained")
+    ((axes,),) = _axes(figure, 1, 1)
+    _scatter(axes, {label: (100 * x, 100 * y) for label, (x, y) in every.items()})
+    axes.set_xlabel("linear probe on clean pictures, %")
+    axes.set_ylabel(f"share of it left under {', '.join(told.WORSE)}, mean, %")
+    return figure
+
+
+def _scatter(axes: Axes, points: Mapping[str, tuple[float, float]]) -> None:
+    for label, (x, y) in points.items():
+        axes.plot([x], [y], "o", color=SPECIAL.get(label, {"color": COLORS[0]})["color"], markersize=5)
+    _labels(axes, [(x, y, label) for label, (x, y) in points.items()])
+
+
+def _labels(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
+    """A name right of each point, moved up where it would stand on another."""
+    if not points:
+        return
+    axes.figure.canvas.draw()
+    taken: list[tuple[float, float]] = []
+    for x, y, label in sorted(points, key=lambda point: point[1]):
+        across, up = axes.transData.transform((x, y))
+        at = up
+        while any(abs(at - other) < 11 and abs(across - beside) < 90 for beside, other in taken):
+            at += 2
+        taken.append((across, at))
+        lift = (at - up) * 72 / axes.figure.dpi
+        line = {"arrowstyle": "-", "color": "#bbbbbb", "linewidth": 0.6} if lift > 6 else None
+        place = {"xytext": (6, lift - 3), "textcoords": "offset points", "fontsize": 7.5, "arrowprops": line}
+        axes.annotate(label.replace("_", " "), (x, y), **place)

@@ -1,4 +1,4 @@
-"""The recordings that a person names: files, and folders of them."""
+"""The files that a person names: recordings, folders of them, and what is to be written."""
 
 from pathlib import Path
 
@@ -20,3 +20,12 @@ def recordings(inputs: list[Path]) -> list[Path]:
         else:
             raise ValueError(f"{path}: no such file or folder")
     return found
+
+
+def check_output(option: str, path: Path) -> None:
+    """Raise ValueError where a file of this name cannot be written, before the work that it is to hold is done."""
+    if path.is_dir():
+        raise ValueError(f"{option} {path}: a folder; name the file to write")
+    if not path.parent.is_dir():
+        what = "not a folder" if path.parent.exists() else "no such folder; make it first"
+        raise ValueError(f"{option} {path}: {path.parent}: {what}")

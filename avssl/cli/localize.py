@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from avssl.cli._named import check_output
 from avssl.cli._named import recordings as named_recordings
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def localize(
         raise ValueError("--text and --audio are two queries; give one of them")
     if text and len(set(text)) < len(text):
         raise ValueError("--text says the same words twice; each query has one colour")
+    if page is not None:
+        check_output("--page", page)
     console, log = Console(), Console(stderr=True)
     recordings, chosen = named_recordings(inputs), len(inputs) == 1 and inputs[0].is_file()
     videos = _targets(recordings, output, chosen)

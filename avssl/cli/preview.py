@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from avssl.cli._named import check_output
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -35,6 +37,7 @@ def preview(
         raise ValueError(f"--examples is {examples}; it must be at least 1")
     if output.suffix.lower() != ".png":
         raise ValueError(f"{output}: the sheet is a .png")
+    check_output("-o", output)
     run = Path(config) if (Path(config) / "config.yaml").is_file() else None
     cfg = configs.load(run / "config.yaml" if run else config, changes or [], base.config_of)
     if cfg.data.manifest:

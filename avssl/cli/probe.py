@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from avssl.cli._counting import counting
+from avssl.cli._named import check_output
 
 if TYPE_CHECKING:
     from avssl.probe.study import Row, Study, Tell
@@ -73,6 +74,8 @@ def probe(
     tuning = {"steps": steps, "batch": batch, "rates": rates, "flip": flip, "rest": rest}
     if "cam" in hows and output.suffix.lower() != ".png":
         raise ValueError(f"{output}: the sheet is a .png")
+    if "cam" in hows:
+        check_output("-o", output)
     questions = list(_questions(hows, fraction or [1.0], ["", *(under or [])], size, freeze or [0], tuning))
 
     import torch

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from avssl.cli._named import check_output
+
 
 def report(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
@@ -13,6 +15,7 @@ def report(
     text: Annotated[list[str] | None, typer.Option(help="Look for these words; else for what is said.")] = None,
 ) -> None:
     """Write one static page: curves, figures, what is found (with players), where it looks."""
+    check_output("-o", output)
     from avssl.report.page import write
     from avssl.report.run import report as make
 

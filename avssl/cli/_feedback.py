@@ -31,7 +31,8 @@ class Whole:
         self.modalities = modalities
 
     def __call__(self, sample: "Sample", generator: "Generator", progress: float) -> "dict[str, Tensor]":
-        """Gives image uint8 [3, H, W], video uint8 [T, 3, H, W], audio [M, F], text [L]; those that there are."""
+        """Gives image uint8 [3, H, W], video uint8 [T, 3, H, W], audio [M, F], text [L]; those that there are. Streams
+        of other names are given like videos and sounds."""
         made: dict[str, Tensor] = {}
         for modality in self.modalities:
             if modality == "image":
@@ -42,6 +43,9 @@ class Whole:
                 made["audio"] = self.inputs.audio(sample.audio[0])
             elif modality == "text":
                 made["text"] = self.inputs.tokens(sample.text)[0]
+            else:
+                x = sample.stream(modality)[0]
+                made[modality] = self.inputs.audio(x) if x.ndim == 1 else x
         return made
 
 
@@ -90,7 +94,7 @@ class Feedback:
         cfg, inputs = self.cfg, method.inputs
         held = Manifest.load(Path(read_json(self.out / "run.json")["manifest"]))
         needs = type(method).needs(cfg.method, inputs)
-        if modalities:
+        if modalities and not needs.streams:
             pictures = 1 if "video" not in modalities else inputs.cfg.frames
             needs = inputs.needs(
                 frames=pictures if {"image", "video"} & set(modalities) else 0,

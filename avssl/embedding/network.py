@@ -57,10 +57,12 @@ class Embedder:
 
     @torch.inference_mode()
     def __call__(self, modality: str, x: Tensor) -> Vectors:
-        """Unit vectors [N, D] of windows: video or image uint8 [N, T, 3, H, W], audio [N, S], text tokens [N, L]."""
-        if modality == "image":
+        """Unit vectors [N, D] of windows: video or image uint8 [N, T, 3, H, W], audio [N, S], text tokens [N, L]; a
+        stream of another name as its kind."""
+        kind = self.method.kind_of(modality)
+        if kind == "image":
             x = x[:, x.shape[1] // 2]
-        if modality == "audio":
+        if kind == "audio":
             x = self.inputs.audio(x)
         vectors = self.method.embed(modality, x.to(self.device), self.space_name).float().cpu().numpy()
         if modality in self.space.timeless:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from avssl.data import streams
 from avssl.data.manifest import Manifest, Recording
 from avssl.data.media import Unreadable
 from avssl.data.narration import Phrase, nearest
@@ -21,6 +22,8 @@ from avssl.methods.base import Space
 
 BATCH = 32
 """windows that go through an encoder together; fixed, so that the same recordings give the same bits"""
+OWN = ("video", "image", "audio", "text")
+"""modalities that are read from the recording itself; others are streams of that name"""
 FAR_SECONDS = 15.0
 """words further than this from a window's middle are not about it"""
 
@@ -86,7 +89,7 @@ def embed_recordings(
         waiting[modality] = [held] if len(held) else []
 
     for done, recording in enumerate(recordings, 1):
-        for piece in _pieces(embedder, manifest.path_of(recording), recording, wanted, hop, skipped):
+        for piece in _pieces(embedder, manifest.root, recording, wanted, hop, skipped):
             rows[piece.modality] += piece.rows
             waiting[piece.modality].append(piece.x)
             flush(piece.modality, BATCH)
@@ -130,8 +133,9 @@ class Part(NamedTuple):
 
 
 def _pieces(
-    embedder: Embedder, path: Path, recording: Recording, wanted: Sequence[str], hop: float, skipped: Counter[str]
+    embedder: Embedder, root: Path, recording: Recording, wanted: Sequence[str], hop: float, skipped: Counter[str]
 ) -> Iterator[Piece]:
+    path = root / recording.path
     if "text" in wanted:
         rows = _phrases(path, recording)
         if rows:
@@ -142,24 +146,35 @@ def _pieces(
         skipped["without sound"] += 1
     if _seen(recording, wanted) and _seconds(recording.video, recording) is None:
         skipped["without picture"] += 1
+    further = {name: streams.track(root, recording, name) for name in wanted if name not in OWN}
+    for name, one in further.items():
+        if one is None:
+            skipped[f"without {name}"] += 1
     for part in _parts(embedder, path, recording, wanted, hop):
-        audio, video = "audio" in part.rows, any(modality != "audio" for modality in part.rows)
+        audio, video = "audio" in part.rows, bool({"video", "image"} & part.rows.keys())
         starts = [start for start, _ in part.spans]
+        held: dict[str, Tensor | None] = {}
         try:
-            clips = embedder.window.read(path, starts, video=video, audio=audio, still=recording.is_picture)
+            if audio or video:
+                clips = embedder.window.read(path, starts, video=video, audio=audio, still=recording.is_picture)
+                held = {"audio": clips.audio, "video": clips.video, "image": clips.video}
+            held |= {name: embedder.window.stream(one, starts) for name, one in further.items() if one}
         except Unreadable:
             skipped["unreadable"] += 1
             return
         for modality, (inside, rows) in part.rows.items():
-            held = clips.audio if modality == "audio" else clips.video
-            if held is not None:
-                yield Piece(modality, held[inside], rows)
+            windows_held = held[modality]
+            if windows_held is not None:
+                yield Piece(modality, windows_held[inside], rows)
 
 
 def _parts(embedder: Embedder, path: Path, recording: Recording, wanted: Sequence[str], hop: float) -> Iterator[Part]:
     limits: dict[str, float | None] = dict.fromkeys(_seen(recording, wanted), _seconds(recording.video, recording))
     if "audio" in wanted:
         limits["audio"] = _seconds(recording.audio, recording)
+    for name in wanted:
+        if name not in OWN and streams.kind_of(recording, name) is not None:
+            limits[name] = streams.seconds_of(recording, name)
     spans = windows(recording.seconds, embedder.window.seconds, min(hop, embedder.window.seconds))
     for index in range(0, len(spans), AT_ONCE):
         part = Part(spans[index : index + AT_ONCE], {})
@@ -203,6 +218,10 @@ def _merged(phrases: Iterable[Phrase]) -> list[Phrase]:
 
 
 def _row(recording: Recording, path: Path, start: float, end: float, modality: str, said: str) -> dict[str, Any]:
+    file = recording.streams.get(modality, {}).get(
+        "sha256"
+    )  # a stream's own file may change where the recording's stays
+    beside = {} if file is None else {"stream": file[:12]}
     return {
         "recording": recording.key,
         "path": str(path),
@@ -211,5 +230,5 @@ def _row(recording: Recording, path: Path, start: float, end: float, modality: s
         "end": end,
         "modality": modality,
         "narration": said,
-        "extra": {**recording.labels, "split": recording.split},
+        "extra": {**recording.labels, "split": recording.split, **beside},
     }

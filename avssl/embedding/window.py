@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avssl.data.media import decode
+from avssl.data.media import Decoded, decode
+from avssl.data.streams import Track
 from avssl.inputs import Inputs
 
 AT_ONCE = 16
@@ -65,6 +67,22 @@ class Window:
 
     def read(self, path: Path, starts: Sequence[float], *, video: bool, audio: bool, still: bool = False) -> Clips:
         """Decode the windows that begin at ``starts`` (seconds), in one pass. Raises Unreadable."""
+        return self._read(functools.partial(decode, path), starts, video, audio, still)
+
+    def stream(self, one: Track, starts: Sequence[float]) -> Tensor:
+        """Windows of one stream: pictures uint8 [N, T, 3, H, W], deep ones float32 [N, T, 1, H, W], or sound [N, S].
+
+        Raises Unreadable.
+        """
+        seen = one.kind == "picture"
+        clips = self._read(one.decode, starts, seen, not seen, one.still)
+        held = clips.video if seen else clips.audio
+        assert held is not None
+        return torch.from_numpy(one.scaled(held.numpy())) if seen else held
+
+    def _read(
+        self, decoder: Callable[..., Decoded], starts: Sequence[float], video: bool, audio: bool, still: bool
+    ) -> Clips:
         cfg = self.inputs.cfg
         offsets = np.zeros(self.frames) if still else np.arange(self.frames) / cfg.fps
         times = np.asarray(starts)[:, None] + offsets  # [N, T]
@@ -73,14 +91,13 @@ class Window:
         samples = round(self.audio_seconds * cfg.hz)
         begins = [round((start + (self.seconds - self.audio_seconds) / 2) * cfg.hz) for start in starts]
         first = begins[0]
-        got = decode(
-            path,
+        got = decoder(
             times=wanted if video else (),
             size=(cfg.height, cfg.width),
             audio=(first / cfg.hz, (begins[-1] + samples - first) / cfg.hz) if audio else None,
             hz=cfg.hz,
         )
-        pictures = torch.from_numpy(got.video)[torch.from_numpy(place.reshape(times.shape))] if video else None
+        pictures = torch.from_numpy(got.video[place.reshape(times.shape)]) if video else None
         if not audio:
             return Clips(pictures, None)
         sound = np.clip(got.audio, -1.0, 1.0)

@@ -8,11 +8,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from avssl.data import streams
 from avssl.data.manifest import Manifest, Recording
 from avssl.data.media import Unreadable
 from avssl.data.narration import nearest
 from avssl.embedding.network import Embedder, Vectors
-from avssl.embedding.recordings import BATCH, FAR_SECONDS
+from avssl.embedding.recordings import BATCH, FAR_SECONDS, OWN
 from avssl.embedding.window import Clips, Window
 from avssl.inputs import Inputs
 from avssl.methods.base import Method
@@ -43,6 +44,14 @@ def read_middle(manifest: Manifest, recording: Recording, window: Window, *, vid
         return None
 
 
+def _read(one: streams.Track, window: Window, start: float) -> list[Tensor]:
+    """A stream's window, or nothing where it is unreadable."""
+    try:
+        return [window.stream(one, [start])]
+    except Unreadable:
+        return []
+
+
 def middles(
     method: Method[Any], inputs: Inputs, manifest: Manifest, recordings: Sequence[Recording]
 ) -> dict[str, dict[int, NDArray[np.float32]]]:
@@ -71,6 +80,11 @@ def middles(
                 held[modality].append((index, clips.video))
         if clips is not None and clips.audio is not None:
             held["audio"].append((index, clips.audio))
+        for name in wanted:
+            one = None if name in OWN else streams.track(manifest.root, recording, name)
+            if one is not None:
+                begin = middle_of(recording, embedder.window)
+                held[name] += [(index, clip) for clip in _read(one, embedder.window, begin)]
         middle = middle_of(recording, embedder.window) + embedder.window.seconds / 2
         said = nearest(recording.narration, middle, 1, FAR_SECONDS)[0]
         if said and "text" in wanted:

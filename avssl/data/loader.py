@@ -2,7 +2,8 @@
 
 Position p = step * batch + row is in epoch p // length; an epoch's order is a permutation drawn from (seed, 1, epoch);
 the example is ``transform(source.get(index, g), g, progress)`` with g drawn from (seed, 2, step, index); the stand-in
-for a bad item is drawn from (seed, 3, step, index, try).
+for a bad item is drawn from (seed, 3, step, index, try). With ``draws`` D, g is drawn from (seed, 5, epoch % D, index):
+every item is then shown in D ways and no more, a new one in each of the first D epochs.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ class Maker:
     batch: int
     seed: int
     length: int
+    draws: int = 0
     _orders: dict[int, Tensor] = field(default_factory=dict, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -90,7 +92,7 @@ class Maker:
         wanted = index
         taken: set[int] | None = None
         for attempt in range(1, STAND_INS):
-            found = self._try(index, generator(self.seed, 2, chunk.step, index), chunk, started, rows)
+            found = self._try(index, self._draw(chunk.step, index), chunk, started, rows)
             if found is not None:
                 return found
             if taken is None:
@@ -99,6 +101,14 @@ class Maker:
             if index in taken and len(taken) < self.length:
                 index = next(i % self.length for i in range(index, index + self.length) if i % self.length not in taken)
         raise ValueError(f"{STAND_INS} items in a row cannot be read, the last because {list(rows.bad.values())[-1:]}")
+
+    def _draw(self, step: int, index: int) -> Generator:
+        if not self.draws:
+            return generator(self.seed, 2, step, index)
+        epoch, offset = divmod(step * self.batch, self.length)
+        if bool((self._order(epoch)[:offset] == index).any()):  # of a batch that reaches into the next epoch
+            epoch += 1
+        return generator(self.seed, 5, epoch % self.draws, index)
 
     def _try(
         self, index: int, draw: Generator, chunk: Chunk, started: Callable[[int], None], rows: Rows
@@ -142,6 +152,7 @@ class Loader:
         bad_budget: share of items that may fail before ValueError is raised.
         timeout_seconds: a worker that takes longer over one item is replaced.
         progress: step -> 0..1, given to the transform.
+        draws: in how many ways each item is ever shown; 0 for a new one each time.
 
     ``order`` int64 [length], where a method has set one, is the items in the order in which batches take them, in place
     of the epoch's permutation; it counts for the batches that are asked for after it is set, and an item may stand in
@@ -163,12 +174,13 @@ class Loader:
         bad_budget: float = 0.05,
         timeout_seconds: float = 120.0,
         progress: Callable[[int], float] = lambda step: 0.0,
+        draws: int = 0,
     ):
         if length < 1:
             raise ValueError("there are no items to load")
         if batch % world:
             raise ValueError(f"batch is {batch}, which {world} ranks cannot share equally; take a multiple of {world}")
-        self.maker = Maker(source, transform, batch, seed, length)
+        self.maker = Maker(source, transform, batch, seed, length, draws)
         self.rank, self.world, self.progress = rank, world, progress
         self.bad_budget, self.workers, self.timeout_seconds = bad_budget, workers, timeout_seconds
         self.wait_seconds = 0.0

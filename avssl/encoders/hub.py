@@ -6,6 +6,7 @@ Weights are read from safetensors alone: the older ``.bin`` files are pickles, w
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,12 +73,14 @@ def _config(path: str) -> Any:
 
 def keep(path: str, config: Any, folder: Path) -> None:
     """Write to ``folder`` what is needed to build this tower anew around weights from a checkpoint."""
-    folder.mkdir(parents=True, exist_ok=True)
-    config.save_pretrained(folder)
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}")
+    aside.mkdir(parents=True, exist_ok=True)
+    config.save_pretrained(aside)
     for name in KEPT:
         found = file(path, name)
-        if found is not None and found.resolve() != (folder / name).resolve():
-            (folder / name).write_bytes(found.read_bytes())
+        if found is not None:
+            (aside / name).write_bytes(found.read_bytes())
+    os.replace(aside, folder)
 
 
 def colors(path: str, modality: str) -> tuple[list[float], list[float]]:

@@ -48,7 +48,7 @@ def load(modality: str, spec: Spec, hz: int, kept: Path | None = None) -> Tower:
     else:
         tower = TextTower(modality, spec, model)
     tower.freeze()
-    tower.whole = model.config
+    tower.whole, tower.origin = model.config, path
     tower.source = {"path": spec.path, "model": kind, "license": hub.license_of(path)}
     print(_told(modality, tower.source), file=sys.stderr)
     return tower
@@ -77,7 +77,7 @@ def keep(encoders: nn.ModuleDict, folder: Path) -> None:
     """Write what is needed to build the towers anew around their weights, a folder for each modality."""
     for modality, tower in towers(encoders).items():
         if not (folder / modality / "config.json").is_file():
-            hub.keep(tower.source["path"], tower.whole, folder / modality)
+            hub.keep(tower.origin, tower.whole, folder / modality)
 
 
 def sources(encoders: nn.ModuleDict) -> dict[str, dict[str, str]]:

@@ -21,11 +21,12 @@ class Tower(nn.Module, ABC):
     """What all have in common: which part of the model is used, what is tuned, and how its outputs get their width.
 
     ``memory`` keeps what a frozen tower saw; ``source`` says where the weights are from and what their licence is,
-    ``whole`` is the settings of the model that the tower is part of.
+    ``whole`` is the settings of the model that the tower is part of, ``origin`` the folder or name they were read from.
     """
 
     memory: Memory | None = None
     whole: Any
+    origin: str
 
     def __init__(self, modality: str, spec: Spec, model: nn.Module):
         super().__init__()

@@ -60,7 +60,9 @@ def vocabulary(cfg: RunConfig, texts: Iterable[str]) -> Vocabulary | None:
     return Vocabulary.train(told, cfg.inputs.vocabulary)
 
 
-def method_of(cfg: RunConfig, inputs: Inputs, length: int, *, chunks: int = 1) -> Method[MethodConfig]:
+def method_of(
+    cfg: RunConfig, inputs: Inputs, length: int, *, chunks: int = 1, towers: Path | None = None
+) -> Method[MethodConfig]:
     """The method with its random initialization, which is a function of the run's seed. The global state of randomness
     is left as it was.
 
@@ -69,6 +71,7 @@ def method_of(cfg: RunConfig, inputs: Inputs, length: int, *, chunks: int = 1) -
         inputs: with the run's vocabulary.
         length: number of training items.
         chunks: passes that each encoder's gradients are cached over.
+        towers: what a run kept of its pretrained towers; they are built from it, around random weights.
     """
     kind = base.find(cfg.method.name)
     with torch.random.fork_rng(devices=[]):
@@ -83,6 +86,7 @@ def method_of(cfg: RunConfig, inputs: Inputs, length: int, *, chunks: int = 1) -
             tokens=cfg.inputs.tokens,
             vocabulary=len(inputs.vocabulary) if inputs.vocabulary else 0,
             hz=cfg.inputs.hz,
+            kept=towers,
         )
         if chunks > 1:
             chunked.wrap(built, chunks)

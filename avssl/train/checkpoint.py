@@ -161,7 +161,8 @@ def load_run(folder: Path | str, trained: bool = True) -> Loaded:
     cfg = build.parse(about["config"], str(run))
     words = run / "vocabulary.json"
     inputs = Inputs(cfg.inputs, Vocabulary(words.read_text(encoding="utf-8")) if words.is_file() else None)
-    method = build.method_of(cfg, inputs, about["length"])
+    towers = run / "towers"
+    method = build.method_of(cfg, inputs, about["length"], towers=towers if trained and towers.is_dir() else None)
     manifest, recordings = Path(about["manifest"]) if about["manifest"] else None, about["manifest_digest"]
     if not trained:
         digest = hashlib.sha256(json.dumps(["untrained", about["config"], recordings]).encode()).hexdigest()

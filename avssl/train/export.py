@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from avssl.config import InputsConfig, MethodConfig
+from avssl.encoders import pretrained
 from avssl.inputs import Inputs
 from avssl.methods.base import Method
 from avssl.train import build
@@ -45,12 +46,14 @@ def export(run: Path | str, out: Path | str, onnx: bool = False) -> Path:
             "format": FORMAT, "config": build.dump(loaded.cfg), "length": loaded.method.length,
             "step": loaded.step, "digest": loaded.digest, "weights": sha256(aside / "model.safetensors"),
             "manifest": str(loaded.manifest or ""), "manifest_digest": loaded.manifest_digest,
+            "towers": pretrained.sources(loaded.method.encoders),
         }  # fmt: skip
         if loaded.inputs.vocabulary is not None:
             replace_text(aside / "vocabulary.json", loaded.inputs.vocabulary.json)
         if onnx:
             for modality, encoder in loaded.method.encoders.items():
                 to_onnx(modality, encoder, example(modality, loaded.cfg.inputs), aside / f"{modality}.onnx")
+        pretrained.keep(loaded.method.encoders, aside / "towers")
         replace_text(aside / "config.json", json.dumps(about, indent=1))
         if out.exists():
             shutil.rmtree(out)

@@ -49,6 +49,21 @@ def test_an_epoch_holds_every_item_once_and_epochs_differ() -> None:
         assert not torch.equal(next(iter(other.batches(0, 1)))["index"], batches[0]["index"])
 
 
+@pytest.mark.parametrize("batch", [7, 8])
+def test_items_are_shown_in_so_many_draws(batch: int) -> None:
+    """Eight epochs of 21; batches of 8 reach over their ends, where an item may come twice in one batch, and alike."""
+    with loader(Toy(21), draws=3, batch=batch) as it:
+        batches = list(it.batches(0, 8 * 21 // batch))
+    index, drawn = (torch.cat([b[name] for b in batches]) for name in ("index", "noise"))
+    shown = {item: drawn[index == item].sum(1).tolist() for item in range(21)}
+    assert all(len(values) == 8 and len(set(values)) == 3 for values in shown.values())
+    assert len({value for values in shown.values() for value in values}) == 63
+    if batch == 7:
+        assert all(values[epoch] == values[epoch % 3] for values in shown.values() for epoch in range(8))
+    with loader(Toy(21), draws=3, batch=batch, workers=1) as there:
+        assert same(batches[4:9], list(there.batches(4, 9)))
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_batches_do_not_depend_on_workers_or_where_the_run_began(workers: int) -> None:
     source = Toy(21, bad=(4, 11))

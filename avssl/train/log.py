@@ -32,7 +32,7 @@ class Log:
         self._busy = self._waited = 0.0
         self._began, self._first = time.monotonic(), step
         self._said, self._about = -QUIET_SECONDS, ""
-        self._looked = 0.0
+        self._looked, self._nothing_said = 0.0, False
         self._bar: Progress | None = None
         self._path = out / "log.jsonl"
         if not write:
@@ -92,11 +92,18 @@ class Log:
             )
 
     def held_out(self, step: int, values: Mapping[str, float]) -> None:
-        """A line about a held-out evaluation; figures with a slash in their name are kept, and not told."""
-        if self.write:
+        """A line about a held-out evaluation; figures with a slash in their name are kept, and not told.
+
+        Where there are none at all, why, once.
+        """
+        if values and self.write:
             self._put(step, {f"held_out/{key}": value for key, value in values.items()})
-            told = "  ".join(f"{key} {value:.3f}" for key, value in values.items() if "/" not in key)
+        told = "  ".join(f"{key} {value:.3f}" for key, value in values.items() if "/" not in key)
+        if told:
             self.say(f"step {step}  held out: {told}")
+        elif not values and not self._nothing_said:
+            self._nothing_said = True
+            self.say("no held-out figures: no recording of the val split has what this method needs")
 
     def say(self, text: str) -> None:
         """A message, above the progress line."""

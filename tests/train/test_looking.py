@@ -1,4 +1,4 @@
-"""While a method looks at all items before an epoch, no step advances: it is told how far that is."""
+"""What a run tells beside its steps: how far looking at all items is, and that there is nothing held out."""
 
 from __future__ import annotations
 
@@ -19,3 +19,12 @@ def test_it_is_told_how_far_looking_is(tmp_path: Path, monkeypatch: pytest.Monke
     start(toy.cfg_of("steps=2"), tmp_path / "slow")
     said = [line for line in capsys.readouterr().out.splitlines() if "before the epoch" in line]
     assert said == [f"before the epoch: looked at {done} of 10 items" for done in (8, 10)]
+
+
+def test_that_nothing_is_held_out_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    toy.install(monkeypatch)
+    start(toy.cfg_of("steps=4", "evaluate_every=1"), tmp_path / "run", evaluate=lambda method, step: {})
+    said = capsys.readouterr().out
+    assert "held out: " not in said
+    assert said.count("no held-out figures: no recording of the val split has what this method needs") == 1
+    assert "held_out" not in (tmp_path / "run" / "log.jsonl").read_text()

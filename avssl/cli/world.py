@@ -18,15 +18,25 @@ def world(
     side: Annotated[int, typer.Option(help="Width and height of the picture in pixels.")] = 112,
     fps: Annotated[float, typer.Option(help="Frames per second.")] = 12.5,
     seconds: Annotated[float, typer.Option(help="Length of each clip.")] = 4.0,
+    stereo: Annotated[
+        bool, typer.Option("--stereo", help="Two channels of sound, from where things are seen.")
+    ] = False,
+    depth: Annotated[
+        bool, typer.Option("--depth", help="ID.depth.mkv beside each clip: 16 bits of millimeters.")
+    ] = False,
+    infrared: Annotated[
+        bool, typer.Option("--infrared", help="ID.infrared.mp4 beside each clip: a second camera, which sees heat.")
+    ] = False,
     workers: Annotated[int | None, typer.Option(help="Processes; one per core unless given.")] = None,
 ) -> None:
     """Make a world of sounding, moving things whose truth is known: videos, narration, boxes, sounding times."""
     from avssl.data.world import cases_per_split, lacking_cases, make_world
 
+    asked = {"stereo": stereo, "depth": depth, "infrared": infrared}
     with counting("clips") as tell:
         records = make_world(
             output, clips=clips, level=level, seed=seed, side=side, fps=fps, seconds=seconds, workers=workers,
-            progress=tell,
+            progress=tell, sensors=[name for name, wanted in asked.items() if wanted],
         )  # fmt: skip
 
     table = Table("split", "clips", "seconds", "cases", title=f"{output} ({level})")
@@ -38,3 +48,7 @@ def world(
     lacking = [f"{split} no {case}" for split, case in lacking_cases(records)]
     if lacking:
         console.print(f"too few clips for every case, so nothing to judge it on: {'; '.join(lacking)}; raise --clips")
+    beside = ["--stream depth,range=0:8000"] * depth + ["--stream infrared"] * infrared
+    if beside:
+        told = f"next: avssl manifest {output}/videos --labels {output}/labels.tsv {' '.join(beside)} -o FILE"
+        console.print(told, highlight=False, markup=False, soft_wrap=True)

@@ -71,6 +71,40 @@ def write_clip(
         partial.unlink(missing_ok=True)
 
 
+def write_deep(path: str | Path, frames: Iterable[NDArray[np.uint16]], fps: float | Fraction) -> None:
+    """Encode uint16 pictures [H, W] without any loss (FFV1; the suffix is .mkv); the file appears when it is whole.
+
+    Picture k is presented at k / fps seconds. Raises ValueError for no pictures, or one of another shape or type.
+    """
+    path, rate = Path(path), frame_rate(fps)
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    try:
+        with av.open(str(partial), "w") as container:
+            stream: av.VideoStream | None = None
+            for k, picture in enumerate(frames):
+                if picture.dtype != np.uint16 or picture.ndim != 2 or (stream and picture.shape[1] != stream.width):
+                    raise ValueError(
+                        f"picture {k} for {path} is {picture.dtype} {list(picture.shape)}, not uint16 [H, W]"
+                    )
+                if stream is None:
+                    added = container.add_stream("ffv1", rate=rate, options={"threads": "1"})
+                    assert isinstance(added, av.VideoStream)
+                    stream = added
+                    stream.height, stream.width = picture.shape
+                    stream.pix_fmt, stream.codec_context.time_base = "gray16le", 1 / rate
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="gray16le")
+                frame.pts, frame.time_base = k, 1 / rate
+                container.mux(stream.encode(frame))
+            if stream is None:
+                raise ValueError(f"there are no pictures to write to {path}")
+            container.mux(stream.encode(None))
+        with open(partial, "rb+") as written:
+            os.fsync(written.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def _encode(
     container: av.container.OutputContainer,
     frames: Iterator[NDArray[np.uint8]],

@@ -5,6 +5,10 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+ROWS = 2048
+"""rows of a contrastive batch whose logits are in memory at once"""
 
 
 class Temperature(nn.Module):
@@ -75,21 +79,37 @@ def each_positive(near: Tensor, far: Tensor, valid: Tensor) -> Tensor:
     return (losses.sum(1) / valid.sum(1).clamp_min(1)).mean()
 
 
-def nt_xent(first: Tensor, second: Tensor, temperature: float, recording: Tensor | None = None) -> Tensor:
+def nt_xent(
+    first: Tensor, second: Tensor, temperature: float, recording: Tensor | None = None, rows: int = ROWS
+) -> Tensor:
     """NT-Xent (Chen, Kornblith, Norouzi, Hinton, 2020): two views, 2B - 2 negatives, mean over 2B rows.
 
     Args:
         first, second: unit vectors [B, D] of the two views.
         temperature: divides the similarities.
         recording: [B] where given, other rows of the same recording are no negatives.
+        rows: of the 2B x 2B logits that are in memory at once; those of the backward pass are computed again.
     """
     x = torch.cat([first, second])  # [2B, D]
-    logits = (x @ x.T / temperature).fill_diagonal_(float("-inf"))
-    target = torch.arange(len(x), device=x.device).roll(len(first))
-    if recording is not None:
-        same = (recording[:, None] == recording).repeat(2, 2).scatter(1, target[:, None], False)
+    owner = None if recording is None else recording.repeat(2)
+    if len(x) <= rows:
+        return _nt_xent(x, owner, temperature, 0, len(x)) / len(x)
+    sums = [
+        checkpoint(_nt_xent, x, owner, temperature, start, start + rows, use_reentrant=False)
+        for start in range(0, len(x), rows)
+    ]
+    return torch.stack(sums).sum() / len(x)
+
+
+def _nt_xent(x: Tensor, owner: Tensor | None, temperature: float, start: int, end: int) -> Tensor:
+    """The sum over rows [start, end) of x [2B, D]; owner [2B] tells the recordings."""
+    own = torch.arange(len(x), device=x.device)[start:end, None]  # [R, 1]
+    target = (own + len(x) // 2) % len(x)
+    logits = (x[start:end] @ x.T / temperature).scatter(1, own, float("-inf"))  # [R, 2B]
+    if owner is not None:
+        same = (owner[start:end, None] == owner).scatter(1, target, False)
         logits = logits.masked_fill(same, float("-inf"))
-    return F.cross_entropy(logits, target)
+    return F.cross_entropy(logits, target[:, 0], reduction="sum")
 
 
 def retrieval_accuracy(logits: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ def preview(
     Of a run, also what its newest checkpoint makes of it (filled in, coloured, cleaned), during the training too.
     """
     from avssl import config as configs
-    from avssl.data.world import make_world
+    from avssl.data.world import SENSORS, make_world
     from avssl.methods import base
 
     if examples < 1:
@@ -44,9 +44,18 @@ def preview(
         _draw(cfg, Path(cfg.data.manifest), output, examples, progress, run)
     else:
         with TemporaryDirectory() as folder:
-            make_world(Path(folder), clips=CLIPS, side=128, workers=1)
+            make_world(Path(folder), clips=CLIPS, side=128, workers=1, sensors=SENSORS if _beside(cfg) else ())
             _draw(cfg, Path(folder) / "videos", output, examples, progress, run)
     typer.echo(f"wrote {output}")
+
+
+def _beside(cfg: "RunConfig") -> list[str]:
+    """The streams that the method asks for beside the recordings."""
+    from avssl.data.streams import beside
+    from avssl.inputs import Inputs
+    from avssl.methods import base
+
+    return beside(base.find(cfg.method.name).needs(cfg.method, Inputs(cfg.inputs)).streams)
 
 
 def _draw(cfg: "RunConfig", data: Path, output: Path, count: int, progress: float, run: Path | None) -> None:
@@ -59,7 +68,7 @@ def _draw(cfg: "RunConfig", data: Path, output: Path, count: int, progress: floa
     from avssl.train.build import vocabulary
     from avssl.train.checkpoint import load_run
 
-    held = make(data) if data.is_dir() else Manifest.load(data)
+    held = make(data, streams=_beside(cfg)) if data.is_dir() else Manifest.load(data)
     method, step = None, 0
     if run is None:
         texts = [phrase.text for recording in held.recordings for phrase in recording.narration]
@@ -70,7 +79,7 @@ def _draw(cfg: "RunConfig", data: Path, output: Path, count: int, progress: floa
     kind = base.find(cfg.method.name)
     needs = kind.needs(cfg.method, inputs)
     source = Source(Items(held, None, cfg.data.item_seconds, needs), needs)
-    transform = kind.transform(cfg.method, inputs)
+    transform = kind.preview(cfg.method, inputs)
     drawn, names = [], []
     for place in range(min(count, len(source))):
         # Spread over the recordings, so that neighbours in a folder do not look alike.

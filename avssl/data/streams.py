@@ -81,6 +81,11 @@ def channel_of(name: str) -> int | None:
     return int(found[1]) - 1 if found else _CHANNELS.get(name)
 
 
+def beside(names: Sequence[str]) -> list[str]:
+    """Those of the names that no recording has by itself: files beside it, or parts of its picture."""
+    return [name for name in names if name not in ("video", "audio") and channel_of(name) is None]
+
+
 def kind_of(recording: Recording, name: str) -> Kind | None:
     """Whether a recording's stream is a picture or a sound; None if it has none of this name."""
     if name in recording.streams:

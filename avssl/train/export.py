@@ -51,8 +51,10 @@ def export(run: Path | str, out: Path | str, onnx: bool = False) -> Path:
         if loaded.inputs.vocabulary is not None:
             replace_text(aside / "vocabulary.json", loaded.inputs.vocabulary.json)
         if onnx:
+            kinds = type(loaded.method).towers(loaded.cfg.method, loaded.cfg.encoders)
             for modality, encoder in loaded.method.encoders.items():
-                to_onnx(modality, encoder, example(modality, loaded.cfg.inputs), aside / f"{modality}.onnx")
+                x = example(kinds[modality][0], loaded.cfg.inputs)
+                to_onnx(modality, encoder, x, aside / f"{modality}.onnx")
         pretrained.keep(loaded.method.encoders, aside / "towers")
         replace_text(aside / "config.json", json.dumps(about, indent=1))
         if out.exists():

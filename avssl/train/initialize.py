@@ -65,8 +65,8 @@ def some(loader: Loader, seed: int) -> Iterator[Batch]:
 
 def fit(method: Method[MethodConfig], cfg: RunConfig, examples: Iterable[Batch]) -> None:
     """Fits every encoder to what the method shows it of the examples; the global state of randomness is as before."""
-    for modality in method.encoders:
-        if getattr(cfg.encoders, modality).name == "pretrained":
+    for modality, (_, spec) in type(method).towers(cfg.method, cfg.encoders).items():
+        if modality in method.encoders and spec.name == "pretrained":
             raise ValueError(f"init={cfg.init}: it is for random weights, and encoders.{modality} is pretrained")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(mix(cfg.seed, 5))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from avssl.config import MethodConfig, RunConfig
-from avssl.data import cache, manifest
+from avssl.data import cache, manifest, streams
 from avssl.data.dataset import Items, Source
 from avssl.data.loader import Loader
 from avssl.inputs import Inputs, Vocabulary
@@ -208,7 +208,8 @@ def _recordings(cfg: RunConfig, out: Path, found: Checkpoint | None, ranks: Rank
         if kept.exists() and before == source:
             say(f"using {kept}, made from {given} before")
         else:
-            made = manifest_of(given, cfg.data.labels, say)
+            needs = base.find(cfg.method.name).needs(cfg.method, Inputs(cfg.inputs))
+            made = manifest_of(given, cfg.data.labels, say, streams.beside(needs.streams))
             if found is not None:  # before the kept one is replaced
                 _same(out, "manifest", found.state["manifest_digest"], made.digest())
             made.save(kept)
@@ -216,8 +217,8 @@ def _recordings(cfg: RunConfig, out: Path, found: Checkpoint | None, ranks: Rank
     return Recordings(kept, source, manifest.Manifest.load(kept))
 
 
-def manifest_of(folder: Path, labels: str, say: Say) -> manifest.Manifest:
-    """The manifest of a folder, its warnings told."""
+def manifest_of(folder: Path, labels: str, say: Say, further: Sequence[str] = ()) -> manifest.Manifest:
+    """The manifest of a folder, its warnings told; ``further`` streams are looked for beside the recordings."""
     say(f"looking into {folder}")
     told = time.monotonic()
 
@@ -227,7 +228,7 @@ def manifest_of(folder: Path, labels: str, say: Say) -> manifest.Manifest:
             told = time.monotonic()
             say(f"looked into {done} of {total} files")
 
-    made = manifest.make(folder, labels=Path(labels) if labels else None, progress=tell)
+    made = manifest.make(folder, labels=Path(labels) if labels else None, progress=tell, streams=further)
     odd = sum(bool(recording.problems) for recording in made.recordings)
     say(
         f"{len(made.recordings)} recordings, {odd} of them odd, {len(made.left_out)} files left out; "

@@ -82,9 +82,9 @@ def _lane(
     return Lane(target, only, None, len(only))  # the store's own array where it can be: an index knows it again
 
 
-def ranked(index: Index, queries: Vectors, k: int, lane: Lane) -> tuple[Ids, Floats]:
+def ranked(index: Index, queries: Vectors, k: int, lane: Lane, source: str = "") -> tuple[Ids, Floats]:
     """The k best of each query as ids and scores, [Q, at most k], filled up with -1 and -inf; ties in the order of ids,
-    also those that run through the k-th place."""
+    also those that run through the k-th place. source: the modality of all queries, "" where it is not known."""
     width = min(k, lane.reachable)
     best, scored = np.full((len(queries), width), -1, np.int64), np.full((len(queries), width), -np.inf)
     pending = np.arange(len(queries) if lane.reachable else 0)
@@ -92,7 +92,7 @@ def ranked(index: Index, queries: Vectors, k: int, lane: Lane) -> tuple[Ids, Flo
     while len(pending):
         fetch = min(fetch, lane.reachable)
         limits = {"only": lane.only, "without": lane.without}
-        _, ids = index.nearest(queries[pending], fetch, **limits, modality=lane.target or None)
+        _, ids = index.nearest(queries[pending], fetch, **limits, modality=lane.target or None, source=source)
         scores, tolerance = rescored(index, queries[pending], ids)
         # Behind all others, as -inf is, so that what was not found stands last.
         order = np.lexsort((ids, -scores), axis=1)

@@ -20,7 +20,7 @@ from retrieval.kinds import (
     choose,
     emptied,
     flat,
-    gpus,
+    inverted,
     lists_for,
     trained,
 )
@@ -31,10 +31,11 @@ from retrieval.loading import describe as describe
 from retrieval.loading import find_entry as find_entry
 from retrieval.loading import load as load
 from retrieval.manifest import IndexEntry, PartEntry, RecallEntry
+from retrieval.narrowing import basis
 from retrieval.nearest import Index as Index
 from retrieval.originals import Originals
 from retrieval.parts import Part, fill, lists_on_disk, with_lists, write_structure
-from retrieval.segment import Ids
+from retrieval.segment import Ids, Vectors
 from retrieval.store import Save, Store
 from retrieval.tuning import QUERIES, SEED, K, Queries, aim, held_out, tune
 
@@ -65,13 +66,18 @@ def build(store: Store, kind: str | None = None, recall: float = RECALL, flat_be
             for name, ids in present.items():
                 if not len(ids):
                     continue
-                for actual in filter(None, (chosen, KINDS[chosen].instead)):
-                    empty = _empty(actual, originals, ids, asked, flat_below)
+                sample = _sample(originals, ids, asked, flat_below)
+                few = basis(sample, asked, aim(recall)) if len(sample) else None
+                instead = KINDS[chosen].instead or chosen
+                for actual, looked in ((chosen, few), (instead, None)):
+                    empty = (
+                        trained(actual, lists_for(len(ids)), sample, looked) if len(sample) else flat(originals.width)
+                    )
                     part, apart = _filled(store, actual, empty, originals, ids, name, 0, save)
                     reached: dict[str, float] = {}
                     if asked:
                         part, reached = tune(part, KINDS[actual].refine, originals, ids, asked, aim(recall))
-                    if min(reached.values(), default=1.0) >= aim(recall):
+                    if min(reached.values(), default=1.0) >= aim(recall) or (instead == chosen and few is None):
                         break
                 directions |= reached
                 parts.append(part)
@@ -117,7 +123,7 @@ def extend(store: Store, index: Index | None = None, kind: str | None = None) ->
                     structure = flat(store.space.width) if like is None or not like.lists else emptied(like.structure)
                     part, apart = _filled(store, "exact", structure, originals, ids, name, kept[-1], save)
                     if like is not None:
-                        part = replace(part, probes=like.probes, refine=like.refine)
+                        part = replace(part, probes=like.probes, sources=like.sources, refine=like.refine)
                     parts.append(part)
                     entries.append(_saved(part, apart, save))
             return _entry(store, entry["kind"], entries, entry["recall"])
@@ -144,19 +150,19 @@ def update(store: Store, kind: str | None = None, recall: float = RECALL) -> tup
 
 def suggested(store: Store) -> Choice:
     """The kind of index for this store on this machine, and why."""
-    return choose(len(store), store.space.width, gpus())
+    return choose(len(store), store.space.width)
 
 
-def _empty(kind: str, originals: Originals, ids: Ids, asked: Sequence[Queries], flat_below: int) -> Any:
-    """An empty structure for these ids: trained on a sample of them, or one that looks at all."""
+def _sample(originals: Originals, ids: Ids, asked: Sequence[Queries], flat_below: int) -> Vectors:
+    """Vectors of these ids to train lists on, [n, width]; none where every vector shall be looked at."""
     lists = lists_for(len(ids))
-    if KINDS[kind].empty is None or len(ids) < flat_below or lists < 2:
-        return flat(originals.width)
+    if not asked or len(ids) < flat_below or lists < 2:
+        return np.empty((0, originals.width), np.float32)
     sample = np.setdiff1d(ids, np.concatenate([queries.ids for queries in asked]))
     most = lists * TRAINING_PER_LIST
     if len(sample) > most:
         sample = np.sort(np.random.default_rng(SEED).choice(sample, most, False))
-    return trained(kind, lists, np.ascontiguousarray(originals.vectors(sample)))
+    return np.ascontiguousarray(originals.vectors(sample))
 
 
 def _filled(
@@ -164,7 +170,7 @@ def _filled(
 ) -> tuple[Part, str]:
     """A part of these vectors, and the name of the file of its lists where they stay on disk."""
     below, apart = store.manifest["next_id"], ""
-    if KINDS[kind].on_disk and hasattr(empty, "nlist"):
+    if KINDS[kind].on_disk and inverted(empty) is not None:
         apart = save("lists", lambda path: lists_on_disk(empty, originals, ids, path))
         return Part(modality, first, below, with_lists(empty, store.directory / apart)), apart
     fill(empty, originals, ids)
@@ -177,7 +183,8 @@ def _saved(part: Part, apart: str, save: Save) -> PartEntry:
     return PartEntry(
         modality=part.modality, first=part.first, below=part.below,
         file=save("faiss", lambda path: write_structure(structure, path)), apart=apart, ntotal=part.count,
-        memory=part.memory, lists=part.lists, probes=part.probes, refine=part.refine,
+        memory=part.memory, lists=part.lists, probes=part.probes, sources=dict(part.sources),
+        refine=part.refine,
     )  # fmt: skip
 
 

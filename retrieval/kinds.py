@@ -37,7 +37,8 @@ def gpus() -> int:
 class Kind:
     """A structure and what it costs.
 
-    code_bytes: width -> bytes of memory per vector beside its id. empty: (width, lists) -> an untrained FAISS index.
+    code_bytes: width -> most bytes of memory per vector beside its id. empty: (width, lists) -> an untrained FAISS
+    index.
     refine: how many times k are fetched and scored again with the stored vectors; the first that reaches the recall is
     taken. instead: the kind that a modality gets for which this one does not reach the recall. on_gpu: whether FAISS
     knows it there.
@@ -88,18 +89,16 @@ class Choice:
     why: str
 
 
-def choose(count: int, width: int, gpu_count: int = 0) -> Choice:
-    """The kind for so many vectors of this width on a machine with so many GPUs that FAISS sees."""
+def choose(count: int, width: int) -> Choice:
+    """The kind for so many vectors of this width."""
     if count < EXACT_BELOW:
         return Choice("exact", f"exact: {count:,} vectors are fewer than {EXACT_BELOW:,}, so looking at all is quick")
-    if count <= MEMORY_BELOW and gpu_count:
-        return Choice("ivf-sq8", f"ivf-sq8: {count:,} vectors and a GPU, which searches lists of 8-bit numbers")
     if count <= MEMORY_BELOW:
-        size = KINDS["ivf-pq4"].code_bytes(width) + 8
+        size = KINDS["ivf-sq8"].code_bytes(width) + 8
         return Choice(
-            "ivf-pq4",
-            f"ivf-pq4: at {count:,} vectors looking at all is slow; {size} bytes of memory each, and the nearest are "
-            "scored again with the stored vectors",
+            "ivf-sq8",
+            f"ivf-sq8: at {count:,} vectors looking at all is slow; at most {size} bytes of memory each, and the "
+            "nearest are scored again with the stored vectors",
         )
     return Choice(
         "ivf-disk", f"ivf-disk: {count:,} vectors are more than {MEMORY_BELOW:,}, so their lists stay on disk"
@@ -124,26 +123,49 @@ def flat(width: int) -> Any:
     return faiss.IndexIDMap(faiss.IndexFlatIP(width))
 
 
-def trained(kind: str, lists: int, sample: NDArray[np.float32]) -> Any:
-    """An empty index of a kind with lists, trained on a sample [n, width]; the same sample gives the same index."""
-    make = KINDS[kind].empty
+def trained(kind: str, lists: int, sample: NDArray[np.float32], basis: NDArray[np.float32] | None = None) -> Any:
+    """An empty index of a kind with lists, trained on a sample [n, width]; the same sample gives the same index.
+
+    basis: directions [d, width], in which alone it looks at vectors and queries; None for the whole.
+    """
+    faiss, make = import_faiss(), KINDS[kind].empty
     assert make is not None, kind
-    index = make(sample.shape[1], lists)
+    index = make(sample.shape[1] if basis is None else len(basis), lists)
     index.cp.seed = SEED
     index.cp.max_points_per_centroid = TRAINING_PER_LIST
     if hasattr(index, "pq"):
         index.pq.cp.min_points_per_centroid = 1  # a small sample is no news to who asked for it
-    index.train(sample)
-    return index
+    index.train(sample if basis is None else np.ascontiguousarray(sample @ basis.T))
+    return index if basis is None else faiss.IndexPreTransform(_turn(basis), index)
+
+
+def inverted(structure: Any) -> Any:
+    """The index of inverted lists that a FAISS structure is or has inside; None where there are no lists."""
+    faiss = import_faiss()
+    if isinstance(structure, faiss.IndexPreTransform):
+        structure = faiss.downcast_index(structure.index)
+    return structure if hasattr(structure, "nlist") else None
 
 
 def emptied(structure: Any) -> Any:
     """A structure trained like this one, without its vectors; the given one is only read."""
-    faiss = import_faiss()
-    scalar = hasattr(structure, "sq")
-    copy = (_scalar if scalar else _product)(structure.d, structure.nlist)
-    copy.quantizer.add(structure.quantizer.reconstruct_n(0, structure.nlist))
-    learned, place = (structure.sq.trained, copy.sq.trained) if scalar else (structure.pq.centroids, copy.pq.centroids)
+    faiss, within = import_faiss(), inverted(structure)
+    scalar = hasattr(within, "sq")
+    copy = (_scalar if scalar else _product)(within.d, within.nlist)
+    copy.quantizer.add(within.quantizer.reconstruct_n(0, within.nlist))
+    learned, place = (within.sq.trained, copy.sq.trained) if scalar else (within.pq.centroids, copy.pq.centroids)
     faiss.copy_array_to_vector(faiss.vector_to_array(learned), place)
     copy.is_trained = True
-    return copy
+    if within is structure:
+        return copy
+    learned = faiss.downcast_VectorTransform(structure.chain.at(0)).A
+    return faiss.IndexPreTransform(_turn(faiss.vector_to_array(learned).reshape(within.d, structure.d)), copy)
+
+
+def _turn(basis: NDArray[np.float32]) -> Any:
+    """FAISS's word for the products with each direction of a basis, [d, width]."""
+    faiss = import_faiss()
+    turn = faiss.LinearTransform(basis.shape[1], basis.shape[0], False)
+    faiss.copy_array_to_vector(basis.reshape(-1), turn.A)
+    turn.is_trained = True
+    return turn

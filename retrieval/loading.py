@@ -57,7 +57,8 @@ def describe(entry: IndexEntry) -> list[str]:
     for part in entry["parts"]:
         looked = "all looked at"
         if part["lists"]:
-            looked = f"{part['probes']} of {part['lists']} lists looked at, {part['refine']} k scored again"
+            probes = ", ".join(f"{count} for {name}" for name, count in part.get("sources", {}).items())
+            looked = f"{probes or part['probes']} of {part['lists']} lists looked at, {part['refine']} k scored again"
         lines.append(f"{part['modality']}, {part['ntotal']} vectors, {part['memory']} bytes of memory each: {looked}")
     recall = entry["recall"]
     if recall is not None:
@@ -127,7 +128,14 @@ def _read(store: Store, told: PartEntry) -> Part:
             f"of {store.space.width}; build the index again"
         )
     return Part(
-        told["modality"], told["first"], told["below"], structure, told["probes"], told["refine"], digests=digests
+        told["modality"],
+        told["first"],
+        told["below"],
+        structure,
+        told["probes"],
+        told["refine"],
+        digests=digests,
+        sources=told.get("sources", {}),
     )
 
 

@@ -68,11 +68,13 @@ class Index:
         only: Ids | None = None,
         without: Ids | None = None,
         modality: str | None = None,
+        source: str = "",
     ) -> tuple[Scores, Ids]:
         """The k largest inner products per query and their ids, best first, both [Q, k]; id -1 where there are fewer.
 
         only: the ids that may be found, all present. without: ids that may not. At most one of the two. modality: only
-        vectors of this one, which spares a filter for it; `only` must then be of this modality too. Arrays that are
+        vectors of this one, which spares a filter for it; `only` must then be of this modality too. source: what the
+        queries were made of, where all were made of the same: some need fewer lists than others. Arrays that are
         given again as the same object are quickest. Indexes other than exact ones find the nearest with the recall
         they were built for, but all of the k where there are that many, and look at all of a small `only`.
         """
@@ -94,22 +96,29 @@ class Index:
         # So that as many vectors that may be found are looked at as without a filter.
         wider = count / (reachable if only is not None else max(1, count - len(hide)))
         if only is not None:
-            scores, ids = self._search(parts, queries, k, wider, self._selector(only, True))
+            scores, ids = self._search(parts, queries, k, wider, source, self._selector(only, True))
         else:
-            scores, ids = self._search(parts, queries, k, wider, None, hide)
+            scores, ids = self._search(parts, queries, k, wider, source, None, hide)
         least = min(k, reachable)
         short = np.flatnonzero(ids[:, least - 1] < 0)
         while len(short):
             wider *= 4
             selector = self._selector(hide, False) if only is None else self._selector(only, True)
-            scores[short], ids[short] = self._search(parts, queries[short], k, wider, selector)
-            if all(wider * part.probes >= part.lists for part in parts):
+            scores[short], ids[short] = self._search(parts, queries[short], k, wider, source, selector)
+            if all(wider * part.probes_for(source) >= part.lists for part in parts):
                 break
             short = np.flatnonzero(ids[:, least - 1] < 0)
         return scores, ids
 
     def _search(
-        self, parts: Sequence[Part], queries: Vectors, k: int, wider: float, selector: Any, hide: Ids | None = None
+        self,
+        parts: Sequence[Part],
+        queries: Vectors,
+        k: int,
+        wider: float,
+        source: str,
+        selector: Any,
+        hide: Ids | None = None,
     ) -> tuple[Scores, Ids]:
         """Each part's nearest, joined; `wider` times the lists that are looked at without a filter.
 
@@ -118,7 +127,7 @@ class Index:
         spare = min(SPARE, len(hide)) if hide is not None else 0
         found = []
         for part in parts:
-            probes = min(part.lists, math.ceil(part.probes * wider))
+            probes = min(part.lists, math.ceil(part.probes_for(source) * wider))
             fetch = min(k + spare, part.count)
             found.append(part.nearest(self.originals, queries, fetch, probes, part.refine, selector))
         if len(found) == 1:

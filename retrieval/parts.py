@@ -1,13 +1,15 @@
 """The pieces of an index: one FAISS structure for the vectors of one modality, in files of the store."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from retrieval.files import TEMPORARY
-from retrieval.kinds import import_faiss
+from retrieval.kinds import import_faiss, inverted
 from retrieval.originals import Originals, Scores
 from retrieval.segment import Ids, Vectors
 
@@ -17,8 +19,9 @@ SHARD = 1 << 20  # vectors that are in memory at once while lists on disk are ma
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of one modality with `first` <= id < `below`; where there are lists, `probes` of them are looked at and
-    `refine` times k candidates are scored again. Never changed once it is made, so threads may share it.
+    """Rows of one modality with `first` <= id < `below`; where there are lists, `probes` of them are looked at, or for
+    queries of a known modality what `sources` says, and `refine` times k candidates are scored again. Never changed
+    once it is made, so threads may share it.
     """
 
     modality: str
@@ -29,34 +32,50 @@ class Part:
     refine: int = 1
     on_gpu: Any = None
     digests: tuple[str, ...] = ()  # SHA-256 of its files
+    sources: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
         """Vectors in it, those that were removed since included."""
         return int(self.structure.ntotal)
 
+    @cached_property
+    def inverted(self) -> Any:
+        """FAISS's index of inverted lists, without the turn before it; None where every vector is looked at."""
+        return inverted(self.structure)
+
     @property
     def lists(self) -> int:
         """How many inverted lists it has; 0 where every vector is looked at."""
-        return int(getattr(self.structure, "nlist", 0))
+        return 0 if self.inverted is None else int(self.inverted.nlist)
+
+    def probes_for(self, source: str) -> int:
+        """How many lists are looked at for queries of a modality, "" where it is not known."""
+        return self.sources.get(source, self.probes)
+
+    @property
+    def code_bytes(self) -> int:
+        """Bytes that are read of each vector that is looked at."""
+        return 4 * int(self.structure.d) if self.inverted is None else int(self.inverted.code_size)
 
     @property
     def memory(self) -> int:
         """Bytes of memory for each vector, its id included; what stays on disk is not counted."""
         faiss = import_faiss()
-        if self.lists and isinstance(faiss.downcast_InvertedLists(self.structure.invlists), faiss.OnDiskInvertedLists):
-            return 0
-        return 8 + int(self.structure.code_size if self.lists else 4 * self.structure.d)
+        on_disk = self.inverted is not None and isinstance(
+            faiss.downcast_InvertedLists(self.inverted.invlists), faiss.OnDiskInvertedLists
+        )
+        return 0 if on_disk else 8 + self.code_bytes
 
     def ids(self) -> Ids:
         """All ids in it, in no order."""
         faiss = import_faiss()
-        if not self.lists:
+        if self.inverted is None:
             held: Ids = faiss.vector_to_array(self.structure.id_map).astype(np.int64)
             return held
-        inverted = self.structure.invlists
-        sizes = [(number, inverted.list_size(number)) for number in range(self.lists)]
-        found = [faiss.rev_swig_ptr(inverted.get_ids(number), size).copy() for number, size in sizes if size]
+        lists = self.inverted.invlists
+        sizes = [(number, lists.list_size(number)) for number in range(self.lists)]
+        found = [faiss.rev_swig_ptr(lists.get_ids(number), size).copy() for number, size in sizes if size]
         return np.concatenate(found) if found else np.empty(0, np.int64)
 
     def search(self, queries: Vectors, k: int, probes: int, selector: Any = None) -> tuple[Scores, Ids]:
@@ -65,10 +84,12 @@ class Part:
         structure = self.structure
         if self.on_gpu is not None and selector is None and k <= GPU_MOST:
             structure = self.on_gpu
-        if self.lists:
-            parameters = faiss.SearchParametersIVF(nprobe=min(max(probes, 1), self.lists), sel=selector)
-        else:
+        if self.inverted is None:
             parameters = None if selector is None else faiss.SearchParameters(sel=selector)
+        else:
+            parameters = faiss.SearchParametersIVF(nprobe=min(max(probes, 1), self.lists), sel=selector)
+            if self.inverted is not self.structure:
+                parameters = faiss.SearchParametersPreTransform(index_params=parameters)
         scores, ids = structure.search(queries, k, params=parameters)
         return scores, ids
 
@@ -95,6 +116,7 @@ def lists_on_disk(empty: Any, originals: Originals, ids: Ids, path: Path) -> Non
     """
     faiss = import_faiss()
     shards: list[Path] = []
+    within = inverted(empty)
     try:
         for start in range(0, len(ids), SHARD):
             fill(empty, originals, ids[start : start + SHARD])
@@ -103,13 +125,14 @@ def lists_on_disk(empty: Any, originals: Originals, ids: Ids, path: Path) -> Non
             empty.reset()
         flags = faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY
         opened = [faiss.read_index(str(shard), flags) for shard in shards]
-        total = np.zeros(empty.nlist, np.uint64)
+        filled = [inverted(shard).invlists for shard in opened]
+        total = np.zeros(within.nlist, np.uint64)
         with open(path, "wb") as file:
-            for number in range(empty.nlist):
-                held = [(shard.invlists, shard.invlists.list_size(number)) for shard in opened]
+            for number in range(within.nlist):
+                held = [(lists, lists.list_size(number)) for lists in filled]
                 held = [(lists, size) for lists, size in held if size]
                 for lists, size in held:
-                    file.write(faiss.rev_swig_ptr(lists.get_codes(number), size * empty.code_size).data)
+                    file.write(faiss.rev_swig_ptr(lists.get_codes(number), size * within.code_size).data)
                 for lists, size in held:
                     file.write(faiss.rev_swig_ptr(lists.get_ids(number), size).data)
                 total[number] = sum(size for _, size in held)
@@ -122,19 +145,20 @@ def lists_on_disk(empty: Any, originals: Originals, ids: Ids, path: Path) -> Non
 def with_lists(empty: Any, path: Path) -> Any:
     """The structure with the lists in this file, which stay there. Raises ValueError for a file of another length."""
     faiss = import_faiss()
-    sizes = np.fromfile(path, np.uint64, offset=max(0, path.stat().st_size - 8 * empty.nlist))
+    within = inverted(empty)
+    sizes = np.fromfile(path, np.uint64, offset=max(0, path.stat().st_size - 8 * within.nlist))
     lists = faiss.OnDiskInvertedLists()
     lists.read_only, lists.filename = True, str(path)
-    lists.nlist, lists.code_size = empty.nlist, empty.code_size
-    lists.totsize = int(sizes.sum()) * (empty.code_size + 8)
-    if len(sizes) != empty.nlist or path.stat().st_size != lists.totsize + 8 * empty.nlist:
-        raise ValueError(f"{path} does not hold {empty.nlist} lists; build the index again")
-    lists.lists.resize(empty.nlist)
+    lists.nlist, lists.code_size = within.nlist, within.code_size
+    lists.totsize = int(sizes.sum()) * (within.code_size + 8)
+    if len(sizes) != within.nlist or path.stat().st_size != lists.totsize + 8 * within.nlist:
+        raise ValueError(f"{path} does not hold {within.nlist} lists; build the index again")
+    lists.lists.resize(within.nlist)
     lists.set_all_lists_sizes(faiss.swig_ptr(sizes))
     lists.do_mmap()
-    empty.replace_invlists(lists, True)
+    within.replace_invlists(lists, True)
     lists.this.disown()  # the structure owns them now
-    empty.ntotal = int(sizes.sum())
+    within.ntotal = empty.ntotal = int(sizes.sum())
     return empty
 
 
@@ -157,7 +181,7 @@ def write_structure(structure: Any, path: Path) -> None:
 def copy_to_gpus(structure: Any) -> Any:
     """The same on all GPUs, with ids. Raises RuntimeError, as FAISS does, where their memory is too small."""
     faiss = import_faiss()
-    if getattr(structure, "nlist", 0):
+    if inverted(structure) is not None:
         return faiss.index_cpu_to_all_gpus(structure)
     ids = faiss.vector_to_array(structure.id_map).astype(np.int64)
     return _Numbered(faiss.index_cpu_to_all_gpus(faiss.downcast_index(structure.index)), ids)

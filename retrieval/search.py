@@ -164,6 +164,11 @@ class _Asked:
         queries = [self._queries[member] for member in members]
         return np.stack([q.vector(self._width, self.background if len(q.terms) > 1 else None, target) for q in queries])
 
+    def source(self, members: Sequence[int]) -> str:
+        """What all of these were made of; "" where they differ or nobody says."""
+        names = set() if self._queries is None else {self._queries[member].modality for member in members}
+        return names.pop() if len(names) == 1 else ""
+
     def standard(self, member: int, target: str, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Scores of one query with modality `target` as standard scores."""
         source = "" if self._queries is None else self._queries[member].modality
@@ -198,7 +203,8 @@ def _windows(
     calibrated: bool,
 ) -> list[Hits]:
     """The `count` best windows of each of these queries, over all lanes."""
-    found = [ranked(index, asked.vectors(members, lane.target), count, lane) for lane in lanes]
+    source = asked.source(members)
+    found = [ranked(index, asked.vectors(members, lane.target), count, lane, source) for lane in lanes]
     ids, scores = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
     order = None
     if calibrated:

@@ -1,10 +1,10 @@
 """The store and its indexes beside raw FAISS, on the same vectors, in one process.
 
-    python scripts/bench_retrieval.py [--size 100000 1000000] [--vectors DIR] [--keep DIR] [--quick]
+    python scripts/bench_retrieval.py [--size 300000 2000000] [--vectors DIR] [--keep DIR] [--quick]
 
 Contenders take turns in every round; a ratio is taken within rounds and told as median and quartiles. Seconds are CPU
 seconds of all threads, so that a shared machine does not count, but where "wall" is said. FAISS Flat is the very
-structure the exact index holds, one for each modality, asked without us; over all vectors it is the sum of these.
+structure the exact index holds, one for each modality, asked without us; a direction searches one of them.
 Queries are made like the stored vectors but are not among them. Hits count as read when recording, start, end and score
 of each were; "as objects" when each was made a `Hit` with its words and columns.
 `--vectors` takes a folder that `avssl embed` wrote; it holds few windows, so more are made of them: between a window
@@ -24,14 +24,13 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from retrieval_figures import Figures, figure, keep_row, rounds, same, say, shown, steps, timed
 from retrieval_vectors import Clustered, Windows, rows_of
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from retrieval import index as indexes
 from retrieval.files import replacing
@@ -43,24 +42,9 @@ from retrieval.store import Store
 
 ROOT = Path(__file__).parents[1]
 BLOCK, QUERIES, SINGLE, K = 50_000, 256, 24, 10
+TIE = 1e-6  # single precision may order nearer scores either way
 HALF = "start < 30"
-Figures = dict[str, dict[str, Any]]
 faiss = import_faiss()
-
-
-def say(text: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
-
-
-def steps(what: str, total: int) -> Iterator[int]:
-    """Count to `total` beside a progress bar."""
-    console = Console(stderr=True)
-    columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=total)
-        for number in range(total):
-            yield number
-            bar.advance(task)
 
 
 def add(store: Store, source: Any, count: int, first: int, seed: int) -> float:
@@ -77,37 +61,6 @@ def add(store: Store, source: Any, count: int, first: int, seed: int) -> float:
     return spent
 
 
-def rounds(what: str, contenders: dict[str, Callable[[], object]], count: int) -> dict[str, np.ndarray]:
-    """CPU seconds of each in each round, after one that warms up."""
-    taken: dict[str, list[float]] = {name: [] for name in contenders}
-    for number in steps(what, count + 1):
-        for name, run in contenders.items():
-            start = time.process_time()
-            run()
-            if number:
-                taken[name].append(time.process_time() - start)
-    return {name: np.array(times) for name, times in taken.items()}
-
-
-def timed(what: Callable[[], Any]) -> tuple[Any, float, float]:
-    """The result, CPU seconds, wall seconds."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    result = what()
-    return result, time.process_time() - cpu, time.perf_counter() - wall
-
-
-def figure(values: Any, unit_name: str, target: str = "") -> dict[str, Any]:
-    """Median and quartiles, and what is aimed at: "", ">= number" or "<= number"."""
-    low, middle, high = np.percentile(np.atleast_1d(values), (25, 50, 75)).tolist()
-    return {"value": middle, "low": low, "high": high, "unit": unit_name, "target": target}
-
-
-def met(told: dict[str, Any]) -> bool:
-    """Whether a figure is what was aimed at."""
-    sign, number = told["target"].split()
-    return bool(told["value"] >= float(number) if sign == ">=" else told["value"] <= float(number))
-
-
 def flat_search(exact: Index, queries: np.ndarray, modality: str | None = None, k: int = K) -> list[Any]:
     """FAISS Flat without us."""
     parts = [part for part in exact.parts if modality in (None, part.modality)]
@@ -115,8 +68,8 @@ def flat_search(exact: Index, queries: np.ndarray, modality: str | None = None, 
 
 
 def recall(found: np.ndarray, true: np.ndarray) -> float:
-    """Share of the true nearest that were found; both [Q, K]."""
-    return float(np.mean([len(np.intersect1d(a, b)) / K for a, b in zip(found, true, strict=True)]))
+    """Share of the true nearest that were found, by scores, both [Q, K]; any of equally near ones counts."""
+    return float(np.minimum((found >= true[:, -1:] - TIE).sum(axis=1), K).mean() / K)
 
 
 def read(results: Any) -> None:
@@ -137,12 +90,12 @@ class Bench:
     def __init__(self, options: argparse.Namespace, size: int, source: Any, directory: Path) -> None:
         self.size, self.source, self.kinds, self.directory = size, source, options.kinds, directory
         self.times = 2 if options.quick else options.rounds
-        self.large, self.usual = size >= 1_000_000, 100_000 <= size < 1_000_000
+        each = size // len(source.modalities)  # what a direction searches
+        self.large, self.usual = each >= 1_000_000, 100_000 <= each < 1_000_000
         self._loaded: dict[str, Index] = {}
         queries = source.block(QUERIES, seed=1)
         self.queries = dict(zip(source.modalities, queries, strict=True))
         self.asked = np.concatenate([vectors[: QUERIES // len(queries)] for vectors in queries])
-        self.singles = [self.asked[[number]] for number in range(0, len(self.asked), len(self.asked) // SINGLE)]
 
     def measure(self) -> Figures:
         """All figures, those of stages that were done before too."""
@@ -191,7 +144,7 @@ class Bench:
         self._loaded["exact"], seconds, _ = timed(lambda: indexes.build(self.store, "exact"))
         with Store.open(self.directory) as store:
             loaded, loading, _ = timed(lambda: indexes.load(store, "exact"))
-            _, first, _ = timed(lambda: as_objects(search(store, loaded, self.singles[0])))
+            _, first, _ = timed(lambda: as_objects(search(store, loaded, self.asked[:1])))
         return {"exact: build": figure(seconds, "s"), "exact: load, hashing included": figure(loading, "s"),
                 "exact: first search after that": figure(first, "s")}  # fmt: skip
 
@@ -205,7 +158,8 @@ class Bench:
         size = sum(files[part["file"]]["bytes"] for part in entry["parts"]) / len(self.store)
         return {
             f"{kind}: build": figure(seconds, "s"),
-            f"{kind}: build, wall": figure(wall, "s wall", "<= 90" if self.large else ""),
+            f"{kind}: build, wall": figure(wall, "s wall"),
+            f"{kind}: build, wall, of a million": figure(1e6 * wall / len(self.store), "s wall", "<= 90"),
             f"{kind}: memory of each vector": figure([part["memory"] for part in entry["parts"]], "bytes"),
             f"{kind}: file, of each vector": figure(size, "bytes"),
         }
@@ -215,36 +169,46 @@ class Bench:
         exact, built, figures = self.index("exact"), self.index(kind), dict[str, dict[str, Any]]()
         for source, vectors in self.queries.items():
             for target in self.queries:
-                ((_, true),) = flat_search(exact, vectors, target)
-                found = recall(built.nearest(vectors, K, modality=target)[1], true)
+                ((scores, _),) = flat_search(exact, vectors, target)
+                found = recall(built.nearest(vectors, K, modality=target, source=source)[0], scores)
                 figures[f"{kind}: recall@10 {source} to {target}"] = figure(found, "", ">= 0.98")
         first = kind == self.kinds[0]  # what is chosen by itself; the others are for comparison
         batch = ">= 100" if self.large else ">= 10" if self.usual else ""
-        for modality in (None, *self.queries):
-            count = sum(part.count for part in exact.parts if modality in (None, part.modality))
-            name = f"{count:,} {modality or 'of all'}"
-            # Only over all vectors: targets are for this size, not for a modality's share of it.
-            batch_target, single_target = (batch, ">= 50" if self.usual else "") if first and not modality else ("", "")
+        single = ">= 50" if self.usual else ""
+        directions = [(source, target) for source in self.queries for target in self.queries]
+        for source, target in [("", None), *directions]:
+            count = sum(part.count for part in exact.parts if target in (None, part.modality))
+            name = f"{source} to {target}" if target else "mixed queries to all"
+            name += f" ({count:,})"
+            aims = (batch, single) if first and target else ("", "")
+            asked = self.queries[source] if source else self.asked
             contenders: dict[str, Callable[[np.ndarray], object]] = {
-                "flat": lambda vectors, modality=modality: flat_search(exact, vectors, modality),
-                "ours": lambda vectors, modality=modality: built.nearest(vectors, K, modality=modality),
+                "flat": lambda vectors, target=target: flat_search(exact, vectors, target),
+                "ours": lambda vectors, target=target, source=source: built.nearest(
+                    vectors, K, modality=target, source=source
+                ),
             }
-            taken = self.batch(name, contenders)
-            figures[f"{kind}: batch, {name}, times Flat"] = figure(taken["flat"] / taken["ours"], "x", batch_target)
-            figures[f"{kind}: batch, {name}"] = figure(len(self.asked) / taken["ours"], "queries/CPU s")
-            taken = self.single(name, contenders)
-            figures[f"{kind}: single, {name}, times Flat"] = figure(taken["flat"] / taken["ours"], "x", single_target)
-            figures[f"{kind}: single, {name}"] = figure(1e3 * taken["ours"] / len(self.singles), "ms")
+            taken = self.batch(name, contenders, asked)
+            figures[f"{kind}: batch, {name}, times Flat"] = figure(taken["flat"] / taken["ours"], "x", aims[0])
+            figures[f"{kind}: batch, {name}"] = figure(len(asked) / taken["ours"], "queries/CPU s")
+            taken = self.single(name, contenders, asked)
+            figures[f"{kind}: single, {name}, times Flat"] = figure(taken["flat"] / taken["ours"], "x", aims[1])
+            figures[f"{kind}: single, {name}"] = figure(1e3 * taken["ours"] / SINGLE, "ms")
         return figures
 
-    def batch(self, name: str, contenders: dict[str, Callable[[np.ndarray], object]]) -> dict[str, np.ndarray]:
+    def batch(
+        self, name: str, contenders: dict[str, Callable[[np.ndarray], object]], asked: np.ndarray
+    ) -> dict[str, np.ndarray]:
         """CPU seconds of all queries together."""
-        runs = {key: lambda run=run: run(self.asked) for key, run in contenders.items()}
+        runs = {key: lambda run=run: run(asked) for key, run in contenders.items()}
         return rounds(f"batch, {name}", runs, self.times)
 
-    def single(self, name: str, contenders: dict[str, Callable[[np.ndarray], object]]) -> dict[str, np.ndarray]:
+    def single(
+        self, name: str, contenders: dict[str, Callable[[np.ndarray], object]], asked: np.ndarray
+    ) -> dict[str, np.ndarray]:
         """CPU seconds of some queries, one after the other."""
-        runs = {key: lambda run=run: [run(one) for one in self.singles] for key, run in contenders.items()}
+        ones = [asked[[number * len(asked) // SINGLE]] for number in range(SINGLE)]
+        runs = {key: lambda run=run: [run(one) for one in ones] for key, run in contenders.items()}
         return rounds(f"single, {name}", runs, self.times)
 
     def wrapper(self) -> Figures:
@@ -266,7 +230,7 @@ class Bench:
                 "chosen": lambda vectors, index=index: index.nearest(vectors, K, only=half),
                 "filter": lambda vectors, index=index: read(search(store, index, vectors, where=HALF)),
             }
-            taken, most = self.batch(f"search over {name}", contenders), "<= 0.10"
+            taken, most = self.batch(f"search over {name}", contenders, self.asked), "<= 0.10"
             pairs = (
                 ("hits read", "ours", "raw", most), ("as objects", "objects", "raw", ""),
                 ("joined to moments", "moments", "wide", most), ("half filtered out", "filter", "chosen", most),
@@ -275,14 +239,14 @@ class Bench:
                 more = taken[ours] / taken[theirs] - 1
                 figures[f"search over {name}: batch, {what}, share more"] = figure(more, "", target)
             alone = {key: contenders[key] for key in ("raw", "objects")}
-            taken = self.single(f"search over {name}", alone)
-            more = 1e3 * (taken["objects"] - taken["raw"]) / len(self.singles)
+            taken = self.single(f"search over {name}", alone, self.asked)
+            more = 1e3 * (taken["objects"] - taken["raw"]) / SINGLE
             figures[f"search over {name}: single, as objects, more"] = figure(more, "ms", "<= 1")
         runs: dict[str, Callable[[np.ndarray], object]] = {
             "raw": lambda vectors: flat_search(exact, vectors),
             "ours": lambda vectors: exact.nearest(vectors, K),
         }
-        taken = self.batch("exact index", runs)
+        taken = self.batch("exact index", runs, self.asked)
         figures["exact index, times FAISS Flat"] = figure(taken["raw"] / taken["ours"], "x", ">= 0.95")
         return figures
 
@@ -299,41 +263,17 @@ class Bench:
         }
 
 
-def shown(row: dict[str, Any]) -> Iterator[str]:
-    """What was measured, beside what was aimed at."""
-    load = "load {} before, {} after".format(*row["load"])
-    yield f"\n{row['size']:,} x {row['width']}, {row['vectors']}; {row['machine']}; {load}"
-    aimed = {name: told for name, told in row["figures"].items() if told["target"]}
-    for name, told in row["figures"].items():
-        spread = f"{told['value']:10.4g} {told['unit']:<13} [{told['low']:.4g} .. {told['high']:.4g}]"
-        verdict = f"{told['target']:<8} {'met' if met(told) else 'MISSED'}" if name in aimed else ""
-        yield f"{name:<66} {spread:<48} {verdict}".rstrip()
-    yield f"{sum(map(met, aimed.values()))} of {len(aimed)} targets met"
-
-
-def keep_row(path: Path, row: dict[str, Any]) -> None:
-    """Add a row, instead of one that was measured on the same vectors."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    others = [line for line in lines if line and same(json.loads(line)) != same(row)]
-    with replacing(path) as partial:
-        partial.write_text("".join(line + "\n" for line in [*others, json.dumps(row)]), encoding="utf-8")
-
-
-def same(row: dict[str, Any]) -> list[Any]:
-    """What two rows share that stand for the same thing."""
-    return [row["size"], row["width"], row["vectors"]]
-
-
 def main() -> None:
     """Measure each size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--size", type=int, nargs="+", default=[100_000], help="vectors in the store, all modalities together"
+        "--size", type=int, nargs="+", default=[300_000], help="vectors in the store, all modalities together"
     )
     parser.add_argument("--width", type=int, default=512, help="of the vectors; trained ones are turned into it")
     parser.add_argument("--vectors", type=Path, help="a folder that avssl embed wrote")
+    parser.add_argument("--modalities", nargs="+", help="of those vectors; all of them unless given")
     parser.add_argument(
-        "--kinds", nargs="+", default=["ivf-pq4", "ivf-sq8"], choices=[k for k in KINDS if k != "exact"]
+        "--kinds", nargs="+", default=["ivf-sq8", "ivf-pq4"], choices=[k for k in KINDS if k != "exact"]
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
@@ -346,7 +286,9 @@ def main() -> None:
         options.size = [min(20_000, *options.size)]
     faiss.omp_set_num_threads(options.threads)
     try:
-        source = Windows(options.vectors, options.width) if options.vectors else Clustered(options.width)
+        source = (
+            Windows(options.vectors, options.width, options.modalities) if options.vectors else Clustered(options.width)
+        )
         for size in options.size:
             known = options.rows.read_text(encoding="utf-8").splitlines() if options.rows.is_file() else []
             wanted = [size, source.width, source.told]

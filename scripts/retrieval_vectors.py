@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +47,14 @@ class Windows:
     Windows without one of each are left out; a modality that most windows lack is left out itself.
     """
 
-    def __init__(self, folder: Path, width: int) -> None:
-        """Raises ValueError, one line, for a folder without vectors and for a width below theirs."""
-        held = _read(folder)
+    def __init__(self, folder: Path, width: int, wanted: Sequence[str] | None = None) -> None:
+        """wanted: modalities, all there are unless given.
+
+        Raises ValueError, one line, for a folder without vectors and for a width below theirs.
+        """
+        held = {name: found for name, found in _read(folder).items() if wanted is None or name in wanted}
+        if not held or (wanted is not None and len(held) < len(wanted)):
+            raise ValueError(f"{folder} does not hold all of {', '.join(wanted or ())}")
         first = max(held, key=lambda name: (name == "video", len(held[name][1])))
         places = {name: _beside(held[first][1], rows) for name, (_, rows) in held.items()}
         kept = {name: found for name, found in places.items() if (found >= 0).mean() > 0.5}

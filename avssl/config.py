@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -203,8 +203,13 @@ def find(source: str | Path) -> Path:
     name = str(source).removesuffix(".yaml").rsplit("/", 1)[-1]
     if name in known:
         return known[name]
-    close = difflib.get_close_matches(name, known, n=3) or sorted(known)
-    raise ValueError(f"{source}: no such config file, and no shipped config of that name; shipped: {', '.join(close)}")
+    raise ValueError(f"no config {source}; {meant(name, known)}`avssl methods` lists them")
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """Which of the known names may have been meant, as a question; "" where none is near."""
+    close = difflib.get_close_matches(name, list(known), n=3)
+    return f"did you mean {' or '.join(close)}? " if close else ""
 
 
 def parse(text: str, where: str) -> dict[str, Any]:

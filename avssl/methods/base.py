@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from abc import ABC, abstractmethod
@@ -13,7 +12,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, runtim
 import torch
 from torch import Generator, Tensor, nn
 
-from avssl.config import MethodConfig
+from avssl.config import MethodConfig, meant
 from avssl.inputs import Inputs
 from avssl.sample import Needs, Sample
 
@@ -85,6 +84,11 @@ class Method(nn.Module, ABC, Generic[C]):
     @abstractmethod
     def transform(cls, cfg: C, inputs: Inputs) -> Transform:
         """A picklable callable (Sample, Generator, progress) -> dict of tensors without a batch axis."""
+
+    @classmethod
+    def preview(cls, cfg: C, inputs: Inputs) -> Transform:
+        """What ``avssl preview`` draws of an item: what the transform gives, and more where that helps to see it."""
+        return cls.transform(cfg, inputs)
 
     @abstractmethod
     def forward(self, batch: Batch, turn: str = "main") -> Step:
@@ -235,9 +239,7 @@ def find(name: str) -> type[Method[MethodConfig]]:
     """The method class in the file of that name. Raises ValueError with the nearest names."""
     families = catalogue()
     if name not in families:
-        close = difflib.get_close_matches(name, families, n=1)
-        hint = f"did you mean {close[0]}?" if close else ""
-        raise ValueError(f"unknown method {name}; {hint} there are: {', '.join(families)}".replace(";  ", "; "))
+        raise ValueError(f"unknown method {name}; {meant(name, families)}`avssl methods` lists them")
     module = importlib.import_module(f"avssl.methods.{families[name]}.{name}")
     found = [
         item for item in vars(module).values()

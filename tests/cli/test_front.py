@@ -64,3 +64,17 @@ def test_ctrl_c_says_what_was_kept_and_how_to_go_on(
 
 def test_every_command_that_is_told_of_is_there() -> None:
     assert set(cli.STOPPED) <= set(cli.Commands())
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("train trimodl", "no config trimodl; did you mean trimodal? `avssl methods` lists them"),
+        ("train nomethod", "no config nomethod; `avssl methods` lists them"),
+        ("preview simclrr", "no config simclrr; did you mean simclr? `avssl methods` lists them"),
+        ("methods zzz", "unknown method zzz; `avssl methods` lists them"),
+    ],
+)
+def test_a_name_that_is_none_gets_a_short_line(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(words.split()) == 2
+    assert capsys.readouterr().err == f"error: {told}\n"

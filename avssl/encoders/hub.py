@@ -5,18 +5,23 @@ Weights are read from safetensors alone: the older ``.bin`` files are pickles, w
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import torch
 import yaml
 from safetensors import SafetensorError
 from torch import nn
 
+HUB_SECONDS = 3.0
+"""how long the hub may take to answer at all; its own client tries for half a minute"""
 KEPT = ("preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json", "README.md")
 """small files that tell how a tower takes its input, and what its author allows"""
 
@@ -28,15 +33,19 @@ def model(path: str) -> nn.Module:
     try:
         config = _config(path)
         found, told = AutoModel.from_pretrained(
-            path, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True
-        )
+            path, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True,
+            local_files_only=local(path),
+        )  # fmt: skip
     except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         if Path(path).is_dir() and any(Path(path).glob("*.bin")) and not any(Path(path).glob("*.safetensors")):
             raise ValueError(
                 f"encoders.path: the weights in {path} are a pickle (.bin), which runs code when it is read; take a "
                 "copy with model.safetensors"
             ) from None
-        raise ValueError(f"encoders.path: no model of transformers at {path}: {line(error)}") from None
+        why = line(error)
+        if not Path(path).exists() and local(path):
+            why = "it is not on this machine, and the hub cannot be reached"
+        raise ValueError(f"encoders.path: no model of transformers at {path}: {why}") from None
     lacking = sorted(told["missing_keys"])
     if lacking:
         some = ", ".join(lacking[:3]) + (", ..." if len(lacking) > 3 else "")
@@ -64,11 +73,28 @@ def _config(path: str) -> Any:
     logging.disable_progress_bar()
     if not Path(path).is_dir() and (path.startswith((".", "/", "~")) or path.endswith("/")):
         raise OSError("no such folder")
-    config = AutoConfig.from_pretrained(path)
+    config = AutoConfig.from_pretrained(path, local_files_only=local(path))
     for name, value in (("layerdrop", 0.0), ("encoder_layerdrop", 0.0), ("apply_spec_augment", False)):
         if hasattr(config, name):  # augmentation is the method's, and layers left out would wait for gradients
             setattr(config, name, value)
     return config
+
+
+def local(path: str) -> bool:
+    """Whether only what is on this machine counts: for a folder, and while the hub does not answer."""
+    return Path(path).is_dir() or not _hub_answers()
+
+
+@functools.cache
+def _hub_answers() -> bool:
+    from huggingface_hub import constants
+
+    address = urlsplit(constants.ENDPOINT)
+    try:
+        socket.create_connection((address.hostname or "", address.port or 443), HUB_SECONDS).close()
+    except OSError:
+        return False
+    return not constants.HF_HUB_OFFLINE
 
 
 def keep(path: str, config: Any, folder: Path) -> None:
@@ -85,12 +111,25 @@ def keep(path: str, config: Any, folder: Path) -> None:
 
 def colors(path: str, modality: str) -> tuple[list[float], list[float]]:
     """Mean and deviation of the pictures the tower was trained on. Raises ValueError if its folder does not tell."""
+    for values in _preprocessing(path):
+        if "image_mean" in values and "image_std" in values:
+            return list(values["image_mean"]), list(values["image_std"])
+    raise ValueError(f"encoders.{modality}.path: {path} has no preprocessor_config.json with image_mean and image_std")
+
+
+def crop(path: str) -> tuple[int, int] | None:
+    """Height and width of the pictures the tower's own preprocessing makes; None where its folder does not tell."""
+    for values in _preprocessing(path):
+        size = values.get("crop_size")
+        if isinstance(size, dict) and {"height", "width"} <= size.keys():
+            return int(size["height"]), int(size["width"])
+    return None
+
+
+def _preprocessing(path: str) -> Iterator[dict[str, Any]]:
     for name in ("preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json"):
         found = file(path, name)
-        for values in _mappings(json.loads(found.read_text(encoding="utf-8"))) if found else ():
-            if "image_mean" in values and "image_std" in values:
-                return list(values["image_mean"]), list(values["image_std"])
-    raise ValueError(f"encoders.{modality}.path: {path} has no preprocessor_config.json with image_mean and image_std")
+        yield from _mappings(json.loads(found.read_text(encoding="utf-8"))) if found else ()
 
 
 def _mappings(value: Any) -> Iterator[dict[str, Any]]:
@@ -105,7 +144,7 @@ def file(path: str, name: str) -> Path | None:
     from transformers.utils import cached_file
 
     try:
-        found = cached_file(path, name, _raise_exceptions_for_missing_entries=False)
+        found = cached_file(path, name, _raise_exceptions_for_missing_entries=False, local_files_only=local(path))
     except OSError:
         return None
     return Path(found) if found else None
@@ -121,7 +160,7 @@ def tokenizer(path: str) -> str:
     from transformers import AutoTokenizer
 
     try:
-        found = AutoTokenizer.from_pretrained(path)
+        found = AutoTokenizer.from_pretrained(path, local_files_only=local(path))
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"encoders.text.path: no tokenizer in {path}: {line(error)}") from None
     backend = getattr(found, "backend_tokenizer", None)

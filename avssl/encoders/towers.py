@@ -24,6 +24,8 @@ class ImageTower(Tower):
         super().__init__(modality, spec, model)
         size = getattr(self.config, "image_size", 224)
         self.size = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+        if self.kind.startswith("dinov2"):  # its settings tell the size it was trained on last, not what it is given
+            self.size = hub.crop(path) or self.size
         mean, deviation = hub.colors(path, modality)
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(deviation).view(3, 1, 1), persistent=False)
@@ -138,7 +140,7 @@ class SoundTower(Tower):
         from transformers import AutoFeatureExtractor
 
         try:
-            self.extractor = AutoFeatureExtractor.from_pretrained(path)
+            self.extractor = AutoFeatureExtractor.from_pretrained(path, local_files_only=hub.local(path))
         except (OSError, ValueError) as error:
             raise ValueError(f"encoders.audio.path: no preprocessor_config.json in {path}: {hub.line(error)}") from None
         if self.kind.startswith("clap"):

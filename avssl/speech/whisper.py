@@ -63,7 +63,9 @@ class Whisper:
         try:
             kept = Path(name).is_dir() or _downloaded(name)
             self.processor: Any = WhisperProcessor.from_pretrained(name, local_files_only=kept)
-            model: Any = WhisperForConditionalGeneration.from_pretrained(name, local_files_only=kept)
+            model: Any = WhisperForConditionalGeneration.from_pretrained(
+                name, local_files_only=kept, use_safetensors=True
+            )
         except (OSError, ValueError, KeyError, TypeError) as error:
             said = " ".join(str(error).split())[:200]
             raise ValueError(

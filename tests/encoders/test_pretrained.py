@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Generator
 
 from avssl.config import EncoderConfig
-from avssl.encoders import pretrained, sound_features
+from avssl.encoders import hub, pretrained, sound_features
 from avssl.inputs import Inputs, InputsConfig, Vocabulary
 
 KINDS = {
@@ -171,6 +171,14 @@ def test_pictures_come_at_the_towers_size_and_colors(kind, folder):
         assert pixels.shape[-3:] == (3, 32, 32)
         for plane, value in enumerate(expected):
             torch.testing.assert_close(pixels[..., plane, :, :], torch.full_like(pixels[..., plane, :, :], value))
+
+
+def test_dinov2_is_given_what_its_own_preprocessing_gives_it(tmp_path):
+    path = Path(checkpoints.make(tmp_path / "dinov2", "dinov2"))
+    told = json.loads((path / "preprocessor_config.json").read_text())
+    (path / "preprocessor_config.json").write_text(json.dumps({**told, "crop_size": {"height": 16, "width": 24}}))
+    tower = pretrained.load("image", spec(str(path)), HZ)
+    assert tower(inputs("image")).maps[-1].shape[2:] == (2, 3)
 
 
 def test_the_space_of_a_model_with_two_modalities_is_its_own(folder):
@@ -355,12 +363,14 @@ def test_the_towers_own_tokenizer_ends_long_texts_too(tmp_path):
     ("change", "message"),
     [
         (lambda path: str(path / "nowhere"), r"encoders\.path: no model of transformers at"),
+        (lambda path: "nobody/nothing", r"at nobody/nothing: it is not on this machine, and the hub cannot be reached"),
         (lambda path: "", r"encoders\.image\.path: a pretrained encoder needs"),
         (lambda path: (path / "preprocessor_config.json").unlink() or str(path), "image_mean and image_std"),
         (lambda path: (path / "config.json").write_text(json.dumps({})) and str(path), r"no model of transformers at"),
     ],
 )
-def test_what_is_missing_is_told_in_one_line(change, message, tmp_path):
+def test_what_is_missing_is_told_in_one_line(change, message, tmp_path, monkeypatch):
+    monkeypatch.setattr(hub, "_hub_answers", lambda: False)
     checkpoints.make(tmp_path / "vit", "vit")
     with pytest.raises(ValueError, match=message) as caught:
         pretrained.load("image", spec(change(tmp_path / "vit")), HZ)

@@ -35,7 +35,7 @@ def search(
     like: Annotated[int | None, typer.Option(help="More like this moment: an id that --json told.")] = None,
     others: Annotated[bool, typer.Option("--others", help="With --like: only in other recordings.")] = False,
     top: Annotated[int, typer.Option(help="How many moments.")] = 10,
-    among: Annotated[str, typer.Option("--in", help="Find video, audio, image, text, or any.")] = "",
+    among: Annotated[str, typer.Option("--in", help="Find video, audio, image, text, a stream, or any.")] = "",
     where: Annotated[str | None, typer.Option(help="SQL condition, such as \"extra ->> 'kind' = 'bell'\".")] = None,
     distinct: Annotated[
         float | None, typer.Option(help="Leave out what is this like a better one (1: copies).")
@@ -79,7 +79,8 @@ def search(
 
     with Store.open(index) as store:
         loaded_index = indexes.load(store)
-        held = [name for name in FIRST if len(store.ids("modality = ?", [name]))]
+        names = dict.fromkeys((*FIRST, *store.space.modalities))  # streams of other names come last
+        held = [name for name in names if len(store.ids("modality = ?", [name]))]
         if not held:
             raise ValueError(f"{index} holds nothing to find")
         # More like a moment is by default what it is itself.

@@ -33,6 +33,8 @@ def panel(name: str, x: Tensor, inputs: Inputs) -> Panel:
     """How a tensor without a batch axis is drawn: by its type and shape, as ``avssl.inputs`` makes them."""
     cfg, shape = inputs.cfg, tuple(x.shape)
     told = f"{name}  {'x'.join(map(str, shape)) or 'one number'}"
+    if x.ndim > 3 and x.shape[-3] == 1 and min(shape[-2:]) > 3:  # depths over time
+        x = x.expand(*shape[:-3], 3, *shape[-2:])
     if x.ndim >= 3 and x.shape[-3] == 3 and min(shape[-2:]) > 3:
         pictures = x.numpy() if not x.is_floating_point() else _stretch(x.float().numpy())
         more = f", {FRAMES} shown" if x.ndim > 3 and shape[-4] > MOST else ""

@@ -138,6 +138,7 @@ def row(
     times = [json.loads(line).get("time", 0.0) for line in (folder / "log.jsonl").read_text().splitlines()]
     return {
         "config": "compare", "family": "image", "name": name, "method": cfg.method.name, "learns": variant.learns,
+        "labels": bool(labeled(cfg.method.name)),
         "run": settings(cfg), "steps": cfg.steps if variant.learns else 0, "seed": cfg.seed, "split": "test",
         "digest": networks["trained"].digest, "data": networks["trained"].manifest_digest,
         "sets": {which: held.about(cfg.seed) for which, held in sets.items()}, "tuning_steps": tuning,

@@ -197,6 +197,6 @@ def _labels(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
             at += 2
         taken.append((across, at))
         lift = (at - up) * 72 / axes.figure.dpi
-        line = {"arrowstyle": "-", "color": "#bbbbbb", "linewidth": 0.6} if lift > 6 else None
-        place = {"xytext": (6, lift - 3), "textcoords": "offset points", "fontsize": 7.5, "arrowprops": line}
-        axes.annotate(label.replace("_", " "), (x, y), **place)
+        line: dict[str, Any] | None = {"arrowstyle": "-", "color": "#bbbbbb", "linewidth": 0.6} if lift > 6 else None
+        name = label.replace("_", " ")
+        axes.annotate(name, (x, y), (6, lift - 3), textcoords="offset points", fontsize=7.5, arrowprops=line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import beds
@@ -53,6 +54,6 @@ def label_sets(out: Path, data: Path, listed: Path, inputs: Inputs, sizes: Sizes
     }
     made = {}
     for name, (found, flip) in wanted.items():
-        seen = decoded.decode(found, inputs, "image", room, lambda done, total, name=name: tell(name, done, total))
+        seen = decoded.decode(found, inputs, "image", room, partial(tell, name))
         made[name] = LabelSet(found, seen, flip)
     return made

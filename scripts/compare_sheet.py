@@ -38,12 +38,13 @@ def sheet(rows: Sequence[Row], out: Path) -> tuple[Figure | None, list[str]]:
     if not loaded:
         return None, missing
     seen = _pictures(next(iter(loaded.values())), out)
+    pictures = np.asarray(seen.x, np.uint8)
     queries = np.linspace(0, len(seen.owner) - 1, QUERIES).round().astype(np.int64)
     figure = Figure(figsize=(17, 0.62 * len(loaded) + 0.5), layout="constrained")
     axes = figure.subplots(len(loaded), 2, squeeze=False, width_ratios=[3, 12])
     for (left, right), (label, one) in zip(axes, loaded.items(), strict=True):
         left.imshow(filters(one.method.encoders["image"]), interpolation="nearest")
-        right.imshow(neighbors(features.vectors(one.method, seen), seen.x, queries), interpolation="nearest")
+        right.imshow(neighbors(features.vectors(one.method, seen), pictures, queries), interpolation="nearest")
         left.set_ylabel(label.replace("_", " "), rotation=0, ha="right", va="center", fontsize=9)
         for place in (left, right):
             place.set_xticks([])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import statistics
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import published
 from rich.console import Console
 from rich.table import Table
@@ -15,6 +17,7 @@ Row = dict[str, Any]
 LABELS = {"linear": "linear", "knn": "kNN", "labels_1": "1 %", "labels_10": "10 %", "tuned": "tuned"}
 WORSE = {"blur": "blur", "noise": "noise", "contrast": "contrast"}
 PROTOCOLS = {"linear": "linear", "tuned": "fine-tuned"}
+PLOTS = Path(__file__).resolve().parent.parent / "results" / "plots"
 LEAST = 4
 """methods of which a rank correlation is told at least"""
 
@@ -40,8 +43,8 @@ def by_name(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def order(seeds: Sequence[Row]) -> tuple[int, float]:
-    """Floors first, labels last, between them the worst best stage first."""
-    place = {"random": 0, "rescaled": 1, "supervised": 3}.get(seeds[0]["name"], 2)
+    """Floors first, what is given labels last, between them the worst best stage first."""
+    place = {"random": 0, "rescaled": 1}.get(seeds[0]["name"], 3 if seeds[0]["labels"] else 2)
     return place, mean(seeds, "best") or 0.0
 
 
@@ -137,16 +140,16 @@ def solved_of(seeds: Sequence[Row]) -> list[float]:
 
 def learners(rows: Sequence[Row]) -> dict[str, list[Row]]:
     """Label -> seeds of what learns without labels."""
-    return {label: seeds for label, seeds in by_name(rows).items() if seeds[0]["learns"] and label != "supervised"}
+    return {label: seeds for label, seeds in by_name(rows).items() if seeds[0]["learns"] and not seeds[0]["labels"]}
 
 
 def rank(pairs: Sequence[tuple[float, float]]) -> float | None:
-    """Spearman's rank correlation; None of too few pairs."""
-    from scipy.stats import spearmanr
-
-    if len(pairs) < LEAST:
+    """Spearman's rank correlation, ties sharing their ranks; None of too few pairs, or where all are alike."""
+    if len(pairs) < LEAST or any(len(set(axis)) == 1 for axis in zip(*pairs, strict=True)):
         return None
-    return float(spearmanr(*zip(*pairs, strict=True)).statistic)
+    x = np.array(pairs)  # [N, 2]
+    ranks = (x[:, None] > x).sum(1) + ((x[:, None] == x).sum(1) - 1) / 2
+    return float(np.corrcoef(ranks.T)[0, 1])
 
 
 def agreement(rows: Sequence[Row]) -> Told | None:
@@ -223,8 +226,7 @@ def path(row: Row) -> list[tuple[float, float]]:
 
 def course(row: Row) -> float | None:
     """Rank correlation of pretext and linear probe along one run; None where there is none."""
-    points = path(row)
-    return None if any(len(set(axis)) == 1 for axis in zip(*points, strict=True)) else rank(points)
+    return rank(path(row))
 
 
 def _ahead(rows: Sequence[Row]) -> Iterator[str]:
@@ -279,7 +281,8 @@ def section(rows: Sequence[Row], note: Mapping[str, Any]) -> Iterator[str]:
     for line in conclusions(rows, note.get("why", {})):
         yield from (line, "")
     for name, told in note.get("plots", {}).items():
-        yield from (f"![{told}](results/plots/{name})", "")
+        if (PLOTS / name).is_file():
+            yield from (f"![{told}](results/plots/{name})", "")
 
 
 def show(console: Console, rows: Sequence[Row]) -> None:

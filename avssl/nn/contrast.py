@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-ROWS = 2048
+ROWS = 1024
 """rows of a contrastive batch whose logits are in memory at once"""
 
 

@@ -1,0 +1,227 @@
+"""How fast methods of pictures learn, beside lightly where it is installed; and what a large contrastive batch costs.
+
+    python scripts/bench_methods.py [--only simclr byol mae] [--side 64] [--batch 128] [--rounds 5] [--threads 2]
+                                    [--workers 1] [--precision bf16] [--loss-batch 4096] [--rows FILE] [--quick]
+
+Ours and lightly's have the same trunk (MAE's transformer is torchvision's there, of the same size), batch, precision,
+optimizer and settings of views. They take turns in each round, so that other load falls on both alike; ratios are taken
+within rounds and told as median and quartiles. Measured apart: the views of a picture on one core, a step on a batch
+that is there, and both together with loader workers: pictures per second, and the share of time spent waiting for data.
+NT-Xent of a large batch in rows is compared with all its logits at once: further memory, and the gradient.
+
+lightly is not needed; without it our own figures are told. It brings PyTorch Lightning along, so give it an environment
+of its own: python -m venv lightly && lightly/bin/pip install -e '.[cpu]' lightly
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from contenders import Contender, Ours, Plan, Theirs
+from numpy.typing import NDArray
+from rich.progress import track
+from torch import Generator, Tensor, nn
+
+from avssl import cli
+from avssl.nn.contrast import ROWS, nt_xent
+from retrieval.files import replacing
+
+ROOT = Path(__file__).resolve().parent.parent
+METHODS = ("simclr", "byol", "mae")
+PICTURES = 512
+STEPS, VIEWED = 4, 64
+"""steps, and pictures viewed, of each method in each round"""
+WIDTH, TEMPERATURE = 64, 0.5
+"""of the vectors of the large batch"""
+TARGET, LEAST_MEMORY, SAME_GRADIENT = 0.9, 0.25, 1e-6
+Figures = dict[str, dict[str, Any]]
+
+
+def pictures(count: int, side: int) -> NDArray[np.uint8]:
+    """Smooth textures [N, 3, S, S], the same each time."""
+    draw = np.random.default_rng(0)
+    coarse = torch.from_numpy(draw.random((count, 3, 6, 6), np.float32))
+    fine = nn.functional.interpolate(coarse, (side, side), mode="bicubic").clamp(0, 1)
+    return (fine * 255).to(torch.uint8).numpy()
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, float]:
+    """Wall seconds, CPU seconds of all threads."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def together(one: Contender, steps: int) -> tuple[float, float]:
+    """Wall seconds of steps whose batches come from workers, and the share of them spent waiting."""
+    waited, began = 0.0, time.perf_counter()
+    source = one.stream(steps)
+    for _ in range(steps):
+        asked = time.perf_counter()
+        batch = next(source)
+        waited += time.perf_counter() - asked
+        one.step(batch)
+    spent = time.perf_counter() - began
+    return spent, waited / spent
+
+
+def measured(names: list[str], plan: Plan, rounds: int, lightly: bool) -> Figures:
+    """Name -> figure. The first round starts workers and does not count."""
+    x = pictures(max(PICTURES, plan.batch), plan.side)
+    known: dict[str, dict[str, Contender]] = {}
+    for name in names:
+        ours = Ours(name, x, plan)
+        known[name] = {"ours": ours, **({"lightly": Theirs(ours, name, x, plan)} if lightly else {})}
+    batches = {(name, who): one.ready() for name, held in known.items() for who, one in held.items()}
+    taken: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    for turn in track(range(rounds + 1), "rounds"):
+        for name, held in known.items():
+            for who, one in sorted(held.items(), reverse=bool(turn % 2)):
+                spent = {}
+                spent["views"] = timed(lambda one=one: one.view(VIEWED))  # type: ignore[misc]
+                batch = batches[name, who]
+                spent["step"] = timed(lambda one=one, batch=batch: [one.step(batch) for _ in range(STEPS)])  # type: ignore[misc]
+                seconds, waiting = together(one, STEPS)
+                for what, (wall, cpu) in spent.items():
+                    taken[name, who, f"{what} wall"].append(wall)
+                    taken[name, who, f"{what} cpu"].append(cpu)
+                taken[name, who, "rate"].append(STEPS * plan.batch / seconds)
+                taken[name, who, "waiting"].append(waiting)
+    for held in known.values():
+        for one in held.values():
+            one.close()
+    counted = {key: np.array(values[1:]) for key, values in taken.items()}
+    figures: Figures = {}
+    for name, held in known.items():
+        for who in held:
+            at = {what: counted[name, who, what] for one, by, what in counted if (one, by) == (name, who)}
+            figures[f"{name}: views of a picture, {who}"] = _figure(at["views cpu"] / VIEWED * 1e3, "ms, CPU")
+            figures[f"{name}: step, {who}"] = _figure(at["step wall"] / STEPS * 1e3, "ms, wall")
+            figures[f"{name}: step, {who}, CPU"] = _figure(at["step cpu"] / STEPS * 1e3, "ms, CPU")
+            figures[f"{name}: views and steps, {who}"] = _figure(at["rate"], "pictures/s")
+            figures[f"{name}: share of time waiting for data, {who}"] = _figure(at["waiting"], "")
+        if "lightly" in held:
+            for what, target in (("views cpu", ""), ("step wall", f"<= {TARGET:g}"), ("step cpu", "")):
+                ratio = counted[name, "ours", what] / counted[name, "lightly", what]
+                figures[f"{name}: {what.replace(' cpu', ', CPU').replace(' wall', ', wall')}, ours / lightly"] = (
+                    _figure(ratio, "x", target)
+                )
+            rates = counted[name, "lightly", "rate"] / counted[name, "ours", "rate"]
+            figures[f"{name}: views and steps, wall, ours / lightly"] = _figure(rates, "x")
+    return figures
+
+
+def _figure(values: NDArray[np.float64] | list[float], unit: str, target: str = "") -> dict[str, Any]:
+    low, middle, high = (float(value) for value in np.quantile(values, [0.25, 0.5, 0.75]))
+    return {"value": middle, "low": low, "high": high, "unit": unit, "target": target}
+
+
+def large(batch: int) -> tuple[Tensor, Tensor]:
+    """Two views' unit vectors [B, D]."""
+    draw = Generator().manual_seed(0)
+    views = nn.functional.normalize(torch.randn(2, batch, WIDTH, generator=draw), dim=2)
+    return views[0].requires_grad_(), views[1].requires_grad_()
+
+
+def gradient(batch: int, rows: int) -> Tensor:
+    """Of NT-Xent, [B, D]."""
+    first, second = large(batch)
+    return torch.autograd.grad(nt_xent(first, second, TEMPERATURE, torch.arange(batch), rows), first)[0]
+
+
+def further_memory(batch: int, rows: int) -> int:
+    """Bytes that the loss and its gradient take beyond what the process had; for a process of its own."""
+    gradient(min(batch, 64), 32)  # libraries
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    gradient(batch, rows)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+
+
+def loss_figures(batch: int) -> Figures:
+    """What the loss of a large batch costs in rows and at once, and how far the gradients are apart."""
+    taken = {}
+    for rows in (ROWS, 2 * batch):
+        words = [sys.executable, __file__, "--memory-of", str(batch), str(rows)]
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        taken[rows] = int(done.stdout.split()[-1])
+    parts, whole = gradient(batch, ROWS), gradient(batch, 2 * batch)
+    apart = float((parts - whole).abs().max() / whole.abs().max())
+    told = f"NT-Xent, batch {batch:,}"
+    return {
+        f"{told}: further memory in {ROWS:,} rows": _figure([taken[ROWS] / 1e6], "MB"),
+        f"{told}: further memory at once": _figure([taken[2 * batch] / 1e6], "MB"),
+        f"{told}: memory, in rows / at once": _figure([taken[ROWS] / taken[2 * batch]], "x", f"<= {LEAST_MEMORY:g}"),
+        f"{told}: gradients apart, of the greatest": _figure([apart], "", f"<= {SAME_GRADIENT:g}"),
+    }
+
+
+def arguments(words: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", default=list(METHODS), choices=METHODS)
+    parser.add_argument("--side", type=int, default=64, help="pixels of a picture")
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--workers", type=int, default=1, help="of the loaders")
+    parser.add_argument("--precision", choices=("bf16", "fp32"), default="bf16")
+    parser.add_argument("--loss-batch", type=int, default=4096, help="pairs of the large contrastive batch")
+    parser.add_argument("--rows", type=Path, default=ROOT / "results" / "methods_speed.jsonl", help="where it is kept")
+    parser.add_argument("--quick", action="store_true", help="one small round, no row: whether it runs")
+    parser.add_argument("--memory-of", type=int, nargs=2, metavar=("BATCH", "ROWS"), help=argparse.SUPPRESS)
+    return parser.parse_args(words)
+
+
+def main(words: list[str] | None = None) -> Figures:
+    """Measure, print, keep the row."""
+    args = arguments(words)
+    if args.memory_of:
+        print(further_memory(*args.memory_of))
+        return {}
+    torch.set_num_threads(args.threads)
+    lightly = importlib.util.find_spec("lightly") is not None
+    if not lightly:
+        print("lightly is not installed, so nothing to compare with (see --help); our own figures:")
+    if args.quick:
+        args.side, args.batch, args.rounds, args.loss_batch = 32, min(args.batch, 8), 1, min(args.loss_batch, 1024)
+    before = os.getloadavg()[0]
+    plan = Plan(args.side, args.batch, args.precision, args.workers)
+    figures = {**measured(args.only, plan, args.rounds, lightly), **loss_figures(args.loss_batch)}
+    for name, told in figures.items():
+        spread = f"({told['low']:.3g} to {told['high']:.3g})" if told["low"] != told["high"] else ""
+        print(f"{name:58s} {told['value']:8.3g} {told['unit']:10s} {spread:20s} {told['target']}".rstrip())
+    if args.quick:
+        return figures
+    beside = f"beside lightly {importlib.metadata.version('lightly')}" if lightly else "alone"
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, {args.threads} threads"
+    row = {
+        "benchmark": "methods_speed", "machine": machine,
+        "load": [round(before, 1), round(os.getloadavg()[0], 1)], "date": time.strftime("%Y-%m-%d"),
+        "size": args.side, "width": args.side,
+        "vectors": f"batch {args.batch}, {args.precision}, {args.workers} workers, {args.rounds} rounds, {beside}",
+        "figures": figures,
+    }  # fmt: skip
+    kept = args.rows.read_text(encoding="utf-8").splitlines() if args.rows.is_file() else []
+    args.rows.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(args.rows) as partial:
+        partial.write_text("".join(f"{line}\n" for line in [*kept, json.dumps(row)]), encoding="utf-8")
+    return figures
+
+
+if __name__ == "__main__":
+    cli.settle_threads()
+    main()

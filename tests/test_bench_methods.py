@@ -1,0 +1,59 @@
+"""The benchmark of methods runs, with lightly or without; a large contrastive batch in rows is what it is at once."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+
+import bench_methods
+from contenders import Ours, Plan, Theirs
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_a_quick_round_tells_every_figure_and_keeps_no_row(tmp_path, capsys, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name == "lightly" else find(name, *more)
+    )
+    monkeypatch.setattr(bench_methods, "loss_figures", lambda batch: {})
+    rows = tmp_path / "rows.jsonl"
+    figures = bench_methods.main(["--quick", "--only", "mae", "--workers", "0", "--threads", "1", "--rows", str(rows)])
+    assert set(figures) == {
+        "mae: views of a picture, ours", "mae: step, ours", "mae: step, ours, CPU", "mae: views and steps, ours",
+        "mae: share of time waiting for data, ours",
+    }  # fmt: skip
+    assert all(one["value"] > 0 for one in figures.values())
+    assert 0 < figures["mae: share of time waiting for data, ours"]["value"] < 1
+    assert "lightly is not installed" in capsys.readouterr().out
+    assert not rows.exists()
+
+
+def test_a_large_batch_in_rows_takes_less_memory_and_has_the_same_gradient():
+    taken = {}
+    for rows in (256, 4096):
+        words = [sys.executable, str(ROOT / "scripts" / "bench_methods.py"), "--memory-of", "2048", str(rows)]
+        taken[rows] = int(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+    assert taken[256] < 0.25 * taken[4096]
+    parts, whole = (bench_methods.gradient(512, rows) for rows in (100, 1024))
+    assert float((parts - whole).abs().max()) < 1e-6 * float(whole.abs().max())
+
+
+@pytest.mark.skipif(importlib.util.find_spec("lightly") is None, reason="lightly is not installed")
+@pytest.mark.parametrize("name", ["simclr", "byol", "mae"])
+def test_lightlys_steps_learn_from_the_same_views(name):
+    plan = Plan(32, 8, "fp32", 0)
+    x = bench_methods.pictures(16, 32)
+    theirs = Theirs(Ours(name, x, plan), name, x, plan)
+    batch = theirs.ready()
+    assert [view.shape for view in batch] == [(8, 3, 32, 32)] * (1 if name == "mae" else 2)
+    assert all(view.min() >= 0 and view.max() <= 1 for view in batch)
+    before = [parameter.clone() for parameter in theirs.module.parameters()]
+    theirs.step(batch)
+    moved = [not torch.equal(a, b) for a, b in zip(before, theirs.module.parameters(), strict=True)]
+    assert sum(moved) > len(moved) / 3

@@ -1,0 +1,199 @@
+"""Spoken digit <-> picture of the digit, on speakers that were never heard.
+
+    python scripts/digits.py [--data DATA] [-o runs/digits] [--speakers george theo] [--seeds 0 1 2]
+
+Spoken digits (DATA/fsdd/recordings: digit_speaker_take.wav; Jackson's Free Spoken Digit Dataset) are paired with
+pictures of handwritten ones (DATA/mnist/train and test, class folders of PNG; LeCun, Cortes), each recording with a few
+pictures of its digit drawn by chance: a still picture with a sound, as a short clip. Which recording goes with which
+picture is all that a network is told; that two clips show the same digit it is not.
+
+For each speaker in turn a network learns from the others and is asked about this one, whose recordings come with
+pictures of MNIST's test part: is the digit of the best of all pictures the one that is said, and the other way round?
+Clips are written once; a run that was stopped goes on; a row per speaker and seed is added to results/digits.jsonl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from avssl import cli
+from avssl.config import find
+from avssl.data.encode import write_clip
+from avssl.data.manifest import Manifest
+from avssl.data.media import decode
+from avssl.embedding.network import Embedder
+from avssl.embedding.recordings import embed_recordings
+from avssl.train.build import Loaded
+from avssl.train.checkpoint import load_run, replace_text
+
+ROOT = Path(__file__).resolve().parent.parent
+HZ, FPS, SECONDS, SIDE = 8000, 5, 0.8, 32
+"""of the clips: longer recordings are cut, shorter ones end in silence; pictures have an edge of two pixels"""
+VALIDATION_TAKES = frozenset({"0", "1"})
+"""takes of heard speakers that are held back, with pictures of the test part"""
+
+
+def spoken(data: Path) -> list[tuple[Path, str, str, str]]:
+    """(path, digit, speaker, take) of every recording. Raises ValueError where there are none."""
+    folder = data / "fsdd" / "recordings"
+    found = sorted(folder.glob("[0-9]_*_*.wav"))
+    if not found:
+        raise ValueError(f"{folder}: no spoken digits there (digit_speaker_take.wav); see --data")
+    return [(path, *path.stem.split("_", 2)) for path in found]  # type: ignore[misc]
+
+
+def written(data: Path, part: str) -> dict[str, list[Path]]:
+    """Digit -> its pictures in one part of MNIST. Raises ValueError where a digit has none."""
+    found = {digit: sorted((data / "mnist" / part / digit).glob("*.png")) for digit in "0123456789"}
+    lacking = [digit for digit, held in found.items() if not held]
+    if lacking:
+        raise ValueError(f"{data / 'mnist' / part}: no pictures of {', '.join(lacking)}; see --data")
+    return found
+
+
+def clip(path: Path, sound: Path, picture: Path) -> None:
+    """A still picture with a sound, nothing lost."""
+    wave = np.zeros(round(SECONDS * HZ), np.float32)
+    heard = decode(sound, audio=(0.0, SECONDS), hz=HZ).audio[: len(wave)]
+    wave[: len(heard)] = heard.clip(-1, 1)
+    seen = decode(picture, times=[0.0], size=(SIDE - 4, SIDE - 4)).video[0].transpose(1, 2, 0)
+    frame = np.pad(seen, ((2, 2), (2, 2), (0, 0)))
+    frames = [frame] * round(SECONDS * FPS)
+    write_clip(path, iter(frames), FPS, wave, HZ, video_codec="ffv1", audio_codec="pcm_s16le")
+
+
+def clips(out: Path, data: Path, copies: int, seed: int) -> Manifest:
+    """Every recording with ``copies`` pictures to learn from and one to be asked about, written once."""
+    folder, listed = out / "clips", out / "clips.jsonl"
+    if listed.is_file():
+        return Manifest.load(listed)
+    random, rows = np.random.default_rng(seed), []
+    pictures = {part: written(data, part) for part in ("train", "test")}
+    wanted: list[tuple[Path, Path, Path]] = []
+    for path, digit, speaker, take in spoken(data):
+        for number in range(copies + 1):
+            part = "train" if number < copies else "test"
+            drawn = pictures[part][digit][int(random.integers(len(pictures[part][digit])))]
+            name = f"{digit}_{speaker}_{take}_{number}.mkv"
+            wanted.append((folder / name, path, drawn))
+            rows.append(f"{name}\t{digit}\t{speaker}\t{take}\t{part}\n")
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, sound, picture in track(wanted, "clips", console=Console(stderr=True)):
+        if not path.is_file():
+            clip(path, sound, picture)
+    labels = out / "labels.tsv"
+    replace_text(labels, "path\tdigit\tspeaker\ttake\tpictures\n" + "".join(rows))
+    command("manifest", folder, "-o", listed, "--labels", labels)
+    return Manifest.load(listed)
+
+
+def without(held: Manifest, speaker: str) -> Manifest:
+    """The clips of a run that never hears ``speaker``: the others' to learn from, this one's to be asked about."""
+    recordings = []
+    for recording in held.recordings:
+        told = recording.labels
+        heard, pictures = told["speaker"] != speaker, told["pictures"]
+        back = told["take"] in VALIDATION_TAKES
+        if heard and not back and pictures == "train":
+            recordings.append(replace(recording, split="train"))
+        elif pictures == "test" and (back or not heard):
+            recordings.append(replace(recording, split="val" if heard else "test"))
+    if not any(recording.split == "test" for recording in recordings):
+        raise ValueError(f"no recording of {speaker}")
+    return Manifest(tuple(recordings), root=held.root)
+
+
+def command(*words: str | Path) -> None:
+    """A command of avssl; one that fails ends the script with its exit code."""
+    code = cli.run([str(word) for word in words])
+    if code:
+        sys.exit(code)
+
+
+def right(queries: NDArray[Any], answers: NDArray[Any], asked: NDArray[Any], found: NDArray[Any]) -> float:
+    """Share of queries [N, D] whose best answer among [M, D] is of their digit ([N] and [M])."""
+    best = (queries @ answers.T).argmax(1)
+    return float((found[best] == asked).mean())
+
+
+def judged(loaded: Loaded, held: Manifest) -> dict[str, float]:
+    """Both directions on the test split."""
+    seen = embed_recordings(Embedder(loaded.method, loaded.inputs), held, split="test")
+    digits = {name: np.array([row["extra"]["digit"] for row in rows]) for name, rows in seen.rows.items()}
+    return {
+        f"{one}_to_{other}": right(seen.vectors[one], seen.vectors[other], digits[one], digits[other])
+        for one, other in (("audio", "video"), ("video", "audio"))
+    }
+
+
+def row(out: Path, held: Manifest, speaker: str, seed: int, changes: list[str]) -> dict[str, Any]:
+    """Learn without one speaker, or go on, and ask about it."""
+    run, listed = out / f"{speaker}-{seed}", out / f"{speaker}.jsonl"
+    own = without(held, speaker)
+    own.save(listed)
+    own = Manifest.load(listed)
+    command("train", find("digits"), f"data={listed}", f"seed={seed}", *changes, "-o", run)
+    loaded = load_run(run)
+    figures = {"trained": judged(loaded, own), "untrained": judged(load_run(run, trained=False), own)}
+    asked = [recording.labels["digit"] for recording in own.split("test")]
+    chance = float(np.square(np.unique(asked, return_counts=True)[1] / len(asked)).sum())
+    times = [json.loads(line).get("time", 0.0) for line in (run / "log.jsonl").read_text().splitlines()]
+    return {
+        "config": "digits", "seed": seed, "speaker": speaker, "changes": changes, "steps": loaded.step,
+        "split": "test", "data": own.digest(), "digest": loaded.digest, "asked": len(asked),
+        "train_seconds": round(times[-1] - times[0]),
+        "right_digit_first": {
+            name: {"trained": value, "untrained": figures["untrained"][name], "chance": chance}
+            for name, value in figures["trained"].items()
+        },
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Every speaker and seed that has no row yet."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-o", "--output", type=Path, default=Path("runs/digits"))
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("AVSSL_DATA", "../shared/data")))
+    parser.add_argument("--speakers", nargs="+", help="each is left out in turn; all of them unless given")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--copies", type=int, default=3, help="pictures for each recording that is learnt from")
+    parser.add_argument("--rows", type=Path, default=ROOT / "results" / "digits.jsonl", help="where rows are added")
+    parser.add_argument("changes", nargs="*", help="of the config: steps=300 ...")
+    args = parser.parse_args()
+    args.output.mkdir(parents=True, exist_ok=True)
+    held = clips(args.output, args.data, args.copies, 0)
+    lines = args.rows.read_text(encoding="utf-8").splitlines() if args.rows.is_file() else []
+    rows = [json.loads(line) for line in lines]
+    everyone = sorted({recording.labels["speaker"] for recording in held.recordings})
+    speakers = args.speakers or everyone
+    for seed in args.seeds:
+        for speaker in speakers:
+            if (speaker, seed, args.changes) not in [(one["speaker"], one["seed"], one["changes"]) for one in rows]:
+                rows.append(row(args.output, held, speaker, seed, args.changes))
+                replace_text(args.rows, "".join(json.dumps(one) + "\n" for one in rows))
+    table = Table("unheard", "seed", "from, to", "right", "untrained", "chance", box=None)
+    for one in rows:
+        for name, figures in one["right_digit_first"].items():
+            cells = (f"{100 * figures[who]:.1f} %" for who in ("trained", "untrained", "chance"))
+            table.add_row(one["speaker"], str(one["seed"]), name.replace("_to_", ", "), *cells)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    cli.settle_threads()
+    try:
+        main()
+    except ValueError as error:
+        raise SystemExit(f"error: {error}") from None

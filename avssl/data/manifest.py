@@ -175,12 +175,12 @@ def make(
     return made
 
 
-def moved(recording: Recording, root: Path, folder: Path) -> Recording:
+def moved(recording: Recording, root: Path, folder: Path | None) -> Recording:
     """The recording for a manifest in another folder: paths are relative where they lie inside it, else absolute."""
 
     def there(path: str) -> str:
         full = Path(os.path.abspath(root / path))
-        return str(full.relative_to(folder) if full.is_relative_to(folder) else full)
+        return str(full.relative_to(folder) if folder is not None and full.is_relative_to(folder) else full)
 
     beside = {
         name: {**row, "path": there(row["path"])} if "path" in row else row for name, row in recording.streams.items()

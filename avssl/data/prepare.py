@@ -25,7 +25,7 @@ from av.video.frame import VideoFrame
 from avssl.data import apart, audit, media
 from avssl.data.encode import REPEATABLE
 from avssl.data.filters import MonoFilter, PictureFilter, resample
-from avssl.data.manifest import Manifest, Recording
+from avssl.data.manifest import Manifest, Recording, moved
 from avssl.data.open import Unreadable, aspect, open_media, packets, picture_streams, sound_streams, tick, time_zero
 
 VERSION = 1
@@ -60,8 +60,8 @@ def prepare(
 ) -> Manifest:
     """Make proxies of all recordings in ``folder`` and write ``folder/manifest.jsonl``, which is returned.
 
-    Keys, narration, labels and splits stay; recordings that cannot be copied are in ``left_out``. Still pictures are
-    not copied: the new manifest points at the originals.
+    Keys, narration, labels and splits stay; recordings that cannot be copied are in ``left_out``. Still pictures and
+    the files of further streams are not copied: the new manifest points at the originals. Sound is mixed to mono.
 
     Args:
         manifest: what to copy.
@@ -86,7 +86,7 @@ def prepare(
         if isinstance(result, apart.Failed):
             left_out.append((recording.path, result.reason.removeprefix(f"{order.source}: ")))
         else:
-            made[recording.key] = _proxy(recording, order, result, folder)
+            made[recording.key] = _proxy(_absolute(manifest, recording), order, result, folder)
         if progress is not None:
             progress(done, len(orders))
     if not made:
@@ -111,14 +111,14 @@ def _order(manifest: Manifest, recording: Recording, folder: Path, short_side: i
 
 
 def _absolute(manifest: Manifest, recording: Recording) -> Recording:
-    return replace(recording, path=os.path.abspath(manifest.path_of(recording)))
+    return moved(recording, manifest.root, None)
 
 
 def _proxy(recording: Recording, order: Order, seen: audit.Seen, folder: Path) -> Recording:
     fresh = audit.describe(os.path.relpath(order.target, folder), recording.key, seen)
     told = [problem for problem in recording.problems if problem.startswith("narration")]
     return replace(
-        fresh, narration=recording.narration, labels=recording.labels, split=recording.split,
+        fresh, narration=recording.narration, labels=recording.labels, split=recording.split, streams=recording.streams,
         problems=(*fresh.problems, *told),
     )  # fmt: skip
 

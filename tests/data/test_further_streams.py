@@ -16,6 +16,7 @@ from avssl.data.dataset import Items, Source
 from avssl.data.loader import generator
 from avssl.data.manifest import Manifest, make
 from avssl.data.media import Unreadable
+from avssl.data.prepare import prepare
 from avssl.sample import Missing, Needs
 
 FPS = 25
@@ -194,6 +195,16 @@ def test_a_stream_that_is_gone_is_bad_media(made, tmp_path):
     needs = Needs(frames=2, streams=("depth",), **SIZE)
     with pytest.raises(Unreadable, match=r"none\.mkv"):
         Source(Items(replace(made, recordings=(lost,)), None, 10.0, needs), needs).at(0, [0.0])
+
+
+def test_proxies_keep_the_streams(made, tmp_path):
+    held = prepare(of(made, "a"), tmp_path / "p", workers=1)
+    streams = Manifest.load(tmp_path / "p" / "manifest.jsonl").recordings[0].streams
+    assert sorted(streams) == ["chest", "depth", "face", "infrared"]
+    needs = Needs(frames=2, streams=("video", "depth"), **SIZE)
+    sample = Source(Items(held, None, 10.0, needs), needs).at(0, [0.4])
+    assert number(sample.stream("video")[0, 0].numpy()) == 10
+    assert sample.stream("depth")[0, 0, 0, 0, 0].item() == pytest.approx(10 / 50)
 
 
 @pytest.mark.parametrize(("text", "told"), [

@@ -1,7 +1,8 @@
 """A store as one Parquet file, and back: rows with their vectors, for any tool that reads Parquet.
 
 Columns are those of a row (`extra` as JSON) and `vector`, a list of float32 of fixed size; the space stands in the
-file's metadata. So does the SHA-256 of the content: the checksums of Parquet's own do not cover all of a file.
+file's metadata. So does the SHA-256 of the content: the checksums of Parquet's own do not cover all of a file. Regions
+are left out: they are bytes that only a store can read, and a run makes them again.
 """
 
 import hashlib

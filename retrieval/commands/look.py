@@ -85,7 +85,11 @@ def _info(options: argparse.Namespace) -> int:
 
 def _export(options: argparse.Namespace) -> int:
     from retrieval import parquet
+    from retrieval.regions import Regions
 
     with Store.open(options.directory) as store:
         print(f"{options.file}: {parquet.export(store, options.file)} rows")
+        left_out = len(Regions(store).ids())
+    if left_out:
+        print(f"the regions of {left_out} windows are left out: avssl regions makes them again", file=sys.stderr)
     return 0

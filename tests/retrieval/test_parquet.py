@@ -6,13 +6,15 @@ import stat
 
 import numpy as np
 import pytest
-from made_up import SPACE, WIDTH, rows_of, vectors_of
+from made_up import SPACE, WIDTH, cells_of_row, rows_of, vectors_of
 
 pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install avssl[parquet]")
 
 import pyarrow.parquet as arrow
 
 from retrieval import parquet
+from retrieval.__main__ import main
+from retrieval.regions import Regions, add_regions
 
 
 @pytest.fixture
@@ -83,6 +85,20 @@ def test_others_can_read_it(filled, tmp_path, monkeypatch):
     assert np.array_equal(np.array(held[7]["vector"], np.float32), vector)
     assert json.loads(held[7]["extra"])["kind"] == "bell"
     assert max(len(rows) for _, rows in parquet.read(path)) <= 7
+
+
+def test_regions_that_are_left_out_are_told(filled, tmp_path, capsys):
+    words = ["export", str(filled.directory), str(tmp_path / "moments.parquet")]
+    assert main(words) == 0
+    assert capsys.readouterr() == (f"{words[2]}: 29 rows\n", "")
+    add_regions(filled, [([5, 6, 7], np.stack([cells_of_row(identity) for identity in (5, 6, 7)]))], components=5)
+    filled.remove([6])
+    assert main(words) == 0
+    told = capsys.readouterr()
+    assert told.out == f"{words[2]}: 28 rows\n"
+    assert told.err == "the regions of 2 windows are left out: avssl regions makes them again\n"
+    with parquet.restore(words[2], tmp_path / "again") as again:
+        assert Regions(again).ids() == set()
 
 
 def test_an_empty_store(store, tmp_path):

@@ -2,9 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
+from rich.console import Console
 
 from avssl.cli import run
+from avssl.cli.evaluate import show
+from avssl.evaluation import finding
 
 
 @pytest.fixture
@@ -58,3 +62,25 @@ def test_wrong_words_are_one_clear_line(words, expected, listed, tmp_path, capsy
     assert expected in told.err
     assert told.err.count("\n") == 1
     assert not told.out
+
+
+def test_all_nine_directions_are_printed(capsys):
+    """Picture, sound and text, each to each: within one modality by label, without the query's own recording."""
+    modalities, labels = ("video", "audio", "text"), ["bell", "drum"] * 3
+    meaning = np.eye(6, 8, dtype=np.float32)
+    meaning[:, 6], meaning[:, 7] = [label == "bell" for label in labels], [label == "drum" for label in labels]
+    same = {name: dict(enumerate(meaning / np.linalg.norm(meaning, axis=1, keepdims=True))) for name in modalities}
+    noise = np.random.default_rng(0).standard_normal((6, 8)).astype(np.float32)
+    deaf = {name: dict(enumerate(noise)) for name in modalities}
+    table = finding.table(same, deaf, labels)
+    result = {"run": "runs/x", "step": 3, "split": "test", "recordings": 6, "left_out": 0, "label": "kind"}
+    show(Console(width=120), result | {"retrieval": table})
+    told = capsys.readouterr().out
+    lines = [line.split() for line in told.splitlines() if "trained" in line and "untrained" not in line]
+    found = {" ".join(words[:3]): words[3:] for words in lines}
+    assert set(found) == {f"{one} to {other}" for one in modalities for other in modalities}
+    for one in modalities:
+        for other in modalities:
+            # The recording itself comes first, or where it is left out, another of its label.
+            assert found[f"{one} to {other}"] == ["trained", "1.000", "1.000", "1.000", "1.0", "1.000"]
+    assert "among one modality, the same kind" in told

@@ -63,7 +63,7 @@ class Space:
         """Raise ValueError unless vectors of `other`, the query's space, may be compared with vectors of this one."""
         if (self.name, self.digest, self.width) != (other.name, other.digest, other.width):
             raise ValueError(
-                f"index holds vectors of space {self._describe()}, query comes from space {other._describe()}: "
+                f"the vectors here are of space {self._describe()}, what was given is of space {other._describe()}: "
                 "embed again with the same run"
             )
 

@@ -70,7 +70,7 @@ class Job:
             "network": self.digest,
             "space": self.embedder.space_name,
             "modalities": list(self.modalities or self.embedder.modalities),
-            "source": asdict(self.source),
+            "source": self.source.told(),
             "recordings": told.hexdigest(),
             "shards": [len(shard) for shard in self.shards()],
         }
@@ -102,6 +102,11 @@ def embed_shards(
     if job.shard_recordings < 1:
         raise ValueError(f"a shard of {job.shard_recordings} recordings; it must be at least 1")
     check_ours(folder, files.MARKS)
+    if (folder / files.SPACE).exists() and (held := files.read_space(folder)).digest != job.digest:
+        raise ValueError(
+            f"{folder} holds vectors of another network ({held.digest[:12]}, this is {job.digest[:12]}): name another "
+            "folder, or delete it"
+        )
     shards, work = job.shards(), Work(folder, job.plan())
     with work.opened(first=rank == 0):
         if work.finished:

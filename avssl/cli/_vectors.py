@@ -31,16 +31,27 @@ BLOCK_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class Source:
-    """What made the vectors, so that queries can be made alike: a run's folder, or a config with changes to it."""
+    """What made the vectors, so that queries can be made alike: a run's folder, or a config with changes to it.
+
+    ``new_for``: the index that lacked what the folder holds, where it holds nothing else; "" for whole collections.
+    """
 
     run: str
     window_seconds: float
     hop_seconds: float
     changes: tuple[str, ...] = ()
+    new_for: str = ""
 
     def write(self, folder: Path) -> None:
         """Into a folder that is not yet in its place."""
-        (folder / SOURCE).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        (folder / SOURCE).write_text(json.dumps(self.told(), indent=1) + "\n", encoding="utf-8")
+
+    def told(self) -> dict[str, Any]:
+        """As JSON tells it; of whole collections as before there were others, so that their plans are the same."""
+        told = asdict(self)
+        if not self.new_for:
+            del told["new_for"]
+        return told
 
     @classmethod
     def read(cls, folder: Path) -> "Source":

@@ -63,6 +63,7 @@ def embed(
         seconds,
         seconds / 2 if hop is None else hop,
         tuple(changes or ()),
+        "" if new_for is None else str(new_for),
     )
     width = 0
     if new_for is not None:
@@ -83,8 +84,15 @@ def embed(
         console.print(f"{count} {reason}, skipped there", highlight=False)
     if done.kept:
         console.print(f"{done.kept} shards were done before and are kept", highlight=False)
-    told = f"\n{output} is written; next: avssl index {output} -o index"
+    told = f"\n{output} is written; next: avssl index {output} -o {_free('index', output)}"
+    if new_for is not None:
+        told = f"\n{output} is written; next: avssl index {output} -o {new_for} --sync --manifest {manifest}"
     console.print(escape(told), highlight=False, soft_wrap=True)
+
+
+def _free(name: str, vectors: Path) -> str:
+    """A folder to suggest that is not there: another index would be replaced."""
+    return f"{name}-{vectors.name}" if Path(name).exists() else name
 
 
 def _as_in(index: Path, window: float | None, hop: float | None) -> tuple[float, float]:

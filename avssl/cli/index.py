@@ -1,6 +1,7 @@
 """avssl index: from vectors to an index that answers, and that follows a collection as it changes."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,6 +47,7 @@ def index(
         raise ValueError("--manifest tells what --sync shall keep: give both")
     for folder in folders:
         files.read_space(folder)
+    _check_whole(folders, output, manifest)
     with making(output, _marks()) as back:
         if back:
             typer.echo(f"{output}: its replacing had been cut short; what was there before is back", err=True)
@@ -59,7 +61,10 @@ def index(
         if there:
             built = _changed(output, folders, blocks, wanted, dtype, kind)
         else:
+            gone = _held(output)
             built = _new(output, folders, blocks, wanted, dtype, kind, sync)
+            if gone:
+                typer.echo(f"{output}: the {gone} vectors that were there are replaced")
     typer.echo(f'{output}: {len(built)} vectors ({built.kind}); next: avssl search {output} --text "..."')
 
 
@@ -82,10 +87,43 @@ def _new(
             else:
                 for block, rows in blocks:
                     store.add(block, rows)
+            if not len(store):
+                raise ValueError(f"{', '.join(map(str, folders))}: no vectors in it to index; {output} is as it was")
             _keep_regions(output, store)
             built = indexes.build(store, kind or None)
-        source.write(partial)
+        replace(source, new_for="").write(partial)
     return built
+
+
+def _check_whole(folders: "Sequence[Path]", output: Path, manifest: Path | None) -> None:
+    """Raise ValueError where there is only what an index lacked, and what it held would go, or is not there."""
+    from avssl.cli import _vectors as files
+
+    parts = [files.Source.read(folder).new_for for folder in folders]
+    if not parts or not all(parts):
+        return
+    told = f"{folders[0]} holds only what {parts[0]} lacked"
+    if manifest is None:
+        named = " ".join(map(str, folders))
+        raise ValueError(
+            f"{told}, the rest would go: avssl index {named} -o {parts[0]} --sync --manifest MANIFEST, where MANIFEST "
+            "lists all"
+        )
+    if not (output / "manifest.json").exists():
+        raise ValueError(f"{told}, and {output} is no index: name {parts[0]}, or embed everything, without --new-for")
+
+
+def _held(output: Path) -> int:
+    """How many vectors an index has that will be replaced; 0 where there is none."""
+    from retrieval.store import Store
+
+    if not (output / "manifest.json").exists():
+        return 0
+    try:
+        with Store.open(output) as store:
+            return len(store)
+    except ValueError:
+        return 0  # damaged: that it is made anew is what is wanted
 
 
 def _marks() -> tuple[str, ...]:

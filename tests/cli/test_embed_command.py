@@ -82,14 +82,23 @@ def test_whatever_changed_is_embedded_and_the_index_becomes_what_is_wanted(avssl
         d,
         recording(folder, "new", 0.8),
     ]
-    code, _, err, _ = avssl.embed("new", wanted, "--new-for", "index")
+    code, out, err, _ = avssl.embed("new", wanted, "--new-for", "index")
     assert code == 0, err
     found = embedded("new")
     assert {"a", "b", "new"} < found
     assert len(found & {"moved", "copy"}) == 1
     assert len(found) == 4
-    assert avssl("index", "new", "-o", "index", "--sync", "--manifest", "new.jsonl")[0] == 0
-    assert avssl.embed("anew", wanted, "--hop", "0.5")[0] == 0
+    # Neither word may be left out: what the index holds beside would go.
+    for words in ((), ("--sync",)):
+        code, _, told = avssl("index", "new", "-o", "index", *words)
+        assert (code, "avssl index new -o index --sync --manifest MANIFEST" in told) == (2, True)
+    next_command = out.strip().splitlines()[-1].partition("next: avssl ")[2]
+    assert next_command == "index new -o index --sync --manifest new.jsonl"
+    assert avssl(*next_command.split())[0] == 0
+    code, out, err, _ = avssl.embed("anew", wanted, "--hop", "0.5")
+    assert (code, "next: avssl index anew -o index-anew\n" in out) == (0, True), (
+        "index is there, and not to be replaced"
+    )
     assert avssl("index", "anew", "-o", "fresh")[0] == 0
     with Store.open("index") as synced, Store.open("fresh") as fresh:
         assert held_digests(synced) == held_digests(fresh)

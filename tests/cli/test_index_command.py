@@ -37,9 +37,9 @@ class Folder:
         Manifest(tuple(made), root=self.path).save(self.path / name)
         return self.path / name
 
-    def vectors(self, name, hop=1.0, digest="d", **contents):
+    def vectors(self, name, hop=1.0, digest="d", new_for="", **contents):
         vectors, rows = {}, {}
-        for modality in ("video", "audio"):
+        for modality in ("video", "audio") if contents else ():
             vectors[modality] = np.concatenate([vectors_for(content, modality) for content in contents.values()])
             rows[modality] = [
                 {
@@ -53,7 +53,7 @@ class Folder:
         (partial / _vectors.PLAN).write_text("{}")
         _vectors.write_shard(partial / _vectors.SHARD.format(0), Embedded(Space(("video", "audio"), 4), vectors, rows))
         space = StoredSpace("main", digest, ("video", "audio"), 4)
-        _vectors.seal(partial, self.path / name, space, _vectors.Source("runs/x", 2.0, hop))
+        _vectors.seal(partial, self.path / name, space, _vectors.Source("runs/x", 2.0, hop, (), new_for))
         return self.path / name
 
 
@@ -111,6 +111,46 @@ def test_an_index_follows_a_collection(folder, avssl):
     assert held(output) == {"b": "5", "n": "4"}
 
 
+def test_what_only_an_index_lacked_replaces_nothing(folder, avssl):
+    """It is refused in one line that names the command, and the index is as it was; that command then does it."""
+    output = folder.path / "index"
+    assert avssl("index", folder.vectors("all", a="1", b="2"), "-o", output)[0] == 0
+    before = (output / "manifest.json").read_bytes()
+    new = folder.vectors("new", new_for=str(output), c="3")
+    none = folder.vectors("none", new_for=str(output))
+    manifest = folder.manifest("m.jsonl", a="1", b="2", c="3")
+    for vectors in (new, none):
+        for words in ((), ("--sync",)):
+            code, out, err = avssl("index", vectors, "-o", output, *words)
+            assert (code, out, err.count("\n")) == (2, "", 1), err
+            assert f"avssl index {vectors} -o {output} --sync --manifest MANIFEST" in err
+    code, _, err = avssl("index", new, "-o", folder.path / "indx", "--sync", "--manifest", manifest)
+    assert (code, err.count("\n"), "indx is no index: name" in err) == (2, 1, True)
+    assert not (folder.path / "indx").exists()
+    assert (output / "manifest.json").read_bytes() == before
+    assert avssl("index", new, "-o", output, "--sync", "--manifest", manifest)[0] == 0
+    assert held(output) == {"a": "1", "b": "2", "c": "3"}
+    assert avssl("index", none, "-o", output, "--sync", "--manifest", manifest)[0] == 0
+    assert held(output) == {"a": "1", "b": "2", "c": "3"}
+    # With what the index was made of, it is all there is.
+    assert avssl("index", folder.vectors("rest", a="1", b="2"), new, "-o", folder.path / "both")[0] == 0
+    assert held(folder.path / "both") == {"a": "1", "b": "2", "c": "3"}
+
+
+def test_nothing_replaces_nothing_and_what_is_replaced_is_told(folder, avssl):
+    output = folder.path / "index"
+    assert "replaced" not in avssl("index", folder.vectors("all", a="1", b="2"), "-o", output)[1]
+    before = (output / "manifest.json").read_bytes()
+    code, out, err = avssl("index", folder.vectors("empty"), "-o", output)
+    assert (code, out, err.count("\n")) == (2, "", 1), err
+    assert "no vectors in it to index" in err
+    assert (output / "manifest.json").read_bytes() == before
+    code, out, _ = avssl("index", folder.vectors("more", c="3"), "-o", output)
+    assert code == 0
+    assert f"{output}: the {4 * WINDOWS} vectors that were there are replaced\n" in out
+    assert held(output) == {"c": "3"}
+
+
 def test_sync_makes_what_is_not_there(folder, avssl):
     output = folder.path / "index"
     words = ("index", folder.vectors("all", a="1", b="2"), "-o", output, "--sync")
@@ -152,7 +192,7 @@ def test_mistakes_are_one_line_and_change_nothing(folder, avssl):
     for words, said in (
         ((vectors, "--manifest", nothing), "give both"),
         (("--sync",), "name the folders"),
-        ((vectors, "--sync", "--manifest", nothing), "would delete all 6 vectors"),
+        ((vectors, "--sync", "--manifest", nothing), "would delete all 6 vectors of"),
         ((vectors, "--sync", "--dtype", "float16"), "keeps vectors as float32"),
         ((vectors, "--dtype", "int8"), "float32 or float16, not 'int8'"),
         ((folder.vectors("hop", hop=0.5, a="1"), "--sync"), "2 s every 0.5 s"),
@@ -161,6 +201,7 @@ def test_mistakes_are_one_line_and_change_nothing(folder, avssl):
         code, out, err = avssl("index", *words, "-o", output)
         assert (code, out, err.count("\n")) == (2, "", 1), err
         assert said in err
+        assert "--yes" not in err, "a word of the other command"
     assert json.loads((output / "manifest.json").read_text()) == before
 
 

@@ -1,6 +1,7 @@
 """Shards: the same vectors for any number of ranks, and after being killed anywhere; none is done twice."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -154,6 +155,28 @@ def test_a_whole_folder_is_not_done_again_and_another_replaces_it(held, tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["vectors"]
     monkeypatch.setattr(_shards, "SHARD_SECONDS", 2.0)
     assert [len(shard) for shard in job_of(held, 3).shards()] == [2, 2, 1, 1, 1]
+
+
+def test_another_network_replaces_nothing(held, whole, tmp_path, monkeypatch):
+    """What hours of embedding made is not replaced by a slip; the same network goes on, and replaces."""
+    out = tmp_path / "vectors"
+    shutil.copytree(whole, out)
+    before = shards_of(out)
+    monkeypatch.setattr(_shards, "embed_recordings", lambda *_, **__: pytest.fail("it embedded first"))
+    with pytest.raises(ValueError, match=r"vectors of another network \(dddddddddddd, this is eeeeeeeeeeee\)") as told:
+        embed_shards(replace(job_of(held), digest="e" * 64), out)
+    assert str(out) in str(told.value)
+    assert shards_of(out) == before
+    monkeypatch.undo()
+    assert embed_shards(job_of(held), out).kept == 4
+    part = replace(held, recordings=held.recordings[:1])
+    assert embed_shards(job_of(part), out).recordings == {"video": 1, "audio": 1, "text": 1}
+
+
+def test_plans_are_as_before_there_were_parts_of_collections(held):
+    """Vectors that an earlier version made are known again, and not embedded once more."""
+    assert "new_for" not in job_of(held).plan()
+    assert '"new_for": "index"' in replace(job_of(held), source=replace(SOURCE, new_for="index")).plan()
 
 
 CUT_SHORT = """

@@ -21,6 +21,10 @@ from retrieval.store import Store
 COMMIT_VECTORS = 8192  # so many, at least, go into one change
 
 
+class NothingWanted(ValueError):
+    """A sync that would leave nothing, where it was not said that this is meant."""
+
+
 @dataclass(frozen=True)
 class Wanted:
     """A recording that the store shall hold: its name, its file as rows will tell it, and its content's hash.
@@ -123,16 +127,13 @@ def sync(
     embed: gets the new and changed recordings and gives the vectors and rows of each, in their order; what it leaves
     out, or gives no vectors for, is not held afterwards and comes again with the next sync. The writer's lock is held
     all the while. Raises ValueError, one line, for wrong rows (what was finished before them stays), and, unless
-    `allow_empty`, when nothing is wanted of a store that holds something.
+    `allow_empty`, NothingWanted when nothing is wanted of a store that holds something.
     """
     goal = list(wanted)
     with store.locked():
         todo = plan(store, goal)
         if not goal and len(store) and not allow_empty:
-            raise ValueError(
-                f"nothing is wanted: that would delete all {len(store)} vectors of {store.directory}; "
-                "allow_empty (--yes) if it is so meant"
-            )
+            raise NothingWanted(f"nothing is wanted: that would delete all {len(store)} vectors of {store.directory}")
         # What a wanted recording replaces stays until its replacement is there; what a rename overwrites goes with it.
         waiting = {recording.key for recording in todo.changed} - set(todo.renamed)
         overwritten = {recording.key for recording in todo.renamed.values()} - set(todo.renamed)

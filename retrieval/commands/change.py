@@ -8,6 +8,7 @@ from retrieval import index as indexes
 from retrieval.commands import given
 from retrieval.segment import DTYPES
 from retrieval.store import Store
+from retrieval.sync import NothingWanted
 from retrieval.sync_rows import sync_rows
 
 
@@ -95,7 +96,10 @@ def _sync(options: argparse.Namespace) -> int:
     vectors, rows = given.vectors(options.vectors), given.rows(options.rows)
     wanted = given.wanted(options.recordings)
     with _opened(options) as store:
-        counts = sync_rows(store, [(vectors, rows)], wanted, allow_empty=options.yes)
+        try:
+            counts = sync_rows(store, [(vectors, rows)], wanted, allow_empty=options.yes)
+        except NothingWanted as error:
+            raise ValueError(f"{error}; add --yes if it is so meant") from None
         print(f"{options.directory}: {counts}{_extended(store)}")
     return 0
 

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -23,11 +23,13 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
         yield _lines(what)
         return
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as bar:
+    bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console)
+    with ExitStack() as shown:
 
         def tell(done: int, total: int) -> None:
             if not bar.tasks:
                 bar.add_task(what, total=total, rate="")
+                shown.enter_context(bar)  # begun before, it would leave an empty line
             speed = bar.tasks[0].speed
             bar.update(bar.task_ids[0], completed=done, total=total, rate=f"{speed:.1f}/s" if speed else "")
 
@@ -40,9 +42,10 @@ def _lines(what: str) -> Callable[[int, int], None]:
     def tell(done: int, total: int) -> None:
         nonlocal told
         now = time.monotonic()
-        if now - told < LINE_SECONDS:
+        # who was told how far it is, is told that it is done
+        if now - told < LINE_SECONDS and not (done == total and told > began):
             return
-        told, rate = now, done / (now - began)
+        told, rate = now, done / max(now - began, 1e-9)
         left = f", {(total - done) / rate:.0f} s left" if rate else ""
         print(f"{what}: {done} of {total}, {rate:.1f}/s{left}", file=sys.stderr, flush=True)
 

@@ -6,18 +6,26 @@ from avssl.cli import _counting
 
 
 def test_without_a_terminal_lines_come_now_and_then(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    clock = iter([0.0, 4.0, 10.0, 12.0, 25.0])
+    clock = iter([0.0, 4.0, 10.0, 12.0, 25.0, 27.0])
     monkeypatch.setattr(_counting.time, "monotonic", lambda: next(clock))
     with _counting.counting("clips") as tell:
-        for done in (1, 5, 6, 10):
+        for done in (1, 5, 6, 10, 20):
             tell(done, 20)
     told = capsys.readouterr()
     assert told.out == ""
-    assert told.err == "clips: 5 of 20, 0.5/s, 30 s left\nclips: 10 of 20, 0.4/s, 25 s left\n"
+    assert told.err.splitlines() == [
+        "clips: 5 of 20, 0.5/s, 30 s left", "clips: 10 of 20, 0.4/s, 25 s left", "clips: 20 of 20, 0.7/s, 0 s left"
+    ]  # fmt: skip
+
+
+def test_what_is_quickly_done_is_not_told(capsys) -> None:
+    with _counting.counting("clips") as tell:
+        tell(1, 1)
+    assert capsys.readouterr().err == ""
 
 
 def test_nothing_is_shown_before_it_is_told(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal
     with pytest.raises(ValueError, match="no such folder"), _counting.counting("files"):
         raise ValueError("no such folder")
-    assert "files" not in capsys.readouterr().err
+    assert capsys.readouterr().err == "", "not even an empty line"

@@ -73,11 +73,13 @@ def pieces(width: int) -> int:
     return max(count for count in range(1, max(2, width // 2 + 1)) if width % count == 0)
 
 
+RESCORED = (2, 4, 8, 16, 32)
+
 KINDS: Mapping[str, Kind] = {
     "exact": Kind(lambda width: 4 * width, None, on_gpu=True),
-    "ivf-sq8": Kind(lambda width: width, _scalar, refine=(2, 4, 8), on_gpu=True),
-    "ivf-pq4": Kind(lambda width: (pieces(width) + 1) // 2, _product, refine=(2, 4, 8, 16), instead="ivf-sq8"),
-    "ivf-disk": Kind(lambda width: 0, _scalar, refine=(2, 4, 8), on_disk=True),
+    "ivf-sq8": Kind(lambda width: width, _scalar, refine=RESCORED, on_gpu=True),
+    "ivf-pq4": Kind(lambda width: (pieces(width) + 1) // 2, _product, refine=RESCORED, instead="ivf-sq8"),
+    "ivf-disk": Kind(lambda width: 0, _scalar, refine=RESCORED, on_disk=True),
 }
 
 

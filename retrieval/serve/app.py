@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import anyio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
@@ -66,7 +66,7 @@ class Service:
             Route("/media/{id:int}", self.media),
         ]
         told: Any = {HTTPException: _http_error, NoSuchRow: _error(404), ValueError: _error(400), Exception: _broken}
-        told[TimeoutError] = _error(422)
+        told[TimeoutError], told[ClientDisconnect] = _error(422), _gone
         return Guards(Starlette(routes=routes, exception_handlers=told), self._settings)
 
     async def index(self, request: Request) -> Response:
@@ -287,6 +287,11 @@ def _error(status: int) -> Callable[[Request, Exception], Response]:
 def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+
+def _gone(request: Request, error: Exception) -> Response:
+    """Who asked went away in the middle of it: nobody reads this, and nothing is wrong."""
+    return Response(status_code=400)
 
 
 def _broken(request: Request, error: Exception) -> Response:

@@ -174,11 +174,13 @@ def multipart(files: list[tuple[str, str, bytes]], fields: dict[str, str]) -> by
 
 
 @contextlib.contextmanager
-def running(directory: Path, folder: Path, painter: Painter | None, settings: Settings) -> Iterator[Client]:
+def running(
+    directory: Path, folder: Path, painter: Painter | None, settings: Settings, kind: type[Service] = Service
+) -> Iterator[Client]:
     """The service on a free port of this machine, until the block ends."""
     folder.mkdir(exist_ok=True)
     with contextlib.closing(Collection(directory)) as collection:
-        service = Service(collection, painter, settings, folder)
+        service = kind(collection, painter, settings, folder)
         with contextlib.closing(listen(settings)) as listening:
             server = make_server(service.app(), settings)
             thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)

@@ -8,6 +8,7 @@ import threading
 import pytest
 from running import Painter, multipart, running
 
+from retrieval.serve.app import Service
 from retrieval.serve.settings import Limits, Settings
 
 TOKEN = "a-token-that-nobody-guesses"
@@ -275,6 +276,39 @@ def test_slow_clients_are_given_up(stored, tmp_path):
             assert b" 408 " in body.recv(200)
             assert closes(body)
         assert client.get("/api/info").status == 200
+
+
+@pytest.mark.parametrize("path", ["/api/search", "/api/search/upload", "/api/items/0/heat"])
+def test_a_client_that_goes_away_is_no_error(stored, tmp_path, capfd, path):
+    """It closes in the middle of what it sends: nothing is logged, and others are answered."""
+    ended = threading.Event()
+
+    class Told(Service):
+        async def search(self, request):
+            return await self._until_gone(super().search(request))
+
+        async def search_upload(self, request):
+            return await self._until_gone(super().search_upload(request))
+
+        async def heat(self, request):
+            return await self._until_gone(super().heat(request))
+
+        async def _until_gone(self, answer):
+            try:
+                return await answer
+            finally:
+                ended.set()
+
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3000\r\n"
+    head += "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+    body = multipart([("file", "a", b"r" * 2000)], {"kind": "audio"})
+    with running(stored, tmp_path / "up", Painter(), Settings(port=0), Told) as client:
+        with contextlib.closing(socket.create_connection(("127.0.0.1", client.port), timeout=20)) as leaving:
+            leaving.sendall(head.encode() + body[:1000])
+        assert ended.wait(30)
+        assert client.get("/api/info").status == 200
+        assert not list(client.folder.iterdir())
+    assert capfd.readouterr().err == ""
 
 
 def test_a_client_that_takes_nothing_is_given_up(tmp_path):

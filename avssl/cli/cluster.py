@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from avssl.cli._counting import counting
+from avssl.report.words import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,7 +76,7 @@ def cluster(
     label = label or groups.label_of(rows)
     found = groups.grouped(vectors, rows, numbers, label)
     agreed = groups.agreement(rows, numbers, label)
-    lead = f"{len(rows)} moments in {len(found)} clusters by {modality}, {loaded.cfg.method.name}"
+    lead = f"{counted(len(rows), 'moment')} in {counted(len(found), 'cluster')} by {modality}, {loaded.cfg.method.name}"
     if agreed is not None:
         lead += f"; adjusted mutual information with {label} {agreed:.2f}"
     output.mkdir(parents=True, exist_ok=True)

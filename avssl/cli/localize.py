@@ -1,5 +1,6 @@
 """avssl localize: see where in the picture the sound, or a word, is."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,7 +75,10 @@ def localize(
         queries = {f"the sound of {audio.name}" if audio else "its own sound": audio}
     made, passed, shown, budget = 0, [], [], Budget(PAGE_BYTES)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, TextColumn("{task.fields[rate]}"), console=log) as bar:
+    bar = Progress(*columns, TextColumn("{task.fields[rate]}"), console=log)
+    with ExitStack() as shown_bar:
+        if len(recordings) > 1:
+            shown_bar.enter_context(bar)
         task = bar.add_task("recordings", total=len(recordings), rate="")
 
         def rate(doing: str) -> "Callable[[float], None]":
@@ -87,6 +91,8 @@ def localize(
                 now = bar.tasks[task].elapsed or 0.0
                 if now - last >= 1.0:
                     last = now
+                    if not bar.live.is_started:  # a single recording that is refused leaves one line, and no bar
+                        shown_bar.enter_context(bar)
                     speed = seconds / max(now - began, 1e-3)
                     bar.update(task, rate=f"{seconds:.0f} s {doing}, {speed:.1f} x real time")
 
@@ -110,15 +116,15 @@ def localize(
                 shares = [f"{100 * film.lit_time(one):.0f} %" for one in found]
                 named = [f"{share} ({one.query})" for share, one in zip(shares, found, strict=True)]
                 lit = ", ".join(named) if len(found) > 1 else shares[0]
-                console.print(f"{recording}: lit {lit} of the time -> {written[0]}", soft_wrap=True)
+                console.print(f"{recording}: lit {lit} of the time -> {written[0]}", soft_wrap=True, markup=False)
                 scale = found[0].scale
                 console.print(f"  threshold {scale.threshold:.4g}, {scale.chosen}", style="dim", soft_wrap=True)
             bar.advance(task)
     if page is not None and shown:
         write_looks(page, shown, f"{loaded.method.cfg.name} · {run.name}")
-        console.print(f"{page}: {len(shown)} of {made} to scrub through", soft_wrap=True)
+        console.print(f"{page}: {len(shown)} of {made} to scrub through", soft_wrap=True, markup=False)
     for reason in passed:
-        log.print(f"passed over {reason}", soft_wrap=True)
+        log.print(f"passed over {reason}", soft_wrap=True, markup=False)
     if not made:
         raise ValueError(f"not one of {len(recordings)} recordings could be localized; the first: {passed[0]}")
 

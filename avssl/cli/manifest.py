@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from avssl.cli._counting import counting
+from avssl.report.words import counted
 
 if TYPE_CHECKING:
     from avssl.data.manifest import Manifest
@@ -49,7 +50,7 @@ def manifest(
         )  # fmt: skip
     console = Console()
     _tell(console, made, everything)
-    console.print(f"[bold]{escape(str(output))}[/bold]: {len(made.recordings)} recordings")
+    console.print(f"[bold]{escape(str(output))}[/bold]: {counted(len(made.recordings), 'recording')}")
 
 
 def _tell(console: Console, made: "Manifest", everything: bool) -> None:

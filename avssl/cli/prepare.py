@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from avssl.cli._counting import counting
+from avssl.report.words import counted
 
 
 def prepare(
@@ -30,4 +31,6 @@ def prepare(
         console.print(f"  {escape(path)}: {escape(reason)}", highlight=False, soft_wrap=True)
     for warning in made.warnings:
         console.print(f"[yellow]warning: {escape(warning)}[/yellow]", soft_wrap=True)
-    console.print(f"[bold]{escape(str(output / 'manifest.jsonl'))}[/bold]: {len(made.recordings)} recordings")
+    console.print(
+        f"[bold]{escape(str(output / 'manifest.jsonl'))}[/bold]: {counted(len(made.recordings), 'recording')}"
+    )

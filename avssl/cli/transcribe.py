@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from avssl.cli._counting import counting
+from avssl.report.words import counted
 
 
 def transcribe(
@@ -33,6 +34,7 @@ def transcribe(
     from avssl.data.manifest import Manifest
     from avssl.speech.doubt import Rule
     from avssl.speech.faster import FasterWhisper
+    from avssl.speech.transcribe import UNDETERMINED
     from avssl.speech.transcribe import transcribe as hear
     from avssl.speech.whisper import Whisper
     from avssl.train.distributed import device_of
@@ -57,7 +59,10 @@ def transcribe(
     table.add_row("heard before", str(told.before))
     _rows(table, "not heard", told.passed)
     _rows(table, "segments left out", told.left_out)
+    voiceless = told.languages.pop(UNDETERMINED, 0)
     _rows(table, "language", told.languages)
+    if voiceless:
+        table.add_row("no voice found in", counted(voiceless, "recording"))
     table.add_row("sentences", str(told.sentences))
     console = Console()
     console.print(table)

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from avssl.nn.clusters import kmeans
+from avssl.report.words import counted
 
 EXAMPLES = 5
 """moments shown of a cluster, each of another recording"""
@@ -53,7 +54,8 @@ def clusters_of(vectors: NDArray[np.float32], count: int, seed: int = 0) -> NDAr
     Raises ValueError for more clusters than vectors, or fewer than 1.
     """
     if not 1 <= count <= len(vectors):
-        raise ValueError(f"{count} clusters of {len(vectors)} moments: ask for 1 to {len(vectors)}")
+        told = f"{counted(count, 'cluster')} of {counted(len(vectors), 'moment')}"
+        raise ValueError(f"{told}: ask for 1 to {len(vectors)}")
     x = torch.from_numpy(vectors - vectors.mean(0))
     best: tuple[float, NDArray[np.int64]] | None = None
     with torch.random.fork_rng(devices=[]):

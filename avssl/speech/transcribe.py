@@ -20,6 +20,8 @@ from avssl.speech import voice
 from avssl.speech.doubt import Heard, Rule, believed
 from avssl.speech.whisper import Recognizer, Sound
 
+UNDETERMINED = "und"
+"""language of a recording in which no voice was found"""
 BLOCK_SECONDS = 300.0
 """of sound in memory at once"""
 Progress = Callable[[int, int], None]
@@ -112,11 +114,12 @@ def _heard(
 ) -> tuple[list[Phrase], str, Counter[str]]:
     """Phrases in order of time, their language, and counts of what was left out. Raises Unreadable."""
     found: list[Heard] = []
+    spoken = UNDETERMINED
     for start, sound in _stretches(path, recording.seconds):
-        language = language or recognizer.language_of(sound)
+        spoken = language = language or recognizer.language_of(sound)
         found += [_later(one, start) for one in recognizer.hear(sound, language)]
     phrases, counts = believed(found, rule)
-    return phrases, language or "und", Counter(counts)
+    return phrases, spoken, Counter(counts)
 
 
 def _stretches(path: Path, seconds: float) -> Iterator[tuple[float, Sound]]:

@@ -80,6 +80,13 @@ def test_vectors_that_are_there_are_not_made_again(home, avssl, tmp_path):
     assert out == anew[1]
 
 
+def test_one_is_no_plural(home, avssl, tmp_path):
+    code, out, err = avssl("cluster", home / "run", home / "films", "-o", tmp_path / "one", "-k", 1, "--most", 1)
+    assert code == 0, err
+    assert "2 moments in 1 cluster by video" in out
+    assert "2 moments of 1 recording" in (tmp_path / "one" / "clusters.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -84,8 +84,9 @@ def test_wrong_requests_get_one_line(tmp_path, model, monkeypatch, capsys, words
     recording(tmp_path / "mute.mp4", 1, sound=False)
     before = (tmp_path / "clip.mp4").read_bytes()
     assert call(model, *words) == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
-    assert len(lines) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1, "no bar is left above it"
+    assert lines[0].startswith("error: ")
     assert answer in lines[0]
     assert (tmp_path / "clip.mp4").read_bytes() == before
     assert not (tmp_path / "out.mp4").exists()

@@ -102,6 +102,21 @@ def test_a_tiny_whisper_from_end_to_end(talk, tmp_path, capsys):
     assert "heard before 1" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.parametrize("language", [[], ["--language", "de"]])
+def test_a_recording_without_a_voice_is_told_as_such(tmp_path, capsys, language):
+    rumble = 0.3 * np.sin(2 * np.pi * 50 * np.arange(32000) / 16000)
+    (tmp_path / "media").mkdir()
+    write_wav(tmp_path / "media" / "rumble.wav", rumble)
+    make(tmp_path / "media", out=tmp_path / "x.jsonl")
+    words = ["transcribe", str(tmp_path / "x.jsonl"), "-o", str(tmp_path / "y.jsonl")]
+    for heard in ("heard 1", "heard before 1"):
+        assert cli.run([*words, "--model", str(saved(tmp_path / "whisper")), *language]) == 0
+        told = " ".join(capsys.readouterr().out.split())
+        assert heard in told
+        assert "no voice found in 1 recording" in told
+        assert "language" not in told
+
+
 @pytest.mark.parametrize("heads", [True, False])
 def test_what_whisper_hears_lies_in_the_sound(tmp_path, heads):
     from avssl.speech.whisper import Whisper

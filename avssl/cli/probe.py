@@ -12,6 +12,7 @@ from rich.table import Table
 
 from avssl.cli._counting import counting
 from avssl.cli._named import check_output
+from avssl.report.words import counted
 
 if TYPE_CHECKING:
     from avssl.probe.study import Row, Study, Tell
@@ -107,7 +108,7 @@ def probe(
                         _sheet(study, output.with_name(name))
     _show(Console(), told, hows)
     if told:
-        Console(stderr=True).print(f"{len(told)} rows in {rows}", style="dim", highlight=False)
+        Console(stderr=True).print(f"{counted(len(told), 'row')} in {rows}", style="dim", highlight=False)
 
 
 def _questions(
@@ -140,11 +141,14 @@ def _studies(
 ) -> "Iterator[Study]":
     """Every run on one label set; runs of equal inputs share what was decoded."""
     from avssl.probe import decoded, importers
+    from avssl.probe.rounds import scarce
     from avssl.probe.study import Study
     from avssl.train.checkpoint import load_run
     from avssl.train.distributed import device_of
 
     data = importers.read(spec, room, label=wanted["label"], labels=wanted["labels"]).fewer(wanted["per_class"])
+    for lack in scarce(data):
+        typer.echo(f"warning: {lack}", err=True)
     kept: dict[str, Any] = {}
     for run in runs:
         loaded, fresh = load_run(run), load_run(run, trained=False)

@@ -16,6 +16,8 @@ Numbers = NDArray[np.int64]
 Floats = NDArray[np.float32]
 """features [N, D]"""
 
+FEW = 5
+"""examples of a class in one part; with fewer, a figure is mostly luck"""
 HELD_BACK = 0.2
 """share of the training part that chooses settings where there is no validation part"""
 
@@ -57,6 +59,19 @@ def rounds(data: Examples, seed: int = 0, fraction: float = 1.0) -> list[Round]:
             Round(_few(data, one.train, fraction, draw), _few(data, one.val, fraction, draw), one.test) for one in made
         ]
     return made
+
+
+def scarce(data: Examples) -> list[str]:
+    """A line for each part, fitted on or judged, that has fewer than FEW examples of some class."""
+    one, told = rounds(data)[0], []
+    for what, places in (("to fit on", one.both), ("to be judged by", one.test)):
+        counts = np.bincount(data.labels[places], minlength=len(data.classes))
+        few = np.flatnonzero(counts < FEW).tolist()
+        if few:
+            least = min(few, key=lambda number: int(counts[number]))
+            held = f"{len(few)} of {len(data.classes)} classes have fewer than {FEW} examples {what}"
+            told.append(f"{data.name}: {held}; {data.classes[least]} has {counts[least]}")
+    return told
 
 
 def _folded(data: Examples, folds: list[str]) -> list[Round]:

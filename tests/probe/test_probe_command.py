@@ -89,6 +89,14 @@ def row(probe, run, method, data, accuracy, untrained, gain):
             "beside": {"untrained": {"accuracy": untrained}}, "gain": gain}  # fmt: skip
 
 
+def test_few_examples_of_a_class_are_warned_of(home, capsys, tmp_path):
+    words = ["--how", "knn", "--rows", tmp_path / "rows.jsonl"]
+    assert probed(home, *words, "--per-class", 2) == 0
+    assert "warning: colors: 4 of 4 classes have fewer than 5 examples to be judged by" in capsys.readouterr().err
+    assert probed(home, *words) == 0
+    assert "warning" not in capsys.readouterr().err
+
+
 def test_the_transfer_table_says_who_is_ahead_of_labels():
     rows = [
         row("linear", "own", "simclr", "food", 0.769, 0.3, [0.469, 0.4, 0.5]),

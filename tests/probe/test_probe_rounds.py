@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from probe.labeled import listed, split
 
-from avssl.probe.rounds import rounds
+from avssl.probe.rounds import rounds, scarce
 
 
 def disjoint(cut, count):
@@ -91,3 +91,17 @@ def test_fewer_examples_are_always_the_same_and_of_every_class():
     parts = [(one.part, one.label) for one in few.examples]
     assert {parts.count(cell) for cell in parts} == {3}
     assert data.fewer(0) is data
+
+
+def test_classes_of_which_there_is_very_little_are_told():
+    assert scarce(split(100, 4)) == []
+    parts = ["train"] * 12 + ["test"] * 11
+    data = listed([*"aaaaaaabbbbb", *"aaaaaabbccc"], part=parts)
+    assert scarce(data) == [
+        "made: 1 of 3 classes have fewer than 5 examples to fit on; c has 0",
+        "made: 2 of 3 classes have fewer than 5 examples to be judged by; b has 2",
+    ]
+    folds = [str(k % 4) for k in range(24)]
+    assert scarce(listed([k // 12 for k in range(24)], fold=folds)) == [
+        "made: 2 of 2 classes have fewer than 5 examples to be judged by; 0 has 3"
+    ]

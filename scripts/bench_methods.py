@@ -21,7 +21,6 @@ import importlib.util
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -145,20 +144,24 @@ def gradient(batch: int, rows: int) -> Tensor:
 
 
 def further_memory(batch: int, rows: int) -> int:
-    """Bytes that the loss and its gradient take beyond what the process had; for a process of its own."""
+    """Bytes that the loss and its gradient take beyond what the process has; Linux, in a process of its own."""
     gradient(min(batch, 64), 32)  # libraries
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path("/proc/self/clear_refs").write_text("5")  # the greatest size counts from here
+    before = _size("VmRSS")
     gradient(batch, rows)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    return _size("VmHWM") - before
+
+
+def _size(name: str) -> int:
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith(name)).split()[1])
 
 
 def loss_figures(batch: int) -> Figures:
     """What the loss of a large batch costs in rows and at once, and how far the gradients are apart."""
-    taken = {}
-    for rows in (ROWS, 2 * batch):
-        words = [sys.executable, __file__, "--memory-of", str(batch), str(rows)]
-        done = subprocess.run(words, capture_output=True, text=True, check=True)
-        taken[rows] = int(done.stdout.split()[-1])
+    words = [sys.executable, __file__, "--memory-of", str(batch), str(ROWS), str(2 * batch)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    taken = dict(zip((ROWS, 2 * batch), map(int, done.stdout.split()[-2:]), strict=True))
     parts, whole = gradient(batch, ROWS), gradient(batch, 2 * batch)
     apart = float((parts - whole).abs().max() / whole.abs().max())
     told = f"NT-Xent, batch {batch:,}"
@@ -182,7 +185,7 @@ def arguments(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--loss-batch", type=int, default=4096, help="pairs of the large contrastive batch")
     parser.add_argument("--rows", type=Path, default=ROOT / "results" / "methods_speed.jsonl", help="where it is kept")
     parser.add_argument("--quick", action="store_true", help="one small round, no row: whether it runs")
-    parser.add_argument("--memory-of", type=int, nargs=2, metavar=("BATCH", "ROWS"), help=argparse.SUPPRESS)
+    parser.add_argument("--memory-of", type=int, nargs="+", metavar="BATCH ROWS", help=argparse.SUPPRESS)
     return parser.parse_args(words)
 
 
@@ -190,7 +193,8 @@ def main(words: list[str] | None = None) -> Figures:
     """Measure, print, keep the row."""
     args = arguments(words)
     if args.memory_of:
-        print(further_memory(*args.memory_of))
+        batch, *several = args.memory_of
+        print(*(further_memory(batch, rows) for rows in several))  # fewer rows first: what they leave is used again
         return {}
     torch.set_num_threads(args.threads)
     lightly = importlib.util.find_spec("lightly") is not None

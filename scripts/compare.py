@@ -103,12 +103,16 @@ def run_config(name: str, variant: Variant, listed: Path, words: Sequence[str]) 
 
 
 def pretext(cfg: RunConfig, folder: Path, one: Loaded) -> dict[str, float]:
-    """How well held-out pictures' pretext is solved: loss and metrics of the method's first turn, on validation."""
+    """How well held-out pictures' pretext is solved: loss and metrics of the method's first turn, on validation.
+
+    Of players in a game, neither loss nor a critic's accuracy tells how well anything is solved.
+    """
     if cfg.method.name in OWN_PICTURES:
         return {}
     with torch.no_grad():
         found = Feedback(cfg, folder)(one.method, 0)
-    return {name: value for name, value in found.items() if "/" not in name and name != "score"}
+    left_out = ("score", "loss", "accuracy") if len(one.method.turns()) > 1 else ("score",)
+    return {name: value for name, value in found.items() if name not in left_out and "/" not in name}
 
 
 def course(cfg: RunConfig, folder: Path, sets: dict[str, LabelSet], ask: Any) -> list[dict[str, Any]]:

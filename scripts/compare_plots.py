@@ -14,14 +14,17 @@ from compare_tables import Row
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 from rich.console import Console
 
 from retrieval.files import replacing
 
 COLORS = (
-    "#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#994455", "#117733", "#999933", "#0077bb",
+    "#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee7733", "#663333", "#999933", "#0077bb",
     "#cc3311", "#009988",
 )  # fmt: skip
+LETTER, LINE = 5.2, 11.0
+"""room of a name's letter, and between lines, in pixels"""
 SPECIAL: Mapping[str, dict[str, Any]] = {
     "random": {"color": "#888888", "linestyle": "--"},
     "rescaled": {"color": "#888888", "linestyle": ":"},
@@ -51,6 +54,9 @@ def draw(rows: Sequence[Row], folder: Path, out: Path) -> None:
 
 def _kept(figure: Figure, path: Path, console: Console) -> None:
     FigureCanvasAgg(figure)
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        _named(axes)
     with replacing(path) as partial:
         figure.savefig(partial, format="png", dpi=110)
     console.print(f"wrote {path}", highlight=False)
@@ -110,7 +116,7 @@ def _styles(names: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def transfer(rows: Sequence[Row]) -> Figure:
     """Who is ahead of labels, and how far above random initialization: every method of ours, SimCLR as published."""
-    figure = Figure(figsize=(11, 6.4), layout="constrained")
+    figure = Figure(figsize=(11, 9.5), layout="constrained")
     grid = _axes(figure, 2, 2)
     held, others = told.by_name(rows), told.learners(rows)
     for line, (beside, title) in enumerate((("supervised", "ahead of labels"), ("random", "above random"))):
@@ -185,18 +191,24 @@ def _scatter(axes: Axes, points: Mapping[str, tuple[float, float]]) -> None:
 
 
 def _labels(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
-    """A name right of each point, moved up where it would stand on another."""
-    if not points:
-        return
-    axes.figure.canvas.draw()
-    taken: list[tuple[float, float]] = []
-    for x, y, label in sorted(points, key=lambda point: point[1]):
-        across, up = axes.transData.transform((x, y))
-        at = up
-        while any(abs(at - other) < 11 and abs(across - beside) < 90 for beside, other in taken):
-            at += 2
-        taken.append((across, at))
-        lift = (at - up) * 72 / axes.figure.dpi
-        line: dict[str, Any] | None = {"arrowstyle": "-", "color": "#bbbbbb", "linewidth": 0.6} if lift > 6 else None
+    """Names right of points, kept for :func:`_named`, which needs to know where everything else stands."""
+    for x, y, label in points:
+        line = {"arrowstyle": "-", "color": "#cccccc", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2}
         name = label.replace("_", " ")
-        axes.annotate(name, (x, y), (6, lift - 3), textcoords="offset points", fontsize=7.5, arrowprops=line)
+        text = axes.annotate(name, (x, y), (9, -3), textcoords="offset points", fontsize=7.5, arrowprops=line)
+        text.set_in_layout(False)
+    left, right = axes.get_xlim()
+    axes.set_xlim(left, right + 0.15 * (right - left))
+
+
+def _named(axes: Axes) -> None:
+    """Move names up where they would stand on others."""
+    names = [text for text in axes.texts if isinstance(text, Annotation)]
+    taken: list[tuple[float, float, float]] = []
+    for text in sorted(names, key=lambda text: float(text.xy[1])):
+        across, up = axes.transData.transform(text.xy)
+        wide, at = LETTER * len(text.get_text()), up
+        while any(abs(at - other) < LINE and across < end and begin < across + wide for begin, end, other in taken):
+            at += 1
+        taken.append((across, across + wide, at))
+        text.set_position((9, (at - up) * 72 / axes.figure.dpi - 3))

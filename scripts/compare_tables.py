@@ -122,14 +122,16 @@ def _runs(seeds: Sequence[Row]) -> str:
 def solved(row: Row) -> float | None:
     """How well held-out pretext is solved, 0 as the untrained network, 1 wholly; None where no figure tells it.
 
-    Accuracy or explained variance, from what the untrained network has; else the share of its loss that is gone.
+    Accuracy or explained variance, from what the untrained network has; else the share of its loss or error that is
+    gone.
     """
     told, before = row["pretext"].get("trained", {}), row["pretext"].get("untrained", {})
     for name in ("accuracy", "explained"):
         if name in told:
             return float((told[name] - before[name]) / (1 - before[name]))
-    if "loss" in told and before["loss"] > 0 and not any("critic" in name for name in told):
-        return float(1 - told["loss"] / before["loss"])
+    for name in ("loss", "error"):
+        if name in told and before[name] > 0:
+            return float(1 - told[name] / before[name])
     return None
 
 

@@ -21,13 +21,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import beds
+import budget
 import numpy as np
 from beds import Bed
 from localizer_tables import show
@@ -48,8 +48,6 @@ from avssl.train.checkpoint import load_run, replace_text
 ROOT = Path(__file__).resolve().parent.parent
 SHARE = 0.9
 """of the sounding validation clips, lit at the threshold"""
-TRIAL_STEPS, STALLED = 16, 0.3
-"""steps that are timed, and the share of time spent waiting for data from which they are timed again, then cached"""
 SMALL = ("name=small", "width=128", "stride=8", "norm=batch")
 SAME = [
     "inputs.height=96", "inputs.width=96", "inputs.frames=25", "inputs.fps=12.5", "inputs.audio_seconds=2.0",
@@ -155,22 +153,6 @@ def workplace(args: argparse.Namespace) -> tuple[Workplace, Path]:
     return Workplace(out, real, [bed for bed in real if bed.name == "talkers"]), beds.of_talker(out, args.data)
 
 
-def steps_for(minutes: float, variant: Variant, words: list[str], out: Path) -> int:
-    """How many steps fit: a short trial is timed, and forgotten; where decoding held it up, it is timed again."""
-    trial = out / "trial"
-    for _ in range(2):
-        shutil.rmtree(trial, ignore_errors=True)
-        cfg = config.load(variant.config, [*words, f"steps={TRIAL_STEPS}", "log_every=1"], base.config_of)
-        _trained(run.start(cfg, trial))
-        lines = [json.loads(line) for line in (trial / "log.jsonl").read_text().splitlines()]
-        told = [line for line in lines if "wait" in line]
-        if float(np.median([line["wait"] for line in told])) < STALLED:
-            break
-    each = float(np.median(np.diff([line["time"] for line in told])[4:]))
-    shutil.rmtree(trial)
-    return max(20, round(minutes * 60 / each))
-
-
 def _trained(done: run.Run) -> None:
     if done.how == "interrupted":
         raise SystemExit(128 + done.signal)
@@ -180,13 +162,8 @@ def planned(args: argparse.Namespace, name: str, words: list[str], out: Path) ->
     """The steps of a variant, the same for every seed."""
     if not args.minutes_per_run:
         return int(args.steps)
-    kept = out / "steps.json"
-    plan = json.loads(kept.read_text()) if kept.is_file() else {}
-    key = f"{name} {args.on} {args.minutes_per_run:g} minutes"
-    if key not in plan:
-        plan[key] = steps_for(args.minutes_per_run, VARIANTS[name], words, out)
-        replace_text(kept, json.dumps(plan, indent=1) + "\n")
-    return int(plan[key])
+    cfg = config.load(VARIANTS[name].config, words, base.config_of)
+    return budget.steps(args.minutes_per_run, cfg, budget.Trial(out, f"{name} {args.on}"))
 
 
 def judge(place: Workplace, folder: Path, told: str) -> dict[str, Any]:

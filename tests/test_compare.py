@@ -1,6 +1,7 @@
 """The comparison of methods of pictures, end to end on a few made pictures; and its tables and plots."""
 
 import json
+import shutil
 import sys
 import tarfile
 from pathlib import Path
@@ -11,7 +12,9 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
+import budget
 import compare
+import compare_sheet
 import compare_tables
 import published
 
@@ -109,7 +112,8 @@ def made_row(name, seed, best, stages, **more):
     known = {f"stage{place}": figure(value) for place, value in enumerate(stages, 1)}
     asked = {key: figure(best) for key in ("linear", "knn", "blur", "noise", "contrast", "mnist_linear", "mnist_tuned")}
     return {
-        "config": "compare", "name": name, "steps": 9, "seed": seed, "learns": True, "data": "abc", "train_seconds": 5,
+        "config": "compare", "name": name, "steps": 9, "seed": seed, "learns": True,
+        "labels": name == "supervised", "data": "abc", "train_seconds": 5,
         "pretext": {}, "course": [], "sets": {"cifar": {"fitted": 5, "judged": 6}},
         "figures": {**known, **asked, "best": figure(best, more.pop("low", 0.01))}, **more,
     }  # fmt: skip
@@ -154,7 +158,8 @@ def test_a_pretext_is_solved_from_what_the_untrained_network_has():
         ({"accuracy": 0.7, "loss": 1.0}, {"accuracy": 0.25, "loss": 2.0}, 0.6),
         ({"explained": 0.5, "loss": 1.0}, {"explained": -1.0, "loss": 2.0}, 0.75),
         ({"loss": 1.0, "psnr": 20.0}, {"loss": 4.0, "psnr": 10.0}, 0.75),
-        ({"loss": 1.0, "critic_accuracy": 0.5}, {"loss": 4.0, "critic_accuracy": 0.5}, None),
+        ({"error": 1.0, "psnr": 20.0}, {"error": 4.0, "psnr": 10.0}, 0.75),
+        ({"critic_accuracy": 0.9}, {"critic_accuracy": 0.5}, None),
     ]
     for trained, untrained, wanted in pretexts:
         found = compare_tables.solved({**row, "pretext": {"trained": trained, "untrained": untrained}})
@@ -195,3 +200,34 @@ def test_a_run_that_fails_does_not_stop_the_others(compared, monkeypatch, tmp_pa
         compare.main([*words[:3], "--rows", str(rows), *words[5:]])
     assert done == ["random", "simclr", "rotation"]
     assert [json.loads(line)["name"] for line in rows.read_text().splitlines()] == ["random", "rotation"]
+
+
+def test_every_plot_is_drawn_and_the_sheet_shows_the_runs(compared, tmp_path, capsys):
+    folder, words = compared
+    compare.main([*words, "--plots", str(tmp_path)])
+    drawn = {path.name: np.asarray(Image.open(path).convert("L")) for path in tmp_path.glob("*.png")}
+    assert set(drawn) == {"best.png", "stages.png", "transfer.png", "pretext.png", "robust.png", "sheet.png"}
+    for name, picture in drawn.items():
+        assert (picture < 128).mean() > 0.002, f"{name} is blank"
+    shutil.rmtree(folder / "out" / "runs" / "rotation-4-0")
+    figure, missing = compare_sheet.sheet(rows_of(folder), folder / "out")
+    assert missing == ["rotation"]
+    assert [axes.get_ylabel() for axes in figure.axes[::2]] == ["random", "simclr"]
+
+
+def test_neighbors_are_the_most_alike_first():
+    vectors = np.array([[1, 0], [0, 1], [0.9, 0.1], [0.5, 0.5]], np.float32)
+    pictures = np.zeros((4, 3, 2, 2), np.uint8) + np.array([10, 20, 30, 40], np.uint8)[:, None, None, None]
+    strip = compare_sheet.neighbors(vectors, pictures, np.array([0]))[0, :, 0]
+    assert [value for value in strip if value != 255][::2] == [10, 30, 40, 20]
+
+
+def test_steps_are_found_by_a_trial_once(compared, tmp_path, monkeypatch):
+    folder, words = compared
+    listed = next((folder / "out").glob("cifar-*")) / "pictures.jsonl"
+    cfg = compare.run_config("rotation", compare.Variant("rotation"), listed, words[words.index("--set") + 1 :])
+    found = budget.steps(0.05, cfg, budget.Trial(tmp_path, "rotation"))
+    assert found >= budget.LEAST_STEPS
+    assert [path.name for path in tmp_path.iterdir()] == ["steps.json"], "the trial is forgotten"
+    monkeypatch.setattr(budget, "seconds", lambda *_: pytest.fail("timed again"))
+    assert budget.steps(0.05, cfg, budget.Trial(tmp_path, "rotation")) == found

@@ -64,6 +64,21 @@ def stopped(out: Path, step: int, *words: str, monkeypatch: pytest.MonkeyPatch) 
         return train(out, *words)
 
 
+def test_a_run_goes_on_under_a_version_that_has_more_settings(tmp_path: Path) -> None:
+    """What is new stands at its default, as it did when there was no such thing."""
+    train(tmp_path / "run", "steps=2")
+    (path,) = (tmp_path / "run" / "checkpoints").glob("step-*")
+    state = json.loads((path / "state.json").read_text())
+    del state["config"]["data"]["draws"], state["config"]["encoders"]["audio"]["lora"]
+    (path / "state.json").write_text(json.dumps(state))
+    sums = json.loads((path / "manifest.json").read_text())
+    sums["state.json"] = checkpoint.sha256(path / "state.json")
+    (path / "manifest.json").write_text(json.dumps(sums))
+    assert train(tmp_path / "run", "steps=3").step == 3
+    with pytest.raises(ValueError, match=r"the settings changed: data\.draws: 0 -> 2"):
+        train(tmp_path / "run", "steps=4", "data.draws=2")
+
+
 @pytest.mark.parametrize(
     "words", [(), ("precision=bf16",), ("optim.name=lars",), ("method.turns=2", "optim.accumulate=2")]
 )

@@ -3,25 +3,41 @@
 Ting Chen, Simon Kornblith, Mohammad Norouzi, Geoffrey Hinton: A Simple Framework for Contrastive Learning of Visual
 Representations, ICML 2020, arXiv:2002.05709.
 
+A view is what ``augment`` makes of a picture, one change after the other. By default that is the paper's policy; all
+that its study tried can be named: crop, flip, color (jitter), gray (colour dropped), rotate (by 90, 180 or 270
+degrees), cutout, noise, blur, sobel (edges alone). ``one_sided`` is how it tried them: one view is changed, the other
+only cut out. ``avssl preview simclr`` draws each by itself.
+
 Deviations: the projection has no BatchNorm; other items of the same recording are no negatives; brightness multiplies,
 as in version 2; the loss is the mean over 2B rows (the official code has twice that).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Literal
+
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
+from torchvision.transforms.v2 import functional as F
 
-from avssl import encoders as towers
 from avssl import ops, views
 from avssl.config import MethodConfig
 from avssl.inputs import Inputs
-from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
+from avssl.methods.base import Batch, Step, Transform, detached
+from avssl.methods.pictures import OfPictures
 from avssl.nn.contrast import nt_xent
 from avssl.nn.gather import gather
 from avssl.nn.heads import mlp
-from avssl.sample import Needs
+from avssl.sample import Sample
+
+Change = Literal["crop", "flip", "color", "gray", "rotate", "cutout", "noise", "blur", "sobel"]
+CHANCES: dict[Change, float] = {
+    "crop": 1.0, "flip": 0.5, "color": 0.8, "gray": 0.2, "rotate": 0.5, "cutout": 0.5, "noise": 0.5, "blur": 0.5,
+    "sobel": 0.5,
+}  # fmt: skip
+"""how often a view that may be changed so is changed so; the first four and blur are the paper's"""
 
 
 class Config(MethodConfig):
@@ -35,34 +51,87 @@ class Config(MethodConfig):
     """width of the space in which the views are compared"""
     layers: int = Field(2, ge=1)
     """layers of the projection; 3 in version 2"""
+    augment: tuple[Change, ...] = ("crop", "flip", "color", "gray", "blur")
+    """what is done to a view, in this order; also rotate, cutout, noise, sobel"""
+    one_sided: bool = False
+    """only the first view is changed, the second is cropped alone"""
     area: float = Field(0.08, gt=0, le=1)
-    """least share of the picture that a view shows"""
+    """crop: least share of the picture that a view shows"""
     strength: float = Field(1.0, ge=0)
     """of the colour changes; 0.5 for small pictures"""
     blur: bool = True
-    """blur half of the views; not for small pictures"""
+    """whether to blur where augment says so; not for small pictures"""
 
 
-class SimCLR(Method[Config]):
+class Views:
+    """One picture -> two views of it; ``each`` adds what every change by itself makes of it, for looking at."""
+
+    def __init__(self, cfg: Config, each: bool = False):
+        self.cfg, self.each = cfg, each
+        self.names = [name for name in cfg.augment if cfg.blur or name != "blur"]
+
+    def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
+        """first and second uint8 [3, H, W], all from one generator."""
+        picture = sample.video[0, 0]
+        second = [name for name in self.names if name == "crop"] if self.cfg.one_sided else self.names
+        made = {"picture": picture} if self.each else {}
+        made["first"] = self.view(picture, self.names, generator)
+        made["second"] = self.view(picture, second, generator)
+        if self.each:
+            made |= {name: changed(name, picture, generator, self.cfg, 1.0) for name in CHANCES}
+        return made
+
+    def view(self, x: Tensor, names: Sequence[Change], generator: Generator) -> Tensor:
+        """uint8 [3, H, W] -> another view of it."""
+        for name in names:
+            x = changed(name, x, generator, self.cfg, CHANCES[name])
+        return x
+
+
+def changed(name: Change, x: Tensor, generator: Generator, cfg: Config, probability: float) -> Tensor:
+    """Picture uint8 [3, H, W] -> the same, changed in one way with this probability."""
+    if name == "crop":
+        return views.crop(x, generator, (cfg.area, 1.0))
+    if name == "color":
+        return views.color(x, generator, cfg.strength, probability)
+    if name in ("flip", "gray", "blur"):
+        return {"flip": views.flip, "gray": views.gray, "blur": views.blur}[name](x, generator, probability)
+    if not views.chance(generator, probability):
+        return x
+    height, width = x.shape[1:]
+    if name == "rotate":
+        turned: Tensor = F.resize(x.rot90(1 + views.integer(generator, 3), (1, 2)), [height, width], antialias=True)
+        return turned
+    if name == "cutout":
+        top, left = views.integer(generator, height // 2 + 1), views.integer(generator, width // 2 + 1)
+        hole = torch.zeros(height, width, dtype=torch.bool)
+        hole[top : top + height // 2, left : left + width // 2] = True
+        return x.masked_fill(hole, 128)
+    if name == "noise":
+        deviation = views.uniform(generator, 0.02, 0.2) * 255
+        return (x + deviation * torch.randn(x.shape, generator=generator)).clamp(0, 255).to(torch.uint8)
+    light = nn.functional.pad(F.rgb_to_grayscale(x)[None].float(), (1, 1, 1, 1), mode="replicate")
+    across = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
+    slopes = nn.functional.conv2d(light, torch.stack([across, across.T])[:, None])[0]  # [2, H, W]
+    return slopes.square().sum(0).sqrt().clamp(max=255).to(torch.uint8).expand(3, -1, -1).clone()
+
+
+class SimCLR(OfPictures[Config]):
     """Two views, one encoder, NT-Xent over the whole batch."""
-
-    modalities = ("image",)
 
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
         super().__init__(cfg, inputs, encoders, length)
-        width = towers.width(encoders["image"])
-        self.head = mlp(width, cfg.hidden, cfg.projection, cfg.layers)
-        self.spaces = {"main": Space(("image",), width)}
-
-    @classmethod
-    def needs(cls, cfg: Config, inputs: Inputs) -> Needs:
-        """One picture."""
-        return inputs.needs(frames=1)
+        self.head = mlp(self.width, cfg.hidden, cfg.projection, cfg.layers)
 
     @classmethod
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
         """Gives ``first`` and ``second``, uint8 [3, H, W]."""
-        return views.TwoViews(cfg.area, cfg.strength, (0.5 * cfg.blur, 0.5 * cfg.blur))
+        return Views(cfg)
+
+    @classmethod
+    def preview(cls, cfg: Config, inputs: Inputs) -> Transform:
+        """Adds the picture itself and what each change alone makes of it."""
+        return Views(cfg, each=True)
 
     def forward(self, batch: Batch, turn: str = "main") -> Step:
         """NT-Xent between the two views."""
@@ -73,9 +142,3 @@ class SimCLR(Method[Config]):
         loss = nt_xent(first, second, self.cfg.temperature, recording)
         hit = ((first @ second.T).argmax(1) == torch.arange(len(first), device=first.device)).float().mean()
         return Step(loss, detached({"accuracy": hit, "cosine": (first * second).sum(1).mean()}))
-
-    def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
-        """Unit vectors [B, D] of the encoder; the projection is for training only."""
-        if modality != "image" or space != "main":
-            raise self.no_space(modality, space)
-        return ops.unit(self.encoders["image"](x).vector)

@@ -1,6 +1,7 @@
 """Further streams of recordings, found beside them: ``clip.depth.mkv`` is the depth of ``clip.mp4``, and so on.
 
-A stream is a file (a video, a sound, or, of a still picture, a picture) or a folder of numbered pictures.
+A stream is a file (a video, a sound, or, of a still picture, a picture) or a folder of numbered pictures. It begins
+when its recording does.
 """
 
 from __future__ import annotations
@@ -96,12 +97,14 @@ def take(found: Found, streams: Sequence[Wanted]) -> list[Side]:
             continue
         ending = f".{one.name}"
         folders = [name for name in found.names if name.endswith(ending) and os.path.basename(name) != ending]
-        inside = tuple(os.path.join(name, "") for name in folders)
         sides += [(name, name.removesuffix(ending), one) for name in folders]
-        found.media[:] = [name for name in found.media if not name.startswith(inside)] if inside else found.media
-        files = [name for name in found.media if _stem(name).endswith(ending)]
-        sides += [(name, _stem(name).removesuffix(ending), one) for name in files]
-        found.media[:] = [name for name in found.media if name not in set(files)]
+        kept, inside = [], set(folders)
+        for name in found.media:
+            if _stem(name).endswith(ending):
+                sides.append((name, _stem(name).removesuffix(ending), one))
+            elif not any(str(parent) in inside for parent in Path(name).parents):
+                kept.append(name)
+        found.media[:] = kept
     of_stem: dict[str, str] = {}
     for name in found.media:
         of_stem.setdefault(_stem(name), name)

@@ -22,6 +22,7 @@ def test_panels(inputs):
     assert panel("video", clip, inputs).values.shape == (32, 5 * 35 - 3, 3)
     assert panel("views", clip[None].expand(2, -1, -1, -1, -1), inputs).values.shape == (2 * 35 - 3, 5 * 35 - 3, 3)
     assert panel("view", torch.rand(3, 24, 24), inputs).kind == "picture"
+    assert panel("depth", torch.rand(5, 1, 16, 16), inputs).kind == "picture", "not a spectrogram of 16 bands"
     sound = panel("audio", torch.rand(40, 16), inputs)
     assert sound.kind == "spectrogram"
     assert sound.values.shape == (16, 40)

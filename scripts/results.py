@@ -76,12 +76,18 @@ def group(held: list[Row], note: dict[str, Any]) -> Iterator[str]:
                 if column in columns:
                     figures[name][column].append(float(columns[column]))
     shown = [column for column in COLUMNS if any(column in columns for columns in figures.values())]
-    yield "| figure | " + " | ".join(shown) + " | target |"
-    yield "|" + "---|" * (len(shown) + 2)
+    # Over seeds there is the deviation instead.
+    sure = dict(leaves(first)) if len(held) == 1 else {}
+    intervals = {name: f"{told['low']:.3f} .. {told['high']:.3f}" for name, told in sure.items() if "low" in told}
+    titles = [f"{column} | 95 %" if column == "trained" and intervals else column for column in shown]
+    yield "| figure | " + " | ".join(titles) + " | target |"
+    yield "|" + "---|" * (len(shown) + 2 + bool(intervals))
     for name, columns in figures.items():
         if any(name.endswith(ending) for ending in note.get("hide", [])):
             continue
         cells = [spread(columns[column]) if column in columns else "" for column in shown]
+        if intervals:
+            cells.insert(shown.index("trained") + 1, intervals.get(name, ""))
         yield f"| {name} | " + " | ".join(cells) + f" | {note.get('targets', {}).get(name, '')} |"
     yield ""
 

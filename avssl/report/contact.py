@@ -13,8 +13,9 @@ from avssl.data.media import Unreadable, decode, probe
 from avssl.localize.strip import legible
 from avssl.report.clips import Budget
 from avssl.report.groups import EXAMPLES, Group, Row
-from avssl.report.montage import player
+from avssl.report.montage import PLAYERS, player
 from avssl.report.page import Markup, page, section, tag
+from avssl.report.words import counted
 from retrieval.files import replacing
 from retrieval.search import format_time
 
@@ -28,7 +29,8 @@ Tell = Callable[[int, int], None]
 
 def title(group: Group) -> str:
     """A cluster in one line."""
-    told = f"Cluster {group.number}: {group.moments} moments of {group.recordings} recordings"
+    held = f"{counted(group.moments, 'moment')} of {counted(group.recordings, 'recording')}"
+    told = f"Cluster {group.number}: {held}"
     return f"{told}, {group.share:.0%} {group.label}" if group.label else told
 
 
@@ -47,7 +49,7 @@ def contact_page(name: str, lead: str, groups: Sequence[Group], tell: Tell = lam
         if group.words:
             about += f"; said more often here: {', '.join(group.words)}"
         sections.append(section(title(group), tag("p", about, klass="soft"), tag("div", *cards, klass="row")))
-    return page(name, tag("p", lead, klass="soft"), *sections)
+    return page(name, tag("p", lead, klass="soft"), *sections, script=PLAYERS)
 
 
 def _card(budget: Budget, row: Row) -> Markup:
@@ -109,13 +111,28 @@ def thumbnail(row: Row) -> NDArray[np.uint8]:
         header = probe(path)
         if header.pictures:
             at = 0.0 if header.duration is None else (row["start"] + row["end"]) / 2
-            parts.append(decode(path, times=[at], size=THUMBNAIL).video[0].transpose(1, 2, 0))
+            size = inside(header.pictures[0].height, header.pictures[0].width)
+            parts.append(_framed(decode(path, times=[at], size=size).video[0].transpose(1, 2, 0)))
         if header.sounds and (not parts or row["modality"] == "audio"):
             wave = decode(path, audio=(row["start"], row["end"] - row["start"]), hz=HZ).audio
             parts.append(_spectrogram(wave, (THUMBNAIL[0] // (2 if parts else 1), THUMBNAIL[1])))
     except (Unreadable, FileNotFoundError):
         parts = []
     return np.concatenate(parts) if parts else np.full((*THUMBNAIL, 3), 128, np.uint8)
+
+
+def inside(height: int, width: int) -> tuple[int, int]:
+    """The greatest (height, width) of a picture of this shape that fits into a thumbnail."""
+    share = min(THUMBNAIL[0] / height, THUMBNAIL[1] / width)
+    return max(1, round(height * share)), max(1, round(width * share))
+
+
+def _framed(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture [h, w, 3] in the middle of a thumbnail, black around it."""
+    made = np.zeros((*THUMBNAIL, 3), np.uint8)
+    top, left = ((size - own) // 2 for size, own in zip(THUMBNAIL, picture.shape[:2], strict=True))
+    made[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+    return made
 
 
 def _spectrogram(wave: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.uint8]:

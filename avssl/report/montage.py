@@ -96,6 +96,10 @@ class Shelf:
             return None
 
 
+PLAYERS = (Path(__file__).parent / "players.js").read_text(encoding="utf-8")
+"""the script of a page with players; without it they work, and their controls hide the pictures"""
+
+
 def player(made: Clip | str) -> Markup:
     """A video with its still, or a sound."""
     if isinstance(made, Clip):

@@ -28,7 +28,11 @@ figure { margin: 0; background: var(--card); border: 1px solid var(--line); bord
 figure.query { border-color: var(--accent); box-shadow: 0 0 0 1px var(--accent); }
 figure.right { background: var(--good); }
 figure video, figure img { display: block; width: 100%; height: auto; background: #000; }
-figure video { aspect-ratio: 1; object-fit: contain; }
+figure video { aspect-ratio: 1; object-fit: contain; cursor: pointer; }
+figure:has(> video:not([controls])) { position: relative; }
+figure:has(> video:not([controls]))::before { content: "\\25B6"; position: absolute; top: .4rem; left: .4rem;
+  z-index: 1; width: 1.6rem; height: 1.6rem; border-radius: 50%; background: #000a; color: #fff; font-size: .7rem;
+  line-height: 1.6rem; text-align: center; pointer-events: none; }
 figure svg { display: block; width: 100%; height: auto; padding: .5rem; }
 figcaption { padding: .45rem .6rem .55rem; font-size: .8rem; line-height: 1.35; overflow-wrap: anywhere; }
 figcaption b { color: var(--ink); font-weight: 600; }

@@ -77,6 +77,22 @@ def test_labels_and_numbers():
         clusters_of(moments(2)[0], 7)
 
 
+@pytest.mark.parametrize(("height", "width"), [(160, 90), (96, 96), (64, 160)])
+def test_thumbnails_are_not_stretched(tmp_path, height, width):
+    y, x = np.mgrid[:height, :width]
+    disc = (y - height / 2) ** 2 + (x - width / 2) ** 2 < (min(height, width) / 3) ** 2
+    picture = np.repeat(np.where(disc, 255, 90)[..., None], 3, 2).astype(np.uint8)
+    path = write(tmp_path / "film.mp4", picture=lambda index: picture, count=10, audio=None)
+    row = {"path": str(path), "start": 0.0, "end": 0.4, "modality": "video"}
+    shown = contact.thumbnail(row).mean(2)
+    assert shown.shape == (90, 120)
+    tall, wide = ((shown > 180).any(axis).sum() for axis in (1, 0))
+    assert abs(int(tall) - int(wide)) <= 2
+    lit = shown > 45
+    assert lit.any(1).sum() == pytest.approx(min(90, 120 * height / width), abs=2)
+    assert lit.any(0).sum() == pytest.approx(min(120, 90 * width / height), abs=2)
+
+
 def test_page_and_sheet_show_what_can_be_read_and_name_the_rest(tmp_path):
     vectors, rows = moments(2)
     write(tmp_path / "film.mp4")
@@ -95,7 +111,7 @@ def test_page_and_sheet_show_what_can_be_read_and_name_the_rest(tmp_path):
     assert page.count("<img") == 1
     assert "lost.mp4" in page
     assert "<b>a bell" not in page
-    assert "Cluster 1: 2 moments of 1 recordings, 100% drum" in page
+    assert "Cluster 1: 2 moments of 1 recording, 100% drum" in page
     contact.contact_sheet(tmp_path / "sheet.png", "all", found)
     assert (tmp_path / "sheet.png").read_bytes()[:4] == b"\x89PNG"
     assert contact.thumbnail(found[0].examples[0]).std() > 1

@@ -8,7 +8,13 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-_TAG = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
+_TAG = re.compile(
+    r"</?[A-Za-z][\w:.-]*(?:\s+[\w:-]+\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s<>]+))*\s*/?>"  # <i>, </font>, <font color=red>
+    r"|<(?:v|lang|c)[.\s][^<>]*>"  # <v Anna>
+    r"|<[\d:.]+>"  # <00:02.000>
+    r"|\{\\[^{}]*\}"  # {\i1}
+)
+"""what is markup and not said; "5 < 6 and 7 > 3" is said"""
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,8 @@ def cues(path: Path) -> Cues:
     # times inside a line are read as the times of a cue by pysubs2: they are hidden from it
     hidden = _INSIDE.sub(lambda found: f"\ue000{round(_seconds(found) * 1000)}\ue001", text)
     try:
-        events = pysubs2.SSAFile.from_string(hidden, format_=form).events
+        # it would take "< b and c >" for a tag: what is one is told by `plain`
+        events = pysubs2.SSAFile.from_string(hidden, format_=form, keep_html_tags=True).events
     except (pysubs2.exceptions.Pysubs2Error, ValueError, IndexError, KeyError, AttributeError) as error:
         raise ValueError(f"{path}: not understood as {form} subtitles ({' '.join(str(error).split())})") from None
     phrases: list[Phrase] = []
@@ -158,7 +159,8 @@ def _timed(start: float, end: float, text: str) -> Phrase:
         said = plain(piece).split()
         each = (stop - begin) / len(said) if said else 0.0
         words += [(begin + k * each, begin + (k + 1) * each, word) for k, word in enumerate(said)]
-    return Phrase(start, end, " ".join(word for *_, word in words), tuple(words))
+    # what is said is written as a file would, for it is cleaned as that is: of <loud> the text would be bare
+    return Phrase(start, end, _escaped(" ".join(word for *_, word in words)), tuple(words))
 
 
 def _decoded(data: bytes) -> str:

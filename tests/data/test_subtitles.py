@@ -35,6 +35,38 @@ def test_words_inside_a_line_keep_their_times(tmp_path):
     assert second == Phrase(5.0, 6.0, "two words")
 
 
+@pytest.mark.parametrize(
+    "line", ["5 < 6 and 7 > 3", "a < b and c > d", "x<y and z>w", "I <3 you", "List<>", "1 <- 2 -> 3", "& so on"]
+)
+@pytest.mark.parametrize("form", ["srt", "vtt"])
+def test_what_only_looks_like_a_tag_is_said(tmp_path, line, form):
+    head, point = ("1\n", ",") if form == "srt" else ("WEBVTT\n\n", ".")
+    text = f'{head}00:00:01{point}000 --> 00:00:02{point}000\n<i>so</i> <font color="red">{line}</font>\n'
+    (found,) = subtitles.read(written(tmp_path / f"a.{form}", text))
+    assert found.text == f"so {line}"
+
+
+def test_tags_are_not_said(tmp_path):
+    text = (
+        "WEBVTT\n\n00:01.000 --> 00:02.000\n<v.loud Anna Lee>Oh</v> <c.yellow.bg_blue>my</c> <lang en-GB>dear</lang> "
+    )
+    text += "<ruby>x<rt>y</rt></ruby> <b>{\\i1}so{\\i0}<br/></b><font color=#fff face='A B'>!</font>\n"
+    (found,) = subtitles.read(written(tmp_path / "a.vtt", text))
+    assert found.text == "Oh my dear xy so!"
+
+
+def test_words_with_times_of_their_own_say_what_the_phrase_says(tmp_path):
+    """Also where they hold what would be a tag if it were not escaped."""
+    text = "WEBVTT\n\n00:01.000 --> 00:04.000\na &lt;loud&gt; <00:02.000><c>b &amp;lt; </c><00:03.000>5 &lt; 6\n"
+    path = written(tmp_path / "a.vtt", text)
+    (found,) = subtitles.read(path)
+    assert found.text == "a <loud> b &lt; 5 < 6"
+    assert " ".join(word for _, _, word in found.words) == found.text
+    for speech in (Speech(), Speech(sentences=True)):
+        (phrase,), problems = said([path], (), 10.0, speech)
+        assert (phrase.text, phrase.words, problems) == (found.text, found.words, [])
+
+
 def test_captions_that_roll_say_each_line_once(tmp_path):
     text = """WEBVTT
 

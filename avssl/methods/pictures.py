@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 import torch
+from pydantic import Field
 from torch import Generator, Tensor, nn
 
 from avssl import encoders as towers
@@ -15,6 +16,15 @@ from avssl.methods.base import Method, Space
 from avssl.sample import Needs, Sample
 
 P = TypeVar("P", bound=MethodConfig)
+
+
+class ViewsConfig(MethodConfig):
+    """Options of methods that compare two views of a picture (:class:`avssl.views.TwoViews`)."""
+
+    area: float = Field(0.2, gt=0, le=1)
+    """least share of the picture that a view shows"""
+    strength: float = Field(0.5, ge=0)
+    """of the colour changes"""
 
 
 class OfPictures(Method[P]):

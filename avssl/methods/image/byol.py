@@ -15,18 +15,16 @@ import math
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
-from avssl import encoders as towers
 from avssl import ops, views
-from avssl.config import MethodConfig
 from avssl.inputs import Inputs
-from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
+from avssl.methods.base import Batch, Step, Transform, detached
+from avssl.methods.pictures import OfPictures, ViewsConfig
 from avssl.nn.teacher import Teacher
-from avssl.sample import Needs
 
 
-class Config(MethodConfig):
+class Config(ViewsConfig):
     """BYOL; defaults are the paper's."""
 
     momentum: float = Field(0.996, ge=0, le=1)
@@ -37,32 +35,21 @@ class Config(MethodConfig):
     """width of the space in which the views are compared"""
     area: float = Field(0.08, gt=0, le=1)
     """least share of the picture that a view shows"""
-    strength: float = Field(0.5, ge=0)
-    """of the colour changes"""
     blurred: tuple[float, float] = (1.0, 0.1)
     """chances of each view to be blurred; 0 for small pictures"""
     solarized: tuple[float, float] = (0.0, 0.2)
     """chances of each view to be solarized"""
 
 
-class BYOL(Method[Config]):
+class BYOL(OfPictures[Config]):
     """An encoder and a predictor of its slow copy."""
-
-    modalities = ("image",)
 
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
         super().__init__(cfg, inputs, encoders, length)
-        width = towers.width(encoders["image"])
-        self.head = head(width, cfg.hidden, cfg.projection)
+        self.head = head(self.width, cfg.hidden, cfg.projection)
         self.predictor = head(cfg.projection, cfg.hidden, cfg.projection)
         self.slow_encoder = Teacher(encoders["image"], cfg.momentum)
         self.slow_head = Teacher(self.head, cfg.momentum)
-        self.spaces = {"main": Space(("image",), width)}
-
-    @classmethod
-    def needs(cls, cfg: Config, inputs: Inputs) -> Needs:
-        """One picture."""
-        return inputs.needs(frames=1)
 
     @classmethod
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
@@ -84,12 +71,6 @@ class BYOL(Method[Config]):
         for teacher, student in ((self.slow_encoder, self.encoders["image"]), (self.slow_head, self.head)):
             teacher.momentum = 1 - (1 - self.cfg.momentum) * (math.cos(math.pi * progress) + 1) / 2
             teacher.follow(student)
-
-    def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
-        """Unit vectors [B, D] of the encoder; the heads are for training only."""
-        if modality != "image" or space != "main":
-            raise self.no_space(modality, space)
-        return ops.unit(self.encoders["image"](x).vector)
 
 
 def head(inputs: int, hidden: int, outputs: int) -> nn.Sequential:

@@ -17,17 +17,16 @@ from collections.abc import Iterable
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
-from avssl import encoders as towers
-from avssl import ops, views
+from avssl import ops
 from avssl.config import MethodConfig
 from avssl.inputs import Inputs
-from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
+from avssl.methods.base import Batch, Step, Transform, detached
+from avssl.methods.pictures import OfPictures, View
 from avssl.nn.colors import annealed, centers, rarity, soft_bins
 from avssl.nn.decoders import Decoder, shape_of
 from avssl.nn.gather import gather
-from avssl.sample import Needs, Sample
 
 COUNTED = 2000
 """most pictures whose colours are counted"""
@@ -54,35 +53,16 @@ class Config(MethodConfig):
     """least of the decoder's"""
 
 
-class View:
-    """One picture -> a view of it, uint8 [3, H, W]."""
-
-    def __init__(self, area: float):
-        self.area = area
-
-    def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
-        """Draws the view."""
-        return {"picture": views.flip(views.crop(sample.video[0, 0], generator, (self.area, 1.0)), generator)}
-
-
-class Colorization(Method[Config]):
+class Colorization(OfPictures[Config]):
     """An encoder of lightness, a decoder of colours."""
 
-    modalities = ("image",)
     prior: Tensor
 
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
         super().__init__(cfg, inputs, encoders, length)
-        size = (inputs.cfg.height, inputs.cfg.width)
-        coarse = (-(-size[0] // cfg.step), -(-size[1] // cfg.step))
-        self.decoder = Decoder(shape_of(encoders["image"], *size), len(centers()), coarse, cfg.planes)
+        coarse = (-(-self.size[0] // cfg.step), -(-self.size[1] // cfg.step))
+        self.decoder = Decoder(shape_of(encoders["image"], *self.size), len(centers()), coarse, cfg.planes)
         self.register_buffer("prior", torch.zeros(len(centers())))  # zero: not counted yet, all weigh the same
-        self.spaces = {"main": Space(("image",), towers.width(encoders["image"]))}
-
-    @classmethod
-    def needs(cls, cfg: Config, inputs: Inputs) -> Needs:
-        """One picture."""
-        return inputs.needs(frames=1)
 
     @classmethod
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
@@ -133,11 +113,9 @@ class Colorization(Method[Config]):
         ab = F.interpolate(annealed(self.logits(lab), self.cfg.temperature), lab.shape[2:], mode="bilinear")
         return {"gray": lightness(lab), "colored": ops.rgb(torch.cat([lab[:, :1], ab], 1))}
 
-    def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
-        """Unit vectors [B, D] of the encoder, from lightness alone."""
-        if modality != "image" or space != "main":
-            raise self.no_space(modality, space)
-        return ops.unit(self.encoders["image"](lightness(ops.lab(x))).vector)
+    def vector(self, x: Tensor) -> Tensor:
+        """Of lightness alone, [B, D]."""
+        return super().vector(lightness(ops.lab(x)))
 
 
 def lightness(lab: Tensor) -> Tensor:

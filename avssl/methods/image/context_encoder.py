@@ -20,15 +20,15 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Generator, Tensor, nn
 
-from avssl import encoders as towers
-from avssl import ops, views
+from avssl import views
 from avssl.config import MethodConfig
 from avssl.inputs import Inputs
-from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
+from avssl.methods.base import Batch, Step, Transform, detached
+from avssl.methods.pictures import OfPictures
 from avssl.nn.adversaries import glances
 from avssl.nn.decoders import Across, Decoder, psnr, shape_of
 from avssl.nn.masking import blob
-from avssl.sample import Needs, Sample
+from avssl.sample import Sample
 
 
 class Config(MethodConfig):
@@ -74,23 +74,14 @@ def square(height: int, width: int, rim: int = 0) -> Tensor:
     return inside
 
 
-class ContextEncoder(Method[Config]):
+class ContextEncoder(OfPictures[Config]):
     """An encoder, a painter, and a critic of what is painted."""
-
-    modalities = ("image",)
 
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
         super().__init__(cfg, inputs, encoders, length)
-        self.size = (inputs.cfg.height, inputs.cfg.width)
         shape = shape_of(encoders["image"], *self.size)
         self.painter = nn.Sequential(Across(shape), Decoder(shape, 3, self.size, cfg.planes))
         self.critic = critic(cfg.planes) if cfg.adversarial else None
-        self.spaces = {"main": Space(("image",), towers.width(encoders["image"]))}
-
-    @classmethod
-    def needs(cls, cfg: Config, inputs: Inputs) -> Needs:
-        """One picture."""
-        return inputs.needs(frames=1)
 
     @classmethod
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
@@ -133,12 +124,6 @@ class ContextEncoder(Method[Config]):
         """What is ``seen``, and the picture with what is missing ``filled``."""
         clean, seen, made = self.paint(batch)
         return {"seen": seen, "filled": torch.where(batch["missing"][:, None], made, clean)}
-
-    def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
-        """Unit vectors [B, D] of the encoder, from whole pictures."""
-        if modality != "image" or space != "main":
-            raise self.no_space(modality, space)
-        return ops.unit(self.encoders["image"](x).vector)
 
 
 def critic(planes: int) -> nn.Sequential:

@@ -21,13 +21,13 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Generator, Tensor, nn
 
-from avssl import encoders as towers
-from avssl import ops, views
+from avssl import views
 from avssl.config import MethodConfig
 from avssl.inputs import Inputs
-from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
+from avssl.methods.base import Batch, Step, Transform, detached
+from avssl.methods.pictures import OfPictures
 from avssl.nn.heads import mlp
-from avssl.sample import Needs, Sample
+from avssl.sample import Sample
 
 NEIGHBORS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
 """(rows, columns) from the first patch to the second, by label"""
@@ -99,21 +99,12 @@ class Pairs:
         return alone
 
 
-class ContextPrediction(Method[Config]):
+class ContextPrediction(OfPictures[Config]):
     """One encoder sees each patch alone; a head sees both vectors side by side."""
-
-    modalities = ("image",)
 
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
         super().__init__(cfg, inputs, encoders, length)
-        width = towers.width(encoders["image"])
-        self.head = mlp(2 * width, cfg.hidden, len(NEIGHBORS), 3)
-        self.spaces = {"main": Space(("image",), width)}
-
-    @classmethod
-    def needs(cls, cfg: Config, inputs: Inputs) -> Needs:
-        """One picture."""
-        return inputs.needs(frames=1)
+        self.head = mlp(2 * self.width, cfg.hidden, len(NEIGHBORS), 3)
 
     @classmethod
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
@@ -129,9 +120,3 @@ class ContextPrediction(Method[Config]):
         logits = self.head(vectors.flatten(1))
         accuracy = (logits.argmax(1) == label).float().mean()
         return Step(F.cross_entropy(logits, label), detached({"accuracy": accuracy}))
-
-    def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
-        """Unit vectors [B, D] of the encoder, from whole pictures."""
-        if modality != "image" or space != "main":
-            raise self.no_space(modality, space)
-        return ops.unit(self.encoders["image"](x).vector)

@@ -21,14 +21,14 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 from torchvision.transforms.v2 import functional as V
 
-from avssl import encoders as towers
-from avssl import ops, views
+from avssl import views
 from avssl.config import MethodConfig
 from avssl.inputs import Inputs
-from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
+from avssl.methods.base import Batch, Step, Transform, detached
+from avssl.methods.pictures import OfPictures
 from avssl.nn.gather import gather
 from avssl.nn.heads import mlp
-from avssl.sample import Needs, Sample
+from avssl.sample import Sample
 
 SMOOTH = (V.InterpolationMode.BILINEAR, V.InterpolationMode.BICUBIC)
 
@@ -77,24 +77,15 @@ def smaller(x: Tensor, way: int) -> Tensor:
     return resized
 
 
-class Counting(Method[Config]):
+class Counting(OfPictures[Config]):
     """One encoder and one head count in each part alone."""
-
-    modalities = ("image",)
 
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
         super().__init__(cfg, inputs, encoders, length)
-        width = towers.width(encoders["image"])
-        self.head = nn.Sequential(mlp(width, cfg.hidden, cfg.counts, 3), nn.ReLU())
+        self.head = nn.Sequential(mlp(self.width, cfg.hidden, cfg.counts, 3), nn.ReLU())
         for layer in self.head.modules():
             if isinstance(layer, nn.Linear):  # as they come, layers shrink what they are given: counts would begin at 0
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        self.spaces = {"main": Space(("image",), width)}
-
-    @classmethod
-    def needs(cls, cfg: Config, inputs: Inputs) -> Needs:
-        """One picture."""
-        return inputs.needs(frames=1)
 
     @classmethod
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
@@ -118,9 +109,3 @@ class Counting(Method[Config]):
         told = ((own < apart) & has).float().sum() / has.sum().clamp_min(1)
         terms = {"equal": own.mean(), "short": short, "told": told, "zeros": (each == 0).float().mean()}
         return Step(own.mean() + self.cfg.contrast * short, detached({**terms, "counted": whole.sum(1).mean()}))
-
-    def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
-        """Unit vectors [B, D] of the encoder."""
-        if modality != "image" or space != "main":
-            raise self.no_space(modality, space)
-        return ops.unit(self.encoders["image"](x).vector)

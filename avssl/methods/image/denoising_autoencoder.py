@@ -19,13 +19,13 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Generator, Tensor, nn
 
-from avssl import encoders as towers
-from avssl import ops, views
+from avssl import views
 from avssl.config import MethodConfig
 from avssl.inputs import Inputs
-from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
+from avssl.methods.base import Batch, Step, Transform, detached
+from avssl.methods.pictures import OfPictures
 from avssl.nn.decoders import Decoder, psnr, shape_of
-from avssl.sample import Needs, Sample
+from avssl.sample import Sample
 
 
 class Config(MethodConfig):
@@ -64,21 +64,12 @@ class Noisy:
         return {"clean": clean, "noisy": corrupt(clean / 255, self.cfg.noise, self.cfg.amount, generator)}
 
 
-class DenoisingAutoencoder(Method[Config]):
+class DenoisingAutoencoder(OfPictures[Config]):
     """An encoder that sees noise, a decoder whose target is clean."""
-
-    modalities = ("image",)
 
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
         super().__init__(cfg, inputs, encoders, length)
-        size = (inputs.cfg.height, inputs.cfg.width)
-        self.decoder = Decoder(shape_of(encoders["image"], *size), 3, size, cfg.planes)
-        self.spaces = {"main": Space(("image",), towers.width(encoders["image"]))}
-
-    @classmethod
-    def needs(cls, cfg: Config, inputs: Inputs) -> Needs:
-        """One picture."""
-        return inputs.needs(frames=1)
+        self.decoder = Decoder(shape_of(encoders["image"], *self.size), 3, self.size, cfg.planes)
 
     @classmethod
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
@@ -99,9 +90,3 @@ class DenoisingAutoencoder(Method[Config]):
     def show(self, batch: Batch) -> dict[str, Tensor]:
         """``denoised`` 0..1 [B, 3, H, W]."""
         return {"denoised": self.decoder(self.encoders["image"](batch["noisy"]).maps[-1]).sigmoid()}
-
-    def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
-        """Unit vectors [B, D] of the encoder, from clean pictures."""
-        if modality != "image" or space != "main":
-            raise self.no_space(modality, space)
-        return ops.unit(self.encoders["image"](x).vector)

@@ -22,13 +22,13 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Generator, Tensor, nn
 
-from avssl import encoders as towers
-from avssl import ops, views
+from avssl import views
 from avssl.config import MethodConfig
 from avssl.inputs import Inputs
-from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
+from avssl.methods.base import Batch, Step, Transform, detached
+from avssl.methods.pictures import OfPictures
 from avssl.nn.heads import mlp
-from avssl.sample import Needs, Sample
+from avssl.sample import Sample
 
 
 class Config(MethodConfig):
@@ -88,6 +88,11 @@ class Shuffle:
         label = views.integer(generator, len(self.permutations))
         return {"tiles": tiles[self.permutations[label]], "label": torch.tensor(label)}
 
+    def words(self, example: Batch) -> dict[str, str]:
+        """The arrangement, row by row."""
+        rows = self.permutations[int(example["label"])].reshape(-1, self.cfg.grid).tolist()
+        return {"label": "in place of cells 0, 1, ... are\n" + "\n".join(" ".join(map(str, row)) for row in rows)}
+
     def shifted(self, x: Tensor, generator: Generator) -> Tensor:
         """Cuts [3, H, W] out of each plane at another place: [3, H - 2 shift, W - 2 shift]."""
         room = 2 * self.cfg.shift
@@ -108,21 +113,12 @@ class Shuffle:
         return torch.stack(found)
 
 
-class Jigsaw(Method[Config]):
+class Jigsaw(OfPictures[Config]):
     """One encoder sees each tile alone; a head sees all their vectors side by side."""
-
-    modalities = ("image",)
 
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
         super().__init__(cfg, inputs, encoders, length)
-        width = towers.width(encoders["image"])
-        self.head = mlp(cfg.grid**2 * width, cfg.hidden, cfg.permutations)
-        self.spaces = {"main": Space(("image",), width)}
-
-    @classmethod
-    def needs(cls, cfg: Config, inputs: Inputs) -> Needs:
-        """One picture."""
-        return inputs.needs(frames=1)
+        self.head = mlp(cfg.grid**2 * self.width, cfg.hidden, cfg.permutations)
 
     @classmethod
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
@@ -139,9 +135,3 @@ class Jigsaw(Method[Config]):
         logits = self.head(vectors.flatten(1))
         accuracy = (logits.argmax(1) == batch["label"]).float().mean()
         return Step(F.cross_entropy(logits, batch["label"]), detached({"accuracy": accuracy}))
-
-    def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
-        """Unit vectors [B, D] of the encoder, from whole pictures."""
-        if modality != "image" or space != "main":
-            raise self.no_space(modality, space)
-        return ops.unit(self.encoders["image"](x).vector)

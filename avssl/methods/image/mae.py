@@ -15,15 +15,15 @@ import torch
 from pydantic import Field
 from torch import Generator, Tensor, nn
 
-from avssl import encoders as towers
-from avssl import ops, views
+from avssl import views
 from avssl.config import MethodConfig
 from avssl.encoders.vit import ViTImage
 from avssl.inputs import Inputs
-from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
+from avssl.methods.base import Batch, Step, Transform, detached
+from avssl.methods.pictures import OfPictures
 from avssl.nn import masking
 from avssl.nn.decoders import CellDecoder
-from avssl.sample import Needs, Sample
+from avssl.sample import Sample
 
 
 class Config(MethodConfig):
@@ -53,30 +53,22 @@ class View:
         return {"picture": picture, "seed": torch.randint(2**62, (), generator=generator)}
 
 
-class MAE(Method[Config]):
+class MAE(OfPictures[Config]):
     """A vision transformer and a light decoder."""
-
-    modalities = ("image",)
 
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
         super().__init__(cfg, inputs, encoders, length)
-        encoder, width = encoders["image"], towers.width(encoders["image"])
+        encoder = encoders["image"]
         if not isinstance(encoder, ViTImage):
             raise ValueError("encoders.image.name: mae shows its encoder some patches alone; set vit")
-        patch, size = encoder.patch, (inputs.cfg.height, inputs.cfg.width)
+        patch, size = encoder.patch, self.size
         if size[0] % patch or size[1] % patch:
             raise ValueError(
                 f"inputs: mae cuts {size[0]} x {size[1]} pixels into patches of {patch}; make it multiples"
             )
         self.grid = (size[0] // patch, size[1] // patch)
         grids, values = {"image": self.grid}, {"image": 3 * patch**2}
-        self.decoder = CellDecoder(width, cfg.decoder_width, cfg.decoder_layers, grids, values)
-        self.spaces = {"main": Space(("image",), width)}
-
-    @classmethod
-    def needs(cls, cfg: Config, inputs: Inputs) -> Needs:
-        """One picture."""
-        return inputs.needs(frames=1)
+        self.decoder = CellDecoder(self.width, cfg.decoder_width, cfg.decoder_layers, grids, values)
 
     @classmethod
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
@@ -122,9 +114,3 @@ class MAE(Method[Config]):
         patch = round((cells.shape[2] // 3) ** 0.5)
         x: Tensor = cells.unflatten(2, (3, patch, patch)).unflatten(1, self.grid).permute(0, 3, 1, 4, 2, 5)
         return x.flatten(4, 5).flatten(2, 3)
-
-    def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
-        """Unit vectors [B, D] of the encoder, nothing hidden."""
-        if modality != "image" or space != "main":
-            raise self.no_space(modality, space)
-        return ops.unit(self.encoders["image"](x).vector)

@@ -19,14 +19,14 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Generator, Tensor, nn
 
-from avssl import encoders as towers
-from avssl import ops, views
+from avssl import views
 from avssl.config import MethodConfig
 from avssl.inputs import Inputs
-from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
+from avssl.methods.base import Batch, Step, Transform, detached
+from avssl.methods.pictures import OfPictures
 from avssl.nn.decoders import Across, Decoder, psnr, shape_of
 from avssl.nn.masking import blob
-from avssl.sample import Needs, Sample
+from avssl.sample import Sample
 
 Part = Literal["top", "bottom", "left", "right", "middle", "rim", "occluded"]
 PARTS: tuple[Part, ...] = ("top", "bottom", "left", "right", "middle", "rim", "occluded")
@@ -88,10 +88,8 @@ class Hide:
         return {"picture": picture, "seen": seen, "judged": hidden & ~near}
 
 
-class MaskedPart(Method[Config]):
+class MaskedPart(OfPictures[Config]):
     """An encoder of what is seen, a decoder of what is not."""
-
-    modalities = ("image",)
 
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
         super().__init__(cfg, inputs, encoders, length)
@@ -99,15 +97,8 @@ class MaskedPart(Method[Config]):
             raise ValueError(
                 f"method.seen={cfg.seen}: nothing of it is left where {cfg.hidden} is hidden; name another"
             )
-        size = (inputs.cfg.height, inputs.cfg.width)
-        shape = shape_of(encoders["image"], *size)
-        self.decoder = nn.Sequential(Across(shape), Decoder(shape, 3, size, cfg.planes))
-        self.spaces = {"main": Space(("image",), towers.width(encoders["image"]))}
-
-    @classmethod
-    def needs(cls, cfg: Config, inputs: Inputs) -> Needs:
-        """One picture."""
-        return inputs.needs(frames=1)
+        shape = shape_of(encoders["image"], *self.size)
+        self.decoder = nn.Sequential(Across(shape), Decoder(shape, 3, self.size, cfg.planes))
 
     @classmethod
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
@@ -135,9 +126,3 @@ class MaskedPart(Method[Config]):
         """What is ``shown`` to the encoder, and the picture with the rest ``filled``."""
         clean, seen, made = self.predicted(batch)
         return {"shown": seen, "filled": torch.where(batch["seen"][:, None], clean, made)}
-
-    def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
-        """Unit vectors [B, D] of the encoder, from whole pictures."""
-        if modality != "image" or space != "main":
-            raise self.no_space(modality, space)
-        return ops.unit(self.encoders["image"](x).vector)

@@ -14,19 +14,17 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from avssl import encoders as towers
 from avssl import ops, views
-from avssl.config import MethodConfig
 from avssl.inputs import Inputs
-from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
+from avssl.methods.base import Batch, Step, Transform, detached
+from avssl.methods.pictures import OfPictures, ViewsConfig
 from avssl.nn.bank import UNSEEN
 from avssl.nn.gather import gather
 from avssl.nn.heads import mlp
 from avssl.nn.teacher import Teacher
-from avssl.sample import Needs
 
 
-class Config(MethodConfig):
+class Config(ViewsConfig):
     """MoCo; defaults are the paper's."""
 
     queue: int = Field(65536, ge=1)
@@ -41,38 +39,26 @@ class Config(MethodConfig):
     """D, the width of keys"""
     layers: int = Field(1, ge=1)
     """layers of the projection"""
-    area: float = Field(0.2, gt=0, le=1)
-    """least share of the picture that a view shows"""
-    strength: float = Field(0.5, ge=0)
-    """of the colour changes"""
     blur: bool = False
     """blur half of the views; not for small pictures"""
 
 
-class MoCo(Method[Config]):
+class MoCo(OfPictures[Config]):
     """An encoder, its slow copy, and a queue of what the copy saw."""
 
-    modalities = ("image",)
     queue: Tensor
     recording: Tensor
     oldest: Tensor
 
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
         super().__init__(cfg, inputs, encoders, length)
-        width = towers.width(encoders["image"])
-        self.head = mlp(width, cfg.hidden, cfg.projection, cfg.layers)
+        self.head = mlp(self.width, cfg.hidden, cfg.projection, cfg.layers)
         self.slow_encoder = Teacher(encoders["image"], cfg.momentum)
         self.slow_head = Teacher(self.head, cfg.momentum)
         self.register_buffer("queue", ops.unit(torch.randn(cfg.queue, cfg.projection)))  # random at first, [K, D]
         self.register_buffer("recording", torch.full((cfg.queue,), UNSEEN))
         self.register_buffer("oldest", torch.zeros(1, dtype=torch.int64))
         self.fresh: list[tuple[Tensor, Tensor]] = []
-        self.spaces = {"main": Space(("image",), width)}
-
-    @classmethod
-    def needs(cls, cfg: Config, inputs: Inputs) -> Needs:
-        """One picture."""
-        return inputs.needs(frames=1)
 
     @classmethod
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
@@ -108,9 +94,3 @@ class MoCo(Method[Config]):
         self.queue[places] = keys.to(self.queue.dtype)
         self.recording[places] = recording
         self.oldest.copy_((self.oldest + len(keys)) % len(self.queue))
-
-    def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
-        """Unit vectors [B, D] of the encoder; the projection is for training only."""
-        if modality != "image" or space != "main":
-            raise self.no_space(modality, space)
-        return ops.unit(self.encoders["image"](x).vector)

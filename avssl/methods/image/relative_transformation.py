@@ -22,13 +22,13 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Generator, Tensor, nn
 
-from avssl import encoders as towers
-from avssl import ops, views
+from avssl import views
 from avssl.config import MethodConfig
 from avssl.inputs import Inputs
-from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
+from avssl.methods.base import Batch, Step, Transform, detached
+from avssl.methods.pictures import OfPictures
 from avssl.nn.heads import mlp
-from avssl.sample import Needs, Sample
+from avssl.sample import Sample
 
 USUAL = torch.tensor([0.0, 0, 16, 0, 0, 16, 0, 0])
 SPREAD = torch.tensor([1.0, 1, 20, 1, 1, 20, 0.015, 0.015])
@@ -115,21 +115,12 @@ class Warp:
         return torch.linalg.inv(forth), target
 
 
-class RelativeTransformation(Method[Config]):
+class RelativeTransformation(OfPictures[Config]):
     """One encoder sees both pictures; a head sees both vectors side by side."""
-
-    modalities = ("image",)
 
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
         super().__init__(cfg, inputs, encoders, length)
-        width = towers.width(encoders["image"])
-        self.head = mlp(2 * width, cfg.hidden, 8 if cfg.kind == "projective" else 5, 2 if cfg.hidden else 1)
-        self.spaces = {"main": Space(("image",), width)}
-
-    @classmethod
-    def needs(cls, cfg: Config, inputs: Inputs) -> Needs:
-        """One picture."""
-        return inputs.needs(frames=1)
+        self.head = mlp(2 * self.width, cfg.hidden, 8 if cfg.kind == "projective" else 5, 2 if cfg.hidden else 1)
 
     @classmethod
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
@@ -142,9 +133,3 @@ class RelativeTransformation(Method[Config]):
         found = self.head(torch.cat(both.chunk(2), 1)).float()
         loss = F.mse_loss(found, batch["target"])
         return Step(loss, detached({"explained": 1 - loss / batch["target"].var(0, correction=0).mean().add(1e-3)}))
-
-    def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
-        """Unit vectors [B, D] of the encoder."""
-        if modality != "image" or space != "main":
-            raise self.no_space(modality, space)
-        return ops.unit(self.encoders["image"](x).vector)

@@ -20,12 +20,12 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Generator, Tensor, nn
 
-from avssl import encoders as towers
-from avssl import ops, views
+from avssl import views
 from avssl.config import MethodConfig
 from avssl.inputs import Inputs
-from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
-from avssl.sample import Needs, Sample
+from avssl.methods.base import Batch, Step, Transform, detached
+from avssl.methods.pictures import OfPictures
+from avssl.sample import Sample
 
 
 class Config(MethodConfig):
@@ -68,21 +68,12 @@ class Turn:
         return {"turned": torch.stack([turned(view, k, cfg.turns) for k in labels]), "label": torch.tensor(labels)}
 
 
-class Rotation(Method[Config]):
+class Rotation(OfPictures[Config]):
     """One encoder, one linear layer, cross-entropy."""
-
-    modalities = ("image",)
 
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
         super().__init__(cfg, inputs, encoders, length)
-        width = towers.width(encoders["image"])
-        self.head = nn.Linear(width, cfg.turns)
-        self.spaces = {"main": Space(("image",), width)}
-
-    @classmethod
-    def needs(cls, cfg: Config, inputs: Inputs) -> Needs:
-        """One picture."""
-        return inputs.needs(frames=1)
+        self.head = nn.Linear(self.width, cfg.turns)
 
     @classmethod
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
@@ -95,9 +86,3 @@ class Rotation(Method[Config]):
         logits = self.head(self.encoders["image"](batch["turned"].flatten(0, 1)).vector)
         accuracy = (logits.argmax(1) == label).float().mean()
         return Step(F.cross_entropy(logits, label), detached({"accuracy": accuracy}))
-
-    def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
-        """Unit vectors [B, D] of the encoder, from pictures as they are."""
-        if modality != "image" or space != "main":
-            raise self.no_space(modality, space)
-        return ops.unit(self.encoders["image"](x).vector)

@@ -18,17 +18,17 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from avssl import encoders as towers
-from avssl import ops, views
+from avssl import ops
 from avssl.config import MethodConfig
 from avssl.encoders import Features
 from avssl.inputs import Inputs
-from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
+from avssl.methods.base import Batch, Step, Transform, detached
+from avssl.methods.pictures import OfPictures, View
 from avssl.nn.colors import annealed, centers, soft_bins
 from avssl.nn.decoders import Decoder, shape_of
-from avssl.sample import Needs, Sample
 
 PARTS = ("light", "color")
 
@@ -50,22 +50,12 @@ class Config(MethodConfig):
     """least of the decoders'"""
 
 
-class View:
-    """One picture -> a view of it, uint8 [3, H, W]."""
-
-    def __init__(self, area: float):
-        self.area = area
-
-    def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
-        """Draws the view."""
-        return {"picture": views.flip(views.crop(sample.video[0, 0], generator, (self.area, 1.0)), generator)}
-
-
 class Halves(nn.Module):
     """Two encoders of one picture [B, 3, H, W]: their features side by side, those of lightness first."""
 
     def __init__(self, encoder: nn.Module, split: bool):
         super().__init__()
+        self.width = 2 * towers.width(encoder)
         self.sides = nn.ModuleDict({part: copy.deepcopy(encoder) for part in PARTS})
         self.split = split
 
@@ -80,27 +70,18 @@ class Halves(nn.Module):
         return Features(torch.cat([first.vector, second.vector], 1), maps)
 
 
-class SplitBrain(Method[Config]):
+class SplitBrain(OfPictures[Config]):
     """Two encoders, two decoders, crosswise."""
 
-    modalities = ("image",)
-
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
-        width, size = towers.width(encoders["image"]), (inputs.cfg.height, inputs.cfg.width)
-        shape = shape_of(encoders["image"], *size)
         halves = Halves(encoders["image"], cfg.split)
         super().__init__(cfg, inputs, nn.ModuleDict({"image": halves}), length)
-        coarse = (-(-size[0] // cfg.step), -(-size[1] // cfg.step))
+        shape = shape_of(encoders["image"], *self.size)  # of one half
+        coarse = (-(-self.size[0] // cfg.step), -(-self.size[1] // cfg.step))
         outputs = (len(centers()), cfg.levels) if cfg.loss == "classify" else (2, 1)
         self.decoders = nn.ModuleDict(
             {part: Decoder(shape, count, coarse, cfg.planes) for part, count in zip(PARTS, outputs, strict=True)}
         )
-        self.spaces = {"main": Space(("image",), 2 * width)}
-
-    @classmethod
-    def needs(cls, cfg: Config, inputs: Inputs) -> Needs:
-        """One picture."""
-        return inputs.needs(frames=1)
 
     @classmethod
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
@@ -133,9 +114,3 @@ class SplitBrain(Method[Config]):
             level = (torch.arange(self.cfg.levels, device=light.device) + 0.5) * (100 / self.cfg.levels)
             made = torch.cat([torch.einsum("bqhw,q->bhw", light.softmax(1), level)[:, None], annealed(color, 0.38)], 1)
         return {"guessed": ops.rgb(F.interpolate(made, batch["picture"].shape[2:], mode="bilinear"))}
-
-    def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
-        """Unit vectors [B, 2 D] of both halves."""
-        if modality != "image" or space != "main":
-            raise self.no_space(modality, space)
-        return ops.unit(self.encoders["image"](x).vector)

@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Generator, Tensor, nn
 
-from avssl import encoders as towers
-from avssl import ops, views
+from avssl import views
 from avssl.config import MethodConfig
 from avssl.inputs import Inputs
-from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
+from avssl.methods.base import Batch, Step, Transform, detached
+from avssl.methods.pictures import OfPictures
 from avssl.sample import Needs, Sample
 
 
@@ -54,16 +54,12 @@ class Labeled:
         return {"picture": picture, "label": torch.tensor(sample.label)}
 
 
-class Supervised(Method[Config]):
+class Supervised(OfPictures[Config]):
     """One encoder, one linear layer, cross-entropy."""
-
-    modalities = ("image",)
 
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
         super().__init__(cfg, inputs, encoders, length)
-        width = towers.width(encoders["image"])
-        self.head = nn.Linear(width, cfg.classes)
-        self.spaces = {"main": Space(("image",), width)}
+        self.head = nn.Linear(self.width, cfg.classes)
 
     @classmethod
     def needs(cls, cfg: Config, inputs: Inputs) -> Needs:
@@ -81,9 +77,3 @@ class Supervised(Method[Config]):
         accuracy = (logits.argmax(1) == batch["label"]).float().mean()
         loss = F.cross_entropy(logits.float(), batch["label"], label_smoothing=self.cfg.smoothing)
         return Step(loss, detached({"accuracy": accuracy}))
-
-    def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
-        """Unit vectors [B, D] of the encoder; the classes are for training only."""
-        if modality != "image" or space != "main":
-            raise self.no_space(modality, space)
-        return ops.unit(self.encoders["image"](x).vector)

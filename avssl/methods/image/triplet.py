@@ -19,20 +19,18 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from avssl import encoders as towers
-from avssl import ops, views
-from avssl.config import MethodConfig
+from avssl import views
 from avssl.inputs import Inputs
-from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
+from avssl.methods.base import Batch, Step, Transform, detached
+from avssl.methods.pictures import OfPictures, ViewsConfig
 from avssl.nn.gather import gather
-from avssl.sample import Needs
 
 Mining = Literal["random", "semi_hard", "hard", "all"]
 LEAST = 1e-12
 """squared distance below which the plain one has no slope"""
 
 
-class Config(MethodConfig):
+class Config(ViewsConfig):
     """Triplets; margin, width and mining are the paper's."""
 
     margin: float = Field(0.2, gt=0)
@@ -43,26 +41,14 @@ class Config(MethodConfig):
     """which negative is taken"""
     width: int = Field(128, ge=2)
     """of the space"""
-    area: float = Field(0.2, gt=0, le=1)
-    """least share of the picture that a view shows"""
-    strength: float = Field(0.5, ge=0)
-    """of the colour changes"""
 
 
-class Triplet(Method[Config]):
+class Triplet(OfPictures[Config]):
     """Two views and a negative out of the batch."""
 
-    modalities = ("image",)
-
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
-        super().__init__(cfg, inputs, encoders, length)
-        self.head = nn.Linear(towers.width(encoders["image"]), cfg.width)
-        self.spaces = {"main": Space(("image",), cfg.width)}
-
-    @classmethod
-    def needs(cls, cfg: Config, inputs: Inputs) -> Needs:
-        """One picture."""
-        return inputs.needs(frames=1)
+        super().__init__(cfg, inputs, encoders, length, cfg.width)
+        self.head = nn.Linear(self.width, cfg.width)
 
     @classmethod
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
@@ -84,11 +70,10 @@ class Triplet(Method[Config]):
         hit = (near < far.masked_fill(~valid, float("inf")).amin(1, keepdim=True)).float().mean()
         return Step(loss, detached({"active": active, "accuracy": hit}))
 
-    def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
-        """Unit vectors [B, D]."""
-        if modality != "image" or space != "main":
-            raise self.no_space(modality, space)
-        return ops.unit(self.head(self.encoders["image"](x).vector))
+    def vector(self, x: Tensor) -> Tensor:
+        """In the space of the distances, [B, D]."""
+        found: Tensor = self.head(super().vector(x))
+        return found
 
 
 def mined(far: Tensor, valid: Tensor, mining: Mining, draw: Tensor) -> Tensor:

@@ -92,7 +92,7 @@ AUTHORS = 2.4556398
 
 
 def test_the_constant_is_that_of_the_first_batch():
-    run = tiny.run("nce", "method.form=binary")
+    run = tiny.run("nce", "method.form=binary", "method.constant=first")
     method, batch = run.method(), run.batch()
     method.eval()(batch)
     method.after_step(0.0)
@@ -104,6 +104,40 @@ def test_the_constant_is_that_of_the_first_batch():
     method(run.batch(1))
     method.after_step(0.0)
     assert torch.equal(method.mean, first)
+
+
+def test_a_moving_constant_is_the_average_of_each_batchs_own():
+    draw = Generator().manual_seed(3)
+    bank = ops.unit(torch.randn(9, 3, generator=draw))
+    method, z = made(bank, "method.form=binary", "method.negatives=4", "method.momentum=0.99"), 0.0
+    for step in range(3):
+        x, draws = ops.unit(torch.randn(4, 3, generator=draw)), torch.randint(1 << 40, (4, 4), generator=draw)
+        held = method.bank.vectors.clone()
+        found = method(given(x, draws)).metrics["excess"].item()
+        seen = []
+        for i, row in enumerate(draws.tolist()):
+            for j in [i, *(n % 9 for n in row if n % 9 != i)]:
+                seen.append(math.exp(float(x[i] @ held[j]) / method.cfg.temperature))
+        own = sum(seen) / len(seen)
+        z = own if step == 0 else 0.9 * z + 0.1 * own
+        assert found == pytest.approx(math.log(own / z), abs=1e-4)
+        method.after_step(0.0)
+        assert method.mean.item() == pytest.approx(math.log(z), abs=1e-4)
+
+
+def test_where_vectors_begin_alike_the_first_constant_is_far_too_small_and_a_moving_one_is_not():
+    """Without BatchNorm all pictures begin as about one vector; the bank follows, and exponentials grow with it."""
+    found = {}
+    for constant in ("first", "moving"):
+        run = tiny.run("nce", "method.form=binary", f"method.constant={constant}", "method.negatives=64")
+        method = run.method()
+        losses = tiny.steps(method, [run.batch(step) for step in range(16)], tiny.optimizers(method, 1e-3))
+        with torch.no_grad():
+            found[constant] = losses, method(run.batch(99)).metrics["excess"].item()
+    worst = {constant: max(losses) for constant, (losses, _) in found.items()}
+    assert worst["first"] > 10 * found["first"][0][0], "the loss grows, where noise has become as likely as data"
+    assert worst["moving"] < 2 * found["moving"][0][0]
+    assert found["moving"][1] < 1 < found["first"][1]
 
 
 def test_the_true_ratio_costs_least():

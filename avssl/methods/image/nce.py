@@ -4,10 +4,14 @@ Zhirong Wu, Yuanjun Xiong, Stella X. Yu, Dahua Lin: Unsupervised Feature Learnin
 Discrimination, CVPR 2018, arXiv:1805.01978.
 
 Two forms: ``binary``, noise-contrastive estimation as in the paper (is this row the picture's own, or one of K drawn
-from all?), whose constant Z is estimated on the first batch; and ``softmax``, InfoNCE over the same K + 1 rows. Where
-vectors begin alike, as those of encoders without BatchNorm do, that Z is soon far too small: take ``softmax`` there.
+from all?), and ``softmax``, InfoNCE over the same K + 1 rows. The binary one needs a constant Z. Its estimate from the
+``first`` batch, the paper's, is of a bank that still points everywhere. Where vectors begin alike, as those of encoders
+without BatchNorm do, the bank soon points one way, all exponentials grow towards exp(1 / temperature), and every row
+looks like the picture's own: the loss grows a thousandfold and nothing is learnt. ``moving`` estimates Z anew on each
+batch, so that it is never far too small. ``excess`` tells: the log of the batch's own Z over the one in use.
 
-Deviations: items of the same recording are no negatives; the bank begins as vectors of random direction.
+Deviations: Z moves unless ``first`` is asked for; items of the same recording are no negatives; the bank begins as
+vectors of random direction.
 """
 
 from __future__ import annotations
@@ -20,21 +24,25 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Generator, Tensor, nn
 
-from avssl import encoders as towers
-from avssl import ops, views
-from avssl.config import MethodConfig
+from avssl import views
 from avssl.inputs import Inputs
-from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
+from avssl.methods.base import Batch, Step, Transform, detached
+from avssl.methods.pictures import OfPictures, ViewsConfig
 from avssl.nn.bank import Bank
 from avssl.nn.gather import gather
-from avssl.sample import Needs, Sample
+from avssl.sample import Sample
+
+KEPT = 0.9
+"""share of Z that stays at each step, where it moves"""
 
 
-class Config(MethodConfig):
+class Config(ViewsConfig):
     """Instance discrimination; defaults are the paper's."""
 
     form: Literal["binary", "softmax"] = "binary"
     """of the loss"""
+    constant: Literal["moving", "first"] = "moving"
+    """binary: Z is estimated on every batch and averaged, or on the first one and kept"""
     negatives: int = Field(4096, ge=1)
     """K, remembered vectors that each item is told apart from"""
     temperature: float = Field(0.07, gt=0)
@@ -45,10 +53,6 @@ class Config(MethodConfig):
     """weight of the squared distance from the item's own remembered vector"""
     width: int = Field(128, ge=1)
     """D, the width of the space"""
-    area: float = Field(0.2, gt=0, le=1)
-    """least share of the picture that a view shows"""
-    strength: float = Field(0.5, ge=0)
-    """of the colour changes"""
 
 
 class View:
@@ -64,26 +68,18 @@ class View:
         return {"picture": picture, "draw": torch.randint(1 << 62, (self.draws,), generator=generator)}
 
 
-class NCE(Method[Config]):
+class NCE(OfPictures[Config]):
     """An encoder, a projection and a bank."""
 
-    modalities = ("image",)
     mean: Tensor
 
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
-        super().__init__(cfg, inputs, encoders, length)
-        width = towers.width(encoders["image"])
-        self.head = nn.Linear(width, cfg.width)
+        super().__init__(cfg, inputs, encoders, length, cfg.width)
+        self.head = nn.Linear(self.width, cfg.width)
         self.bank = Bank(length, cfg.width, cfg.momentum)
         self.register_buffer("mean", torch.zeros(1))  # log of Z / length; zero: not known yet
         self.fresh: list[tuple[Tensor, Tensor, Tensor]] = []
-        self.first: Tensor | None = None
-        self.spaces = {"main": Space(("image",), cfg.width)}
-
-    @classmethod
-    def needs(cls, cfg: Config, inputs: Inputs) -> Needs:
-        """One picture."""
-        return inputs.needs(frames=1)
+        self.next: Tensor | None = None
 
     @classmethod
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
@@ -99,38 +95,42 @@ class NCE(Method[Config]):
         own = self.bank.vectors[index]
         against = self.bank.against(x, batch["draw"], index, recording)  # [B, K]
         logits = torch.cat([(x * own).sum(1, keepdim=True), against], 1).float() / cfg.temperature
+        apart = (x - own).square().sum(1).mean()
+        metrics = {"accuracy": (logits.argmax(1) == 0).float().mean(), "apart": apart}
         if cfg.form == "softmax":
             loss = F.cross_entropy(logits, torch.zeros_like(index))
         else:
-            loss = binary(logits - self.level(logits.detach()), cfg.negatives)
-        apart = (x - own).square().sum(1).mean()
-        hit = (logits.argmax(1) == 0).float().mean()
-        return Step(loss + cfg.proximal * apart, detached({"accuracy": hit, "apart": apart}))
+            level, metrics["excess"] = self.level(logits.detach())
+            loss = binary(logits - level, cfg.negatives)
+        return Step(loss + cfg.proximal * apart, detached(metrics))
 
-    def level(self, logits: Tensor) -> Tensor:
-        """Log of the mean exponential, [1]: of the first batch's logits [B, 1 + K] on all ranks, kept from then on."""
-        if self.mean.any():
-            return self.mean
+    def level(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Log of Z over the number of rows, [1], and how much greater the batch's own is; logits [B, 1 + K].
+
+        The batch's own is the log of the mean exponential on all ranks.
+        """
         logits = gather(logits)
-        level = logits.logsumexp((0, 1)) - logits.isfinite().sum().log()
+        own = (logits.logsumexp((0, 1)) - logits.isfinite().sum().log())[None]
+        level = self.mean if self.mean.any() else own
+        if self.training and self.cfg.constant == "moving":
+            level = torch.logaddexp(level + math.log(KEPT), own + math.log(1 - KEPT))
         if self.training:
-            self.first = level[None]
-        return level[None]
+            self.next = level
+        return level, (own - level)[0]
 
     def after_step(self, progress: float) -> None:
-        """The bank remembers what this step saw on all ranks; the constant is kept."""
+        """The bank remembers what this step saw on all ranks, and Z what it was."""
         for index, recording, x in self.fresh:
             self.bank.update(gather(index), gather(recording), gather(x))
         self.fresh.clear()
-        if self.first is not None:
-            self.mean.copy_(self.first)
-            self.first = None
+        if self.next is not None:
+            self.mean.copy_(self.next)
+            self.next = None
 
-    def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
-        """Unit vectors [B, D]."""
-        if modality != "image" or space != "main":
-            raise self.no_space(modality, space)
-        return ops.unit(self.head(self.encoders["image"](x).vector))
+    def vector(self, x: Tensor) -> Tensor:
+        """In the bank's space, [B, D]."""
+        found: Tensor = self.head(super().vector(x))
+        return found
 
 
 def binary(ratios: Tensor, negatives: int) -> Tensor:

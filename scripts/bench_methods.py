@@ -7,7 +7,7 @@ Ours and lightly's have the same trunk (MAE's transformer is torchvision's there
 optimizer and settings of views. They take turns in each round, so that other load falls on both alike; ratios are taken
 within rounds and told as median and quartiles. Measured apart: the views of a picture on one core, a step on a batch
 that is there, and both together with loader workers: pictures per second, and the share of time spent waiting for data.
-NT-Xent of a large batch in rows is compared with all its logits at once: further memory, and the gradient.
+NT-Xent of a large batch in rows is compared with all its logits at once: memory, and the gradient.
 
 lightly is not needed; without it our own figures are told. It brings PyTorch Lightning along, so give it an environment
 of its own: python -m venv lightly && lightly/bin/pip install -e '.[cpu]' lightly
@@ -21,8 +21,6 @@ import importlib.util
 import json
 import os
 import platform
-import subprocess
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -35,6 +33,9 @@ from contenders import Contender, Ours, Plan, Theirs
 from numpy.typing import NDArray
 from rich.progress import track
 from torch import Generator, Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from avssl import cli
 from avssl.nn.contrast import ROWS, nt_xent
@@ -143,31 +144,43 @@ def gradient(batch: int, rows: int) -> Tensor:
     return torch.autograd.grad(nt_xent(first, second, TEMPERATURE, torch.arange(batch), rows), first)[0]
 
 
-def further_memory(batch: int, rows: int) -> int:
-    """Bytes that the loss and its gradient take beyond what the process has; Linux, in a process of its own."""
-    gradient(min(batch, 64), 32)  # libraries
-    Path("/proc/self/clear_refs").write_text("5")  # the greatest size counts from here
-    before = _size("VmRSS")
-    gradient(batch, rows)
-    return _size("VmHWM") - before
+class Alive(TorchDispatchMode):
+    """Counts the bytes of all tensors made inside it that are alive at once: ``most``."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.most = 0
+        self._held: dict[int, tuple[StorageWeakRef, int]] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for one in tree_leaves(made):
+            if isinstance(one, Tensor):
+                storage = one.untyped_storage()
+                self._held[storage._cdata] = (StorageWeakRef(storage), storage.nbytes())
+        self._held = {key: held for key, held in self._held.items() if not held[0].expired()}
+        self.most = max(self.most, sum(size for _, size in self._held.values()))
+        return made
 
 
-def _size(name: str) -> int:
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return 1024 * int(next(line for line in lines if line.startswith(name)).split()[1])
+def memory(batch: int, rows: int) -> int:
+    """Bytes of tensors that the loss and its gradient have alive at once, but for the vectors."""
+    first, second = large(batch)
+    alive = Alive()
+    with alive:
+        nt_xent(first, second, TEMPERATURE, torch.arange(batch), rows).backward()
+    return alive.most
 
 
 def loss_figures(batch: int) -> Figures:
     """What the loss of a large batch costs in rows and at once, and how far the gradients are apart."""
-    words = [sys.executable, __file__, "--memory-of", str(batch), str(ROWS), str(2 * batch)]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
-    taken = dict(zip((ROWS, 2 * batch), map(int, done.stdout.split()[-2:]), strict=True))
+    taken = {rows: memory(batch, rows) for rows in (ROWS, 2 * batch)}
     parts, whole = gradient(batch, ROWS), gradient(batch, 2 * batch)
     apart = float((parts - whole).abs().max() / whole.abs().max())
     told = f"NT-Xent, batch {batch:,}"
     return {
-        f"{told}: further memory in {ROWS:,} rows": _figure([taken[ROWS] / 1e6], "MB"),
-        f"{told}: further memory at once": _figure([taken[2 * batch] / 1e6], "MB"),
+        f"{told}: memory in {ROWS:,} rows": _figure([taken[ROWS] / 1e6], "MB"),
+        f"{told}: memory at once": _figure([taken[2 * batch] / 1e6], "MB"),
         f"{told}: memory, in rows / at once": _figure([taken[ROWS] / taken[2 * batch]], "x", f"<= {LEAST_MEMORY:g}"),
         f"{told}: gradients apart, of the greatest": _figure([apart], "", f"<= {SAME_GRADIENT:g}"),
     }
@@ -185,17 +198,12 @@ def arguments(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--loss-batch", type=int, default=4096, help="pairs of the large contrastive batch")
     parser.add_argument("--rows", type=Path, default=ROOT / "results" / "methods_speed.jsonl", help="where it is kept")
     parser.add_argument("--quick", action="store_true", help="one small round, no row: whether it runs")
-    parser.add_argument("--memory-of", type=int, nargs="+", metavar="BATCH ROWS", help=argparse.SUPPRESS)
     return parser.parse_args(words)
 
 
 def main(words: list[str] | None = None) -> Figures:
     """Measure, print, keep the row."""
     args = arguments(words)
-    if args.memory_of:
-        batch, *several = args.memory_of
-        print(*(further_memory(batch, rows) for rows in several))  # fewer rows first: what they leave is used again
-        return {}
     torch.set_num_threads(args.threads)
     lightly = importlib.util.find_spec("lightly") is not None
     if not lightly:

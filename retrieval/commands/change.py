@@ -1,12 +1,16 @@
 """build, add, remove, sync, compact: the commands that change a store."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from retrieval import index as indexes
 from retrieval.commands import given
-from retrieval.segment import DTYPES
+from retrieval.rows import parse_row
+from retrieval.segment import DTYPES, check_vectors
 from retrieval.store import Store
 from retrieval.sync import NothingWanted
 from retrieval.sync_rows import sync_rows
@@ -64,11 +68,32 @@ def _build(options: argparse.Namespace) -> int:
     else:
         store = Store.create(options.directory, space, dtype=options.dtype or "float32")
     with store:
-        added = 0 if vectors is None or rows is None else len(store.add(vectors, rows))
+        added = 0 if vectors is None or rows is None else _taken_in(store, vectors, rows)
         why = "as asked" if options.kind else indexes.suggested(store).why
         built = indexes.build(store, options.kind, options.recall)
         print(f"{options.directory}: {added} added, {len(built)} indexed ({built.kind}: {why.split(': ')[-1]})")
     return 0
+
+
+def _taken_in(store: Store, vectors: Any, rows: list[Any]) -> int:
+    """Add rows, and return how many; none where all are there already, the same: a build that was killed goes on."""
+    try:
+        return len(store.add(vectors, rows))
+    except ValueError:
+        if len(vectors) != len(rows) or not all(isinstance(data, dict) for data in rows):
+            raise
+        ids = store.ids_of({str(data.get("recording")) for data in rows})
+        held = {row.key: row for row in store.rows(ids)}
+        same = []
+        for number, data in enumerate(rows):
+            row = parse_row(number, data, store.space.modalities, 0)
+            there = held.pop(row.key, None)
+            if there is None or there != replace(row, id=data.get("id", there.id)):
+                raise
+            same.append(there.id)
+        if not np.array_equal(store.vectors(same), check_vectors(vectors, store.space.width, dtype=store.dtype)):
+            raise
+        return 0
 
 
 def _add(options: argparse.Namespace) -> int:
@@ -85,7 +110,8 @@ def _remove(options: argparse.Namespace) -> int:
         ids = options.ids or store.ids(options.where)
         if options.where is not None and len(ids) and not options.yes:
             count = len({row.recording for row in store.rows(ids)})
-            print(f"{options.directory}: {len(ids)} of {len(store)} vectors, of {count} recordings, meet the condition")
+            of = f"{count} recording{'s' if count > 1 else ''}"
+            print(f"{options.directory}: {len(ids)} of {len(store)} vectors, of {of}, meet the condition")
             print("nothing is removed; add --yes to remove them")
             return 1
         print(f"{options.directory}: {store.remove(ids)} removed, {len(store)} left")

@@ -40,6 +40,9 @@ def space(path: Path | None) -> Space | None:
 
 def vectors(path: Path) -> Any:
     """The numbers of a .npy file, mapped into memory."""
+    with open(path, "rb") as file:
+        if file.read(6) != b"\x93NUMPY":
+            raise ValueError(f"{path} is no .npy file of numbers: write one with numpy.save")
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, SyntaxError, TypeError, OverflowError, MemoryError, TokenError) as error:

@@ -11,6 +11,7 @@ import numpy as np
 
 from retrieval import index as indexes
 from retrieval.commands import given
+from retrieval.own_columns import lacking, named_in
 from retrieval.search import Hit, format_time, search
 from retrieval.state import damage
 from retrieval.store import Store
@@ -35,6 +36,10 @@ def register(commands: Any) -> None:
 
 
 def _search(options: argparse.Namespace) -> int:
+    if not 0 <= options.merge_seconds < np.inf:
+        raise ValueError(f"--merge-seconds is {options.merge_seconds:g}; it must be a number of at least 0")
+    if options.top < 1:
+        raise ValueError(f"--top is {options.top}; it must be at least 1")
     queries = np.atleast_2d(given.vectors(options.vector))
     with Store.open(options.directory) as store:
         results = search(
@@ -47,6 +52,12 @@ def _search(options: argparse.Namespace) -> int:
             merge_seconds=options.merge_seconds,
             space=given.space(options.space),
         )
+        if (
+            options.where
+            and not any(len(hits) for hits in results)
+            and (told := lacking(store, named_in(options.where)))
+        ):
+            print("retrieval:", given.printable(told), file=sys.stderr)
     for number, hits in enumerate(results):
         if len(results) > 1 and not options.json:
             print(f"query {number}:")
@@ -79,8 +90,16 @@ def _info(options: argparse.Namespace) -> int:
         for entry in manifest["indexes"]:
             for number, line in enumerate(indexes.describe(entry)):
                 print(f"{'' if number else 'index':<10} {given.printable(line)}")
-        print(f"size       {sum(entry['bytes'] for entry in manifest['files'].values()) / 1e6:.1f} MB")
+        print(f"size       {_size(sum(entry['bytes'] for entry in manifest['files'].values()))}")
     return 0
+
+
+def _size(count: int) -> str:
+    """Bytes as people say them."""
+    for power, unit in ((9, "GB"), (6, "MB"), (3, "kB")):
+        if count >= 10**power:
+            return f"{count / 10**power:.1f} {unit}"
+    return f"{count} bytes"
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from retrieval.moments import Box, Hit, as_one, hit_of
+from retrieval.own_columns import lacking, spread
 from retrieval.query import Query, Term
 from retrieval.regions import Regions, locate
 from retrieval.rows import Parameter, Row
 from retrieval.search import search
 from retrieval.segment import Vectors
-from retrieval.serve.collection import View, spread
+from retrieval.serve.collection import View
 from retrieval.serve.encoder import Sought
 from retrieval.serve.media import type_of
 from retrieval.serve.question import ANY, LOOKED_FOR, Filters, Question
@@ -75,6 +76,8 @@ def find(view: View, asked: Asked, regions: Regions | None = None) -> list[Any]:
         calibrated=among == ANY,
     )
     hits = as_one(results, question.top, not question.windows)
+    if not hits:
+        _check_columns(view, question.filters)
     if regions is not None and asked.sought is not None:
         hits = locate(view.store, regions, hits, asked.sought.vector, asked.sought.threshold)
     return told(view, hits, scored=True)
@@ -104,6 +107,8 @@ def browse(view: View, filters: Filters, among: str, offset: int, limit: int, ev
     """Rows without a query: `limit` from `offset` in the order of ids, or `even`ly over all; and how many there are."""
     conditions, parameters = _both(filters, among or usual(view))
     ids = view.store.ids(conditions, parameters)
+    if not len(ids):
+        _check_columns(view, filters)
     chosen = spread(ids, limit) if even else [int(identity) for identity in ids[offset : offset + limit]]
     hits = [hit_of(row, 0.0) for row in view.store.rows(chosen)]
     return {"total": len(ids), "moments": told(view, hits, scored=False)}
@@ -113,6 +118,12 @@ def usual(view: View) -> str:
     """The modality that is found when a question does not say."""
     held = [name for name in (*LOOKED_FOR, *view.store.space.modalities) if name in view.store.space.modalities]
     return next((name for name in held if len(view.store.ids("modality = ?", [name]))), ANY)
+
+
+def _check_columns(view: View, filters: Filters) -> None:
+    """Raise ValueError where nothing was found because no row has a column that was asked for."""
+    if told := lacking(view.store, [name for name, _ in filters.columns]):
+        raise ValueError(told)
 
 
 def _both(filters: Filters, among: str) -> tuple[str | None, list[Parameter]]:

@@ -6,18 +6,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from retrieval import index as indexes
 from retrieval.index import Index
 from retrieval.manifest import Manifest
+from retrieval.own_columns import SAMPLE, spread
 from retrieval.regions import KIND, Regions
-from retrieval.segment import Ids
 from retrieval.space import Space
 from retrieval.store import Store
 
-SAMPLE = 5000
-"""rows that are looked at to say which columns can be filtered by"""
 MOST_VALUES = 40
 """a column with more different values than this is no choice to offer"""
 
@@ -121,10 +117,3 @@ class Collection:
     def _stamp(self) -> tuple[int, int]:
         found = os.stat(self.directory / "manifest.json")
         return found.st_mtime_ns, found.st_ino
-
-
-def spread(ids: Ids, count: int) -> list[int]:
-    """At most `count` of the ids, evenly over all of them."""
-    if len(ids) <= count:
-        return [int(identity) for identity in ids]
-    return [int(identity) for identity in ids[np.linspace(0, len(ids) - 1, count).astype(np.int64)]]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from retrieval.own_columns import path_of
 from retrieval.rows import Parameter, as_number
 from retrieval.serve.settings import Limits
 
@@ -71,7 +72,7 @@ class Filters:
         if self.until is not None:
             ask("start <= ?", self.until)
         for name, value in self.columns:
-            ask("json_extract(extra, ?) = ?", _path(name), value)
+            ask("json_extract(extra, ?) = ?", path_of(name), value)
         return (" AND ".join(conditions), parameters) if conditions else None
 
 
@@ -120,7 +121,7 @@ def parse_filters(asked: Any, limits: Limits) -> Filters:
         if not isinstance(value, str | int | float) or len(str(value)) > limits.text_characters or len(name) > 200:
             raise ValueError(f"column {name[:60]!r} must be compared with a short text or a number")
         _encodes(f"column {name[:60]!r}", name + str(value))
-        _path(name)
+        path_of(name)
         if isinstance(value, int) and abs(value) >= 2**63:
             raise ValueError(f"column {name[:60]!r} cannot be compared with a whole number of more than 64 bits")
         kept.append((name, value))
@@ -149,13 +150,6 @@ def _item(asked: Mapping[str, Any]) -> int | None:
     if item is not None and (isinstance(item, bool) or not isinstance(item, int) or not 0 <= item < 2**63 - 1):
         raise ValueError("item must be the id of a row")
     return item
-
-
-def _path(name: str) -> str:
-    """Where a column is in the JSON of a row; quoted, so that no name is taken for a path of its own."""
-    if '"' in name or "\\" in name:
-        raise ValueError(f"column {name[:60]!r} cannot be filtered: its name holds a quote or a backslash")
-    return f'$."{name}"'
 
 
 def _text(asked: Mapping[str, Any], name: str, most: int) -> str:

@@ -1,6 +1,9 @@
 """The commands that change a store: add, remove, sync, compact; build and those that read are in test_main.py."""
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -60,11 +63,55 @@ def test_add_to_a_store_that_has_no_index(folder, capsys):
     )
 
 
+KILLED = """
+import os, signal, sys
+from retrieval import index
+from retrieval.__main__ import main
+from retrieval.store import Store
+owner, name = {"create": (Store, "add"), "add": (index, "build")}[sys.argv[1]]
+setattr(owner, name, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+main(sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize("after", ["create", "add"])
+def test_a_build_that_was_killed_is_finished_by_the_same_command(folder, capsys, after):
+    words = ["build", "k", *write("all", range(8)), "--space", "space.json", "--dtype", "float16"]
+    killed = subprocess.run([sys.executable, "-c", KILLED, after, *words], check=False, timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    with Store.open("k") as store:
+        assert (len(store), store.manifest["indexes"]) == (0 if after == "create" else 8, [])
+    added = 8 if after == "create" else 0
+    assert told(capsys, *words).startswith(f"k: {added} added, 8 indexed (exact")
+    assert told(capsys, *words).startswith("k: 0 added, 8 indexed (exact"), "and again does no harm"
+    assert told(capsys, "verify", "k") == "k: every file is as it was written\n"
+    with Store.open("k") as store, Store.open("s") as whole:
+        assert store.rows(store.ids()) == whole.rows(whole.ids())
+        np.testing.assert_array_equal(store.vectors(store.ids()), whole.vectors(whole.ids()))
+
+
+def test_a_build_does_not_pass_over_rows_that_say_something_else(folder, capsys):
+    vectors, rows = vectors_of(40)[:8], Path("first.jsonl").read_text().splitlines()
+    np.save("turned.npy", vectors[::-1])
+    Path("words.jsonl").write_text("\n".join([json.dumps(json.loads(rows[0]) | {"narration": "else"}), *rows[1:]]))
+    for vectors, rows in (("turned.npy", "first.jsonl"), ("first.npy", "words.jsonl")):
+        assert main(["build", "s", "--vectors", vectors, "--rows", rows]) == 2
+        assert "is in the store already" in capsys.readouterr().err
+    assert len(Store.open("s")) == 8
+
+
+def test_what_a_store_is_large_is_told_in_units_that_say_something(folder, capsys):
+    size = told(capsys, "info", "s").splitlines()[-1].split()
+    assert size[0] == "size"
+    assert float(size[1]) > 0
+    assert size[2] == "kB"
+
+
 def test_remove_by_id_and_by_condition(folder, capsys):
     assert told(capsys, "remove", "s", 3, 5) == "s: 2 removed, 6 left\n"
     where = ["--where", "recording = 'r1'"]
     assert told(capsys, "remove", "s", *where, code=1) == (
-        "s: 3 of 6 vectors, of 1 recordings, meet the condition\nnothing is removed; add --yes to remove them\n"
+        "s: 3 of 6 vectors, of 1 recording, meet the condition\nnothing is removed; add --yes to remove them\n"
     )
     assert len(Store.open("s")) == 6
     assert told(capsys, "remove", "s", *where, "--yes") == "s: 3 removed, 3 left\n"
@@ -110,6 +157,7 @@ def test_sync_follows_files(folder, capsys):
             ["sync", "s", "--vectors", "first.npy", "--rows", "first.jsonl", "--recordings", "first.jsonl"],
             "recording 1",
         ),
+        (["sync", "s", "--vectors", "none.npy", "--rows", "none.jsonl"], "add --yes if it is so meant"),
         (["compact", "nowhere"], "is not a store"),
         (["build", "s", "--dtype", "float32"], "keeps vectors as float16"),
         (["build", "s", "--kind", "best"], "unknown kind of index 'best'"),

@@ -16,7 +16,8 @@ def test_json_round_trip():
 def test_same_checkpoint_passes_and_another_is_named():
     MAIN.check(Space("main", "a" * 64, ("video",), 16))
     with pytest.raises(
-        ValueError, match=r"the vectors here are of space main \(checkpoint aaaaaaaaaaaa.*given is of space main \(checkpoint b"
+        ValueError,
+        match=r"the vectors here are of space main \(checkpoint aaaaaaaaaaaa.*given is of space main \(checkpoint b",
     ) as e:
         MAIN.check(Space("main", "b" * 64, ("video", "text"), 16))
     assert "checkpoint bbbbbbbbbbbb" in str(e.value)

@@ -52,4 +52,4 @@ def select(where: str) -> str:
 def wrong_filter(where: str, error: Exception) -> ValueError:
     """What SQLite said against a condition, as one line."""
     told = " ".join(str(error).split())
-    return ValueError(f"filter {where!r}: {told}; it must be an SQL condition on {', '.join(COLUMNS)}")
+    return ValueError(f"filter {where[:200]!r}: {told[:200]}; it must be an SQL condition on {', '.join(COLUMNS)}")

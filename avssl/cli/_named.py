@@ -29,3 +29,13 @@ def check_output(option: str, path: Path) -> None:
     if not path.parent.is_dir():
         what = "not a folder" if path.parent.exists() else "no such folder; make it first"
         raise ValueError(f"{option} {path}: {path.parent}: {what}")
+
+
+def check_index(folder: Path) -> None:
+    """Before anything is loaded, in the words of these commands."""
+    if (folder / "manifest.json").is_file():
+        return
+    if (folder / "source.json").is_file():
+        raise ValueError(f"{folder} holds vectors, not yet an index: avssl index {folder} -o index")
+    what = "no index" if folder.is_dir() else "no such folder"
+    raise ValueError(f"{folder}: {what}; make one of what avssl embed wrote: avssl index VECTORS -o {folder}")

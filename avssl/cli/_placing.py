@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 from retrieval.files import file_lock, sync_directory, writer_lock
@@ -38,8 +38,12 @@ def making(folder: Path, marks: tuple[str, ...]) -> Iterator[bool]:
     if folder.is_dir() and not os.access(folder.parent, os.W_OK):
         yield False  # nobody can have replaced it, nor can
         return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with file_lock(folder.with_name(f".{folder.name}.lock"), folder):
+    with ExitStack() as held:
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(file_lock(folder.with_name(f".{folder.name}.lock"), folder))
+        except OSError as error:  # which names the lock, of which nobody has heard
+            raise ValueError(f"{folder} cannot be written: {error.strerror}") from None
         back = _put_back(folder, marks)
         _sweep(folder, marks)
         yield back

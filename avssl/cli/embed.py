@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from avssl.cli._counting import counting
+from avssl.cli._named import check_index
 
 if TYPE_CHECKING:
     from avssl.data.manifest import Manifest
@@ -48,6 +49,8 @@ def embed(
     from avssl.embedding import Embedder
     from avssl.train.distributed import device_of
 
+    if new_for is not None:
+        check_index(new_for)
     rank, world, local = place()
     recordings = Manifest.load(manifest)
     if split is not None:

@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
+from avssl.cli._named import check_index
+
 if TYPE_CHECKING:
     from retrieval.search import Hit
 
@@ -66,7 +68,9 @@ def search(
             raise ValueError(f"{value}: no such file")
     if top < 1:
         raise ValueError(f"--top is {top}; it must be at least 1")
-    _check_index(index)
+    if distinct is not None and not 0 < distinct <= 1:
+        raise ValueError(f"--distinct is {distinct:g}; it must be above 0 and at most 1, which leaves out copies alone")
+    check_index(index)
     if csv_file is not None and csv_file.is_dir():
         raise ValueError(f"--csv {csv_file}: a folder; name the file to write")
     for option, folder in (("--clips", clips), ("--localize", localize)):
@@ -74,6 +78,8 @@ def search(
             raise ValueError(f"{option} {folder}: a file; name a folder for the videos")
 
     from retrieval import index as indexes
+    from retrieval.commands.given import printable
+    from retrieval.own_columns import lacking, named_in
     from retrieval.search import format_time
     from retrieval.store import Store
 
@@ -103,13 +109,14 @@ def search(
         hits = as_one(found, top, not windows)
         if embedder is not None:
             hits = with_boxes(embedder, scales, store, asked, hits)
+        missing = lacking(store, named_in(where)) if where and not hits else ""
     for rank, hit in enumerate(hits, 1):
         if as_json:
             typer.echo(json.dumps({"rank": rank, "time": format_time(hit.peak), **asdict(hit)}, ensure_ascii=False))
         else:
             typer.echo(_line(hit))
     if not hits:
-        typer.echo("nothing found", err=True)
+        typer.echo(printable(f"nothing found; {missing}" if missing else "nothing found"), err=True)
     if csv_file is not None:
         _write_csv(csv_file, hits)
     if clips is not None:
@@ -129,16 +136,6 @@ def search(
             typer.echo(f"wrote {overlay}" if overlay else f"passed over moment {rank}: {reason}", err=True)
 
 
-def _check_index(folder: Path) -> None:
-    """Before anything is loaded, in the words of these commands."""
-    if (folder / "manifest.json").is_file():
-        return
-    if (folder / "source.json").is_file():
-        raise ValueError(f"{folder} holds vectors, not yet an index: avssl index {folder} -o index")
-    what = "no index" if folder.is_dir() else "no such folder"
-    raise ValueError(f"{folder}: {what}; make one of what avssl embed wrote: avssl index VECTORS -o {folder}")
-
-
 def _weighted(
     wanted: Mapping[str, Sequence[object] | None], unwanted: Mapping[str, Sequence[object] | None], told: Sequence[str]
 ) -> list[tuple[str, str, float]]:
@@ -154,6 +151,8 @@ def _weighted(
             weights[name] = float("nan")
         if name not in [known for known, *_ in signed] or not 0 < weights[name] < float("inf"):
             raise ValueError(f"--weight {one}: say KIND=NUMBER above 0, such as text=2 or not-audio=0.5")
+        if not any(values for known, _, _, values in signed if known == name):
+            raise ValueError(f"--weight {one}: there is no --{name} that it could be of")
     return [
         (kind, str(value), sign * weights.get(name, 1.0))
         for name, kind, sign, values in signed

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from avssl.cli._named import check_index
+
 
 def serve(
     index: Annotated[Path, typer.Argument(help="A folder that avssl index wrote.")],
@@ -24,6 +26,7 @@ def serve(
     from retrieval.serve import import_server, settings_for
     from retrieval.store import Store
 
+    check_index(index)
     settings = settings_for(host, port, token, name or (), media)
     server = import_server()
     with Store.open(index) as store:

@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -152,7 +153,8 @@ def make(
     """Look into every file of a folder, each in a process that may die, and list what can be learnt from.
 
     Args:
-        folder: of recordings, with sub-folders; links that lead out of it are not followed.
+        folder: of recordings, with sub-folders, but for those that hold a file .nomedia; links that lead out of it are
+            not followed.
         labels: TSV with a ``path`` or ``clip`` column; its other columns become labels, ``split`` the split.
         out: file the manifest is saved to.
         workers: processes; None means one per core.
@@ -190,16 +192,22 @@ def moved(recording: Recording, root: Path, folder: Path | None) -> Recording:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a text file that appears under its name only when it is complete and on disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(partial, "w", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        # not the file beside it, of which nobody has heard
+        raise type(error)(error.errno, error.strerror, str(path)) from None
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
 
 
 def few(recordings: Iterable[Recording], least: int = 200) -> str | None:

@@ -1,0 +1,95 @@
+"""avssl search and serve: what they refuse before they look, in one line; the true road is in tests/e2e."""
+
+import json
+import pathlib
+
+import pytest
+from test_embedding import Plain
+from test_index_command import Folder
+
+from avssl.cli import run
+from avssl.cli._placing import making
+from avssl.config import InputsConfig
+from avssl.data.manifest import write_whole
+from avssl.embedding import Embedder, query
+from avssl.inputs import Inputs, Vocabulary
+from retrieval.filters import check_where
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Vectors vec, and the index made of them."""
+    made = Folder(tmp_path_factory.mktemp("searched"))
+    vectors = made.vectors("vec", a="1", b="2")
+    assert run(["index", str(vectors), "-o", str(made.path / "index")]) == 0
+    return made.path
+
+
+@pytest.fixture
+def avssl(folder, capfd, monkeypatch):
+    monkeypatch.chdir(folder)
+
+    def call(*words):
+        capfd.readouterr()
+        code = run([str(word) for word in words])
+        return code, *capfd.readouterr()
+
+    return call
+
+
+@pytest.mark.parametrize("words", ["search {} --text bell", "serve {}", "embed run x.jsonl -o out --new-for {}"])
+def test_what_is_no_index_is_told_alike(avssl, words):
+    for name, said in (
+        ("vec", "vec holds vectors, not yet an index: avssl index vec -o index"),
+        ("nothere", "nothere: no such folder; make one of what avssl embed wrote: avssl index VECTORS -o nothere"),
+    ):
+        assert avssl(*words.format(name).split()) == (2, "", f"error: {said}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--text bell --weight audio=2", "--weight audio=2: there is no --audio that it could be of"),
+        ("--text bell --weight not-text=2", "--weight not-text=2: there is no --not-text that it could be of"),
+        ("--text bell --weight smell=2", "say KIND=NUMBER above 0"),
+        ("--like 0 --distinct 1.5", "--distinct is 1.5; it must be above 0 and at most 1"),
+        ("--like 0 --distinct 0", "--distinct is 0; it must be above 0"),
+    ],
+)
+def test_mistakes_are_one_line_in_the_words_of_the_command(avssl, words, said):
+    code, out, err = avssl("search", "index", *words.split())
+    assert (code, out, err.count("\n")) == (2, "", 1), err
+    assert said in err
+    assert "distinct_cosine" not in err
+
+
+def test_a_column_that_no_row_has_is_told(avssl):
+    words = ["search", "index", "--like", "0", "--json", "--where"]
+    assert avssl(*words, "extra ->> 'kind' = 'bell'") == (
+        0, "", "nothing found; no row has a column 'kind'; there are split\n"
+    )  # fmt: skip
+    assert avssl(*words, "extra ->> 'split' = 'test'") == (0, "", "nothing found\n")
+    code, out, err = avssl(*words, "extra ->> 'split' = 'train'")
+    assert (code, err) == (0, "")
+    assert {json.loads(line)["extra"]["split"] for line in out.splitlines()} == {"train"}
+
+
+def test_what_is_long_is_not_said_back_whole():
+    inputs = Inputs(InputsConfig(height=32, width=32, frames=4, fps=4.0, audio_seconds=1.0, tokens=8),
+                    Vocabulary.train(["the bell rings"], 60))  # fmt: skip
+    embedder = Embedder(Plain(inputs), inputs)
+    with pytest.raises(ValueError, match="has read no word of '語語") as told:
+        query(embedder, "text", "語" * 100_000)
+    assert len(str(told.value)) < 200
+    with pytest.raises(ValueError, match="no such column") as told:
+        check_where("x" * 100_000, [])
+    assert len(str(told.value)) < 700
+
+
+def test_where_nothing_can_be_written_the_place_that_was_named_is_told():
+    """Not the files beside it, of which nobody has heard."""
+    with pytest.raises(ValueError, match=r"^/proc/zz cannot be written: "), making(pathlib.Path("/proc/zz"), ()):
+        pass
+    with pytest.raises(OSError, match="x") as told:
+        write_whole(pathlib.Path("/proc/x.jsonl"), "text")
+    assert told.value.filename == "/proc/x.jsonl"

@@ -19,7 +19,9 @@ SHOWN = 20
 
 
 def manifest(
-    folder: Annotated[Path, typer.Argument(help="Folder of recordings: videos, sounds, pictures, in any sub-folders.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of videos, sounds, pictures, in any sub-folders without a .nomedia.")
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="The manifest to write (.jsonl).")],
     labels: Annotated[
         Path | None, typer.Option(help="TSV with a path or clip column; its others become labels.")

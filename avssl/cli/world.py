@@ -49,6 +49,5 @@ def world(
     if lacking:
         console.print(f"too few clips for every case, so nothing to judge it on: {'; '.join(lacking)}; raise --clips")
     beside = ["--stream depth,range=0:8000"] * depth + ["--stream infrared"] * infrared
-    if beside:
-        told = f"next: avssl manifest {output}/videos --labels {output}/labels.tsv {' '.join(beside)} -o FILE"
-        console.print(told, highlight=False, markup=False, soft_wrap=True)
+    words = ["avssl manifest", f"{output}/videos", f"--labels {output}/labels.tsv", *beside, "-o FILE.jsonl"]
+    console.print(f"next: {' '.join(words)}", highlight=False, markup=False, soft_wrap=True)

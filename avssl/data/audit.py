@@ -66,6 +66,8 @@ AUDIO = frozenset(
 )
 IMAGE = frozenset([".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"])
 OTHER_NARRATION = "another language of a recording that has narration; --language en,de takes several"
+NO_MEDIA = ".nomedia"
+"""a file of this name says of its folder what it says to players: nothing in it is to be listed"""
 SILENT_DB = -60.0
 STILL = 0.95
 SHORT_SECONDS = 0.5
@@ -174,13 +176,17 @@ def look_over(
 
 
 def walk(folder: Path, suffixes: Iterable[str]) -> Found:
-    """The files of a folder in sorted order; hidden ones are passed over."""
+    """The files of a folder in sorted order; hidden ones are passed over, and folders in it that hold NO_MEDIA."""
     wanted, root = frozenset(suffixes), Path(os.path.realpath(folder))
     found = Found()
     for here, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         where = os.path.relpath(here, folder)
         where = "" if where == "." else where
+        if where and NO_MEDIA in files:
+            folders.clear()
+            found.left_out.append((where, f"a folder that holds {NO_MEDIA}: it says that nothing in it is a recording"))
+            continue
         found.names[where] = set(files)
         for name in folders:
             if os.path.islink(os.path.join(here, name)):

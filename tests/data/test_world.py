@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from avssl.cli.world import world
+from avssl.data.manifest import make
 from avssl.data.subtitles import read
 from avssl.data.world import LEVELS, cases_per_split, make_world
 from avssl.data.world.scene import HELD_OUT, Scene, plan
@@ -137,6 +138,24 @@ def test_files_decode_to_the_plan(tmp_path: Path) -> None:
                     solos.append(np.frombuffer(file.readframes(24000), "<i2") / 32767)
             assert np.corrcoef(sum(solos), sound)[0, 1] > 0.98
     assert seen == set(HELD_OUT)
+
+
+def test_the_truth_is_no_recording(tmp_path: Path) -> None:
+    """Whoever trains on the whole folder does not train on what things of the test clips sound like alone."""
+    make_world(tmp_path / "w", clips=42, side=32, seconds=1.0, workers=1)
+    solo = sorted((tmp_path / "w" / "solo").glob("*.wav"))
+    assert solo
+    held = make(tmp_path / "w", workers=1)
+    assert len(held.recordings) == 42
+    assert all(recording.path.startswith("videos/") for recording in held.recordings)
+    (reason,) = [reason for path, reason in held.left_out if path.startswith("solo")]
+    assert reason.startswith("a folder that holds .nomedia")
+    # Who names it means it.
+    assert len(make(tmp_path / "w" / "solo", workers=1).recordings) == len(solo)
+    # A world of an earlier version gets the mark when it is made again.
+    (tmp_path / "w" / "solo" / ".nomedia").unlink()
+    make_world(tmp_path / "w", clips=42, side=32, seconds=1.0, workers=1)
+    assert len(make(tmp_path / "w", workers=1).recordings) == 42
 
 
 def test_the_command(made: tuple[Path, list[dict]], capsys: pytest.CaptureFixture[str]) -> None:

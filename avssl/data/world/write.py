@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from avssl.data.apart import deaf_to_ctrl_c
+from avssl.data.audit import NO_MEDIA
 from avssl.data.encode import write_clip, write_deep
 from avssl.data.narration import Phrase
 from avssl.data.subtitles import webvtt
@@ -42,7 +43,8 @@ def make_world(
     """Write a world of sounding, moving things under `out` and return its truth, one record per clip.
 
     The folder holds `videos/{train,val,test}/ID.mp4` with `ID.vtt` beside it, `solo/ID.N.wav` (what thing N of a
-    held-out clip with two or more sounding things sounds like alone), `truth.jsonl`, `labels.tsv` and `world.json`.
+    held-out clip with two or more sounding things sounds like alone: truth and no recordings, so that the folder holds
+    a file `.nomedia` and is passed over by who lists recordings), `truth.jsonl`, `labels.tsv` and `world.json`.
     Clips are a function of (seed, split, index): a larger world holds the smaller one. Clips that are there already
     are kept, so an interrupted call goes on where it stopped and a repeated one does nothing.
 
@@ -146,6 +148,7 @@ def _claim(out: Path, settings: dict[str, Any]) -> None:
         raise ValueError(f"{out} holds other files and no world.json: choose an empty or new folder")
     for folder in ("solo", *(f"videos/{split}" for split in SPLITS)):
         (out / folder).mkdir(parents=True, exist_ok=True)
+    (out / "solo" / NO_MEDIA).touch()
     for scrap in out.rglob(".*.partial*"):  # of a world that was being made when it was killed
         scrap.unlink(missing_ok=True)
     if not stated.exists():

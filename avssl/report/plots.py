@@ -40,15 +40,20 @@ def number(value: float) -> str:
     return f"{value:.4g}"
 
 
-def curves(title: str, series: Mapping[str, Series], across: str = "step") -> Markup:
-    """A plot of one to three named series of (x, y), each finite somewhere; empty where none is."""
+def curves(
+    title: str, series: Mapping[str, Series], across: str = "step", span: tuple[float, float] | None = None
+) -> Markup:
+    """A plot of one to three named series of (x, y), each finite somewhere; empty where none is.
+
+    ``span``: the least and greatest value on the axis; those of the series by default.
+    """
     lines = {name: thin(points) for name, points in series.items()}
     lines = {name: points for name, points in lines.items() if points}
     if not lines:
         return Markup("")
     xs = [x for points in lines.values() for x, _ in points]
     ys = [y for points in lines.values() for _, y in points]
-    left, right, low, high = min(xs), max(xs), min(ys), max(ys)
+    left, right, (low, high) = min(xs), max(xs), span or (min(ys), max(ys))
     spare = (high - low) * 0.05 or abs(high) * 0.05 or 1.0
     low, high = low - spare, high + spare
 

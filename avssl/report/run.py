@@ -1,6 +1,7 @@
 """The page about a run: how it learnt, how good it is, what it finds, where it looks."""
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from avssl.evaluation.middles import chosen_label
 from avssl.report import montage
 from avssl.report.clips import Budget
 from avssl.report.looks import SCRIPT, STYLE
+from avssl.report.montage import PLAYERS
 from avssl.report.page import Markup, join, page, section, table, tag
 from avssl.report.plots import Series, curves
 from avssl.train.build import Loaded, dump
@@ -35,8 +37,16 @@ LOCATING = {
     "silence_area": ("lit on silence", "share of the picture that is lit while nothing sounds; 0 is right"),
     "offscreen_area": ("lit off screen", "the same while what sounds is not in the picture"),
     "noise_area": ("lit on noise", "the same while white noise is played"),
+    "miou": ("mean IoU", "overlap of what is lit with the sounding thing, over clips with one"),
+    "ap": ("AP", "clips that sound and are found come before silence and sounds off screen, by their highest score"),
+    "max_f1": ("best F1", "of telling these from those, at the score that does it best"),
+    "auc_n": ("AUC_N", "share of what does not sound that lights at most so much, over all shares; 1 is dark"),
+    "f_loc": ("F_LOC", "found and dark in one: harmonic mean of mean IoU and the share left dark where nothing sounds"),
+    "f_auc": ("F_AUC", "the same over all overlaps: harmonic mean of AUC and AUC_N"),
     "lit_sounding": ("lit when sounding", "share of clips with a sounding thing in which anything is lit"),
 }
+SHARE = re.compile(r"accuracy|within_|_r\d+$|(^|/)(wait|heard|different|hard)$")
+"""names of figures that are shares of a whole"""
 COUNTS = ("held_out/items", "held_out/with_text")
 MANY = 3
 """points that make a curve worth looking at are more than these"""
@@ -71,8 +81,10 @@ def report(folder: Path, manifest_path: Path | None = None, words: Sequence[str]
             told = "Lit is where the score passes the threshold of its kind of query; all else is left as it was."
             sections.append(section("Where it looks", tag("p", told, klass="soft"), *overlays))
     sections += [_learning(folder / "log.jsonl"), _settings(loaded)]
-    played = {"style": STYLE, "script": SCRIPT} if any('id="looks"' in part for part in sections) else {}
-    return page(f"{loaded.cfg.method.name} · {folder.name}", _lead(loaded, path), *sections, **played)
+    scrubbed = any('id="looks"' in part for part in sections)
+    script = (SCRIPT if scrubbed else "") + (PLAYERS if any("<video" in part for part in sections) else "")
+    title = f"{loaded.cfg.method.name} · {folder.name}"
+    return page(title, _lead(loaded, path), *sections, style=STYLE if scrubbed else "", script=script)
 
 
 def _lead(loaded: Loaded, manifest: Path | None) -> Markup:
@@ -106,10 +118,16 @@ def read_log(path: Path) -> dict[str, list[tuple[float, float]]]:
 
 def _learning(path: Path) -> Markup:
     series = read_log(path)
-    plots = [curves(title, lines) for title, lines in _plots(series)]
+    plots = [curves(title, lines, span=_span(lines)) for title, lines in _plots(series)]
     if not any(plots):
         return section("How it learnt", tag("p", "There is no log.", klass="soft"))
     return section("How it learnt", tag("div", *plots, klass="grid"))
+
+
+def _span(lines: Mapping[str, Series]) -> tuple[float, float] | None:
+    """0 to 1 for shares, so that a curve that creeps looks like one that creeps; None for what has no such ends."""
+    shares = all(SHARE.search(name) for name in lines)
+    return (0.0, 1.0) if shares and all(0 <= y <= 1 for line in lines.values() for _, y in line) else None
 
 
 def _plots(series: Mapping[str, Series]) -> list[tuple[str, dict[str, Series]]]:

@@ -81,6 +81,7 @@ def _draw(cfg: "RunConfig", data: Path, output: Path, count: int, progress: floa
     source = Source(Items(held, None, cfg.data.item_seconds, needs), needs)
     transform = kind.preview(cfg.method, inputs)
     drawn, names = [], []
+    said: list[dict[str, str]] = []
     for place in range(min(count, len(source))):
         # Spread over the recordings, so that neighbours in a folder do not look alike.
         index = place * len(source) // count
@@ -88,11 +89,12 @@ def _draw(cfg: "RunConfig", data: Path, output: Path, count: int, progress: floa
         sample = source.get(index, random)
         drawn.append(transform(sample, random, progress))
         names.append(f"{sample.key} from {sample.start:.2f} s")
+        said.append(transform.words(drawn[-1]) if isinstance(transform, base.Captions) else {})
     title = f"{cfg.method.name}: what it is given"
     if method is not None and isinstance(method, base.Shows):
         drawn = _shown(method, drawn)
         title = f"{cfg.method.name}: given and made, step {step}"
-    draw(output, title, drawn, names, inputs)
+    draw(output, title, drawn, names, inputs, said)
 
 
 def _shown(method: "Method[MethodConfig]", examples: "list[dict[str, Tensor]]") -> "list[dict[str, Tensor]]":

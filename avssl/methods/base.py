@@ -200,6 +200,15 @@ class HasClusters(Protocol):
 
 
 @runtime_checkable
+class Captions(Protocol):
+    """A transform that says what numbers among its tensors mean."""
+
+    def words(self, example: Batch) -> dict[str, str]:
+        """What the transform gave for one item -> name of a tensor -> what it says, for people."""
+        ...
+
+
+@runtime_checkable
 class Shows(Protocol):
     """A method whose output can be looked at: what it fills in, colours, makes clean or makes up."""
 

@@ -87,7 +87,12 @@ def _stretch(values: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def draw(
-    path: Path, title: str, examples: Sequence[Mapping[str, Tensor]], names: Sequence[str], inputs: Inputs
+    path: Path,
+    title: str,
+    examples: Sequence[Mapping[str, Tensor]],
+    names: Sequence[str],
+    inputs: Inputs,
+    said: Sequence[Mapping[str, str]] = (),
 ) -> None:
     """Write the sheet as PNG: one row for each example, one column for each of its tensors.
 
@@ -97,11 +102,16 @@ def draw(
         examples: what the method's transform gave, at least one.
         names: of the examples.
         inputs: of the run, for axes and words.
+        said: for each example, what numbers among its tensors mean.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     rows = [{key: panel(key, x, inputs) for key, x in example.items() if key not in HIDDEN} for example in examples]
+    for row, meanings in zip(rows, said, strict=False):
+        for key, meaning in meanings.items():
+            drawn = row[key]
+            row[key] = drawn._replace(values=f"{drawn.values}: {meaning}")
     columns = list(rows[0])
     shares = [max(_width(row[key]) for row in rows) for key in columns]
     tallest = max(max(_height(row[key]) for key in columns) for row in rows)
@@ -150,7 +160,11 @@ def _draw(axes: Any, drawn: Panel, inputs: Inputs) -> None:
     if drawn.kind == "picture":
         axes.imshow(drawn.values, aspect="equal", interpolation="nearest", vmin=0, vmax=255)
         axes.set_anchor("NW")
-        axes.axis("off")
+        # a thin line around it: a white picture, or a mask that is white at its edges, would have no end
+        axes.set_xticks([])
+        axes.set_yticks([])
+        for edge in axes.spines.values():
+            edge.set(color="0.6", linewidth=0.5)
     elif drawn.kind == "spectrogram":
         seconds = drawn.values.shape[1] * cfg.hop_seconds
         axes.imshow(drawn.values, origin="lower", aspect="auto", extent=(0, seconds, 0, cfg.mels), cmap="magma")

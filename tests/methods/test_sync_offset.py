@@ -10,6 +10,7 @@ from contract import timed, tiny
 from torch import Generator
 
 from avssl.methods.audiovisual.sync_offset import meets
+from avssl.methods.base import Captions
 from avssl.sample import Sample
 
 
@@ -137,6 +138,14 @@ def test_a_clip_in_which_nothing_is_heard_is_left_out(level):
     quiet = Sample("q", 0, (0.0,), {"video": sample.video, "audio": level * sample.audio})
     made = run.kind.transform(run.cfg.method, run.inputs)(quiet, Generator().manual_seed(0), 0.0)
     assert bool(made["heard"]) == (level > 1e-4)
+
+
+def test_a_preview_says_the_offset_in_seconds():
+    run = tiny.run("sync_offset")
+    transform = run.kind.transform(run.cfg.method, run.inputs)
+    assert isinstance(transform, Captions)
+    told = [transform.words({"offset": torch.tensor(k)})["offset"] for k in (0, 10, 12)]
+    assert told == ["the sound is 1.25 s early", "in step", "the sound is 0.25 s late"]
 
 
 @pytest.mark.parametrize("late", [-3, 0, 7])

@@ -7,6 +7,7 @@ import torch
 
 from avssl.config import InputsConfig
 from avssl.inputs import Inputs, Vocabulary
+from avssl.report import sheet
 from avssl.report.sheet import draw, panel, tile
 
 
@@ -55,3 +56,18 @@ def test_a_sheet_is_written(inputs, tmp_path):
     assert picture.shape[0] > 200
     assert picture.shape[1] > 500
     assert picture[..., :3].std() > 0.05
+
+
+def test_a_sheet_says_what_numbers_mean(inputs, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(sheet, "_draw", lambda axes, panel, inputs: drawn.append(panel))
+    example = {"offset": torch.tensor(3), "view": torch.rand(3, 24, 24)}
+    draw(tmp_path / "sheet.png", "meant", [example, example], ["a", "b"], inputs, [{"offset": "0.30 s late"}, {}])
+    assert [one.values for one in drawn if one.kind == "text"] == ["3: 0.30 s late", "3"]
+
+
+def test_a_white_picture_has_an_end(inputs, tmp_path):
+    draw(tmp_path / "sheet.png", "mask", [{"mask": torch.ones(24, 24)}], ["a"], inputs)
+    picture = matplotlib.image.imread(tmp_path / "sheet.png")[..., :3].mean(2)
+    lines = (picture[40:] < 0.95).mean(1) > 0.15
+    assert lines.sum() >= 2, "above and below it"

@@ -46,10 +46,7 @@ def reach(cfg: Config) -> int:
 
 
 class Moved:
-    """Pictures somewhere inside a longer sound: video [T, 3, H, W], audio [M, F], offset int64 (which of K).
-
-    And ``heard``: whether anything is.
-    """
+    """Pictures somewhere inside a longer sound: video [T, 3, H, W], audio [M, F], offset int64 of K, heard."""
 
     def __init__(self, cfg: Config, inputs: Inputs):
         self.cfg = cfg
@@ -61,8 +58,13 @@ class Moved:
         video = sample.video[0][drawn * self.cfg.step_pictures :][: self.inputs.cfg.frames]
         video = views.contrast(views.flip(views.shift(video, generator), generator), generator)
         audio = self.inputs.audio(views.gain(sample.audio[0], generator))
-        heard = torch.tensor(not ops.is_silent(sample.audio))
-        return {"video": video, "audio": audio, "offset": torch.tensor(drawn), "heard": heard}
+        told = {"offset": torch.tensor(drawn), "heard": torch.tensor(not ops.is_silent(sample.audio))}
+        return {"video": video, "audio": audio, **told}
+
+    def words(self, example: Batch) -> dict[str, str]:
+        """The offset in seconds."""
+        late = (int(example["offset"]) * self.cfg.step_pictures - reach(self.cfg)) / self.inputs.cfg.fps
+        return {"offset": f"the sound is {abs(late):.2f} s {'late' if late > 0 else 'early'}" if late else "in step"}
 
 
 def meets(pictures: int, steps: int, moments: int, starts: tuple[float, ...], whole: int) -> Tensor:
@@ -115,15 +117,11 @@ class SyncOffset(Method[Config]):
         """Cross-entropy over offsets, of the clips in which something is heard."""
         logits, offset = gather(self.logits(batch["video"], batch["audio"])), gather(batch["offset"])
         heard = gather(batch["heard"].float())
-
-        def mean(each: Tensor) -> Tensor:
-            return (each * heard).sum() / heard.sum().clamp_min(1)
-
+        share = heard / heard.sum().clamp_min(1)  # of each clip in the means
         off = (logits.argmax(1) - offset).abs().float()
-        seconds = mean(off) * self.cfg.step_pictures / self.inputs.cfg.fps
-        told = {"accuracy": mean((off == 0).float()), "within_one": mean((off <= 1).float()), "seconds_off": seconds}
-        told["heard"] = heard.mean()
-        return Step(mean(F.cross_entropy(logits, offset, reduction="none")), detached(told))
+        told = {"accuracy": ((off == 0) * share).sum(), "within_one": ((off <= 1) * share).sum(), "heard": heard.mean()}
+        told["seconds_off"] = (off * share).sum() * self.cfg.step_pictures / self.inputs.cfg.fps
+        return Step((F.cross_entropy(logits, offset, reduction="none") * share).sum(), detached(told))
 
     def logits(self, video: Tensor, audio: Tensor) -> Tensor:
         """video uint8 [B, T, 3, H, W] and its longer sound, audio [B, M, F] -> [B, K]."""

@@ -128,3 +128,11 @@ def test_order_of_brightness_is_a_shortcut_that_normalization_closes():
 def test_codec_edges_are_a_shortcut_that_random_places_close():
     assert accuracy(blocks, *BLOCKS, "method.tile=1.0", steps=30) > 0.8, "the shortcut exists"
     assert accuracy(blocks, *BLOCKS, f"method.tile={36 / 43}", steps=30) < 0.4, "and is closed"
+
+
+def test_a_preview_says_the_arrangement_row_by_row():
+    run = tiny.run("jigsaw", "method.grid=2", "method.permutations=4")
+    transform = run.kind.transform(run.cfg.method, run.inputs)
+    first, second = (transform.permutations[2, k : k + 2].tolist() for k in (0, 2))
+    told = transform.words({"label": torch.tensor(2)})["label"].splitlines()
+    assert told[1:] == [f"{first[0]} {first[1]}", f"{second[0]} {second[1]}"]

@@ -1,6 +1,7 @@
 """Folders and hub repositories of transformers: models, tokenizers, and what their files state.
 
-Weights are read from safetensors alone: the older ``.bin`` files are pickles, which run code when they are read.
+Weights are read from safetensors alone: the older ``.bin`` files are pickles, which run code when they are read. Models
+whose code comes with them are refused.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def model(path: str) -> nn.Module:
         config = _config(path)
         found, told = AutoModel.from_pretrained(
             path, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True,
-            local_files_only=local(path),
+            **_only(path),
         )  # fmt: skip
     except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         if Path(path).is_dir() and any(Path(path).glob("*.bin")) and not any(Path(path).glob("*.safetensors")):
@@ -42,7 +43,7 @@ def model(path: str) -> nn.Module:
                 f"encoders.path: the weights in {path} are a pickle (.bin), which runs code when it is read; take a "
                 "copy with model.safetensors"
             ) from None
-        why = line(error)
+        why = "its code comes with it, and is not run" if "trust_remote_code" in str(error) else line(error)
         if not Path(path).exists() and local(path):
             why = "it is not on this machine, and the hub cannot be reached"
         raise ValueError(f"encoders.path: no model of transformers at {path}: {why}") from None
@@ -73,7 +74,7 @@ def _config(path: str) -> Any:
     logging.disable_progress_bar()
     if not Path(path).is_dir() and (path.startswith((".", "/", "~")) or path.endswith("/")):
         raise OSError("no such folder")
-    config = AutoConfig.from_pretrained(path, local_files_only=local(path))
+    config = AutoConfig.from_pretrained(path, **_only(path))
     for name, value in (("layerdrop", 0.0), ("encoder_layerdrop", 0.0), ("apply_spec_augment", False)):
         if hasattr(config, name):  # augmentation is the method's, and layers left out would wait for gradients
             setattr(config, name, value)
@@ -83,6 +84,21 @@ def _config(path: str) -> Any:
 def local(path: str) -> bool:
     """Whether only what is on this machine counts: for a folder, and while the hub does not answer."""
     return Path(path).is_dir() or not _hub_answers()
+
+
+def extractor(path: str) -> Any:
+    """What makes a sound tower's input of a wave. Raises ValueError if there is none."""
+    from transformers import AutoFeatureExtractor
+
+    try:
+        return AutoFeatureExtractor.from_pretrained(path, **_only(path))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"encoders.audio.path: no preprocessor_config.json in {path}: {line(error)}") from None
+
+
+def _only(path: str) -> dict[str, bool]:
+    """How all is read: code that lies beside a tower is never run, and nobody is asked whether it may be."""
+    return {"local_files_only": local(path), "trust_remote_code": False}
 
 
 @functools.cache
@@ -160,7 +176,7 @@ def tokenizer(path: str) -> str:
     from transformers import AutoTokenizer
 
     try:
-        found = AutoTokenizer.from_pretrained(path, local_files_only=local(path))
+        found = AutoTokenizer.from_pretrained(path, **_only(path))
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"encoders.text.path: no tokenizer in {path}: {line(error)}") from None
     backend = getattr(found, "backend_tokenizer", None)

@@ -137,12 +137,7 @@ class SoundTower(Tower):
 
     def __init__(self, modality: str, spec: Spec, model: nn.Module, path: str, hz: int):
         super().__init__(modality, spec, model)
-        from transformers import AutoFeatureExtractor
-
-        try:
-            self.extractor = AutoFeatureExtractor.from_pretrained(path, local_files_only=hub.local(path))
-        except (OSError, ValueError) as error:
-            raise ValueError(f"encoders.audio.path: no preprocessor_config.json in {path}: {hub.line(error)}") from None
+        self.extractor = hub.extractor(path)
         if self.kind.startswith("clap"):
             fused = bool(getattr(self.config, "enable_fusion", False))
             self.extractor.truncation = "fusion" if fused else "rand_trunc"

@@ -324,6 +324,17 @@ def test_weights_that_are_a_pickle_are_not_read(tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_code_that_lies_beside_a_tower_is_not_run(tmp_path):
+    path = Path(checkpoints.make(tmp_path / "vit", "vit"))
+    told = json.loads((path / "config.json").read_text())
+    own = {"model_type": "theirs", "auto_map": {"AutoConfig": "theirs.Config", "AutoModel": "theirs.Model"}}
+    (path / "config.json").write_text(json.dumps({**told, **own}))
+    (path / "theirs.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
+    with pytest.raises(ValueError, match="its code comes with it, and is not run"):
+        pretrained.load("image", spec(str(path)), HZ)
+    assert not (tmp_path / "ran").exists()
+
+
 def test_weights_that_are_damaged_or_lacking_are_told(tmp_path, capsys):
     path = Path(checkpoints.make(tmp_path / "vit", "vit"))
     weights = load_file(path / "model.safetensors")

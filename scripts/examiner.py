@@ -28,7 +28,7 @@ from avssl.train.checkpoint import replace_text
 MAIN = "cifar"
 """the label set of all questions; the others are asked for transfer"""
 STAGE_VALUES = 512
-PENALTIES = tuple(10.0**power for power in range(1, -6, -1))
+PENALTIES = (10.0, 1.0, 0.1, 0.01, 0.001)
 FRACTIONS = {"labels_1": 0.01, "labels_10": 0.1}
 """share of the labels that the linear probe is given"""
 CORRUPTED = ("blur 2", "noise 3", "contrast 4")

@@ -37,10 +37,10 @@ def unit(place: int, other: float = 0.0) -> np.ndarray:
     return vector / np.linalg.norm(vector)
 
 
-def write_colors(path: Path, seconds: int = 2, fps: int = 10) -> Path:
+def write_colors(path: Path, seconds: int = 2, fps: int = 10, size: tuple[int, int] = SIZE) -> Path:
     """A recording that is red, then green, then blue, for some seconds each, with a tone."""
     names = [name for name in COLORS for _ in range(seconds * fps)]
-    frames = [np.full((SIZE[1], SIZE[0], 3), COLORS[name], np.uint8) for name in names]
+    frames = [np.full((size[1], size[0], 3), COLORS[name], np.uint8) for name in names]
     sound = 0.1 * np.sin(2 * np.pi * 440 * np.arange(seconds * 3 * 16000) / 16000).astype(np.float32)
     write_clip(path, frames, fps, sound, gop=5)
     return path

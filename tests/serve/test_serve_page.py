@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from headless import binary, browser
-from running import COLORS, SHOUT, Painter, make_store, running
+from running import COLORS, SHOUT, Painter, make_store, running, write_colors
 
 from retrieval.serve.settings import Settings
 
@@ -114,6 +114,25 @@ def test_a_file_is_searched_with(page, service, tmp_path):
     empty.write_bytes(b"")
     page.give_file("#file", empty)
     page.until("document.querySelector('#trouble').innerText.includes('is empty')")
+
+
+def test_a_file_that_fails_leaves_no_hits_of_another_question(page, tmp_path):
+    find(page, "red")
+    page.until(ANSWERED)
+    odd = tmp_path / "odd.wav"
+    odd.write_bytes(b"no color")
+    page.give_file("#file", odd)
+    page.until("document.querySelector('#trouble').innerText.includes('the upload: is no color')")
+    page.until("!document.body.classList.contains('busy')")
+    assert page.text("#chip").startswith("odd.wav")
+    assert (page.run(SHOWN), page.text("#status")) == (0, "")
+    assert page.run("document.querySelector('#stage').hidden")
+    page.run("document.querySelector('#chip button[aria-label=Remove]').click()")
+    page.until(ANSWERED)
+    assert page.run(SHOWN) > 0
+    assert page.run("document.querySelector('#trouble').hidden && !document.querySelector('#stage').hidden")
+    assert all("400" in complaint for complaint in page.complaints)
+    page.complaints.clear()
 
 
 def test_a_sound_is_recorded_and_searched_with(page, service):
@@ -257,8 +276,32 @@ def test_it_fits_a_phone(page):
         assert page.run("document.documentElement.scrollWidth") == 390
         page.run("scrollTo(0, 250)")
         page.until("document.querySelector('.pin').getBoundingClientRect().top === 0")
+        # Rows that are wider than the screen fade at its edge, and what is last can be scrolled out of that.
+        for row in ("#filters", ".tools"):
+            style = page.run(f"getComputedStyle(document.querySelector('{row}')).maskImage")
+            assert style.startswith("linear-gradient"), style
+            assert page.run(f"(() => {{ const row = document.querySelector('{row}'); row.scrollLeft = 9999;"
+                            "return row.getBoundingClientRect().right - [...row.children].filter((one) => !one.hidden)"
+                            ".at(-1).getBoundingClientRect().right; })()") > 34  # fmt: skip
     finally:
         page.call("Emulation.clearDeviceMetricsOverride")
+
+
+def test_pictures_of_another_shape_are_shown_whole(chromium, colors, tmp_path):
+    tall = write_colors(tmp_path / "tall.mp4", size=(48, 96))
+    store = make_store(tmp_path / "store", (colors, "wide"), (tall, "tall"))
+    with running(store, tmp_path / "up", Painter(), Settings(port=0)) as client:
+        chromium.open(client.url)
+        chromium.until(f"{SHOWN} > 0")
+        find(chromium, "blue")
+        chromium.until(ANSWERED + " && document.querySelectorAll('#results .still canvas').length > 1")
+        shapes = chromium.run("""[...document.querySelectorAll('#results li')].slice(0, 2).map((li) => {
+            const canvas = li.querySelector('canvas');
+            return [li.moment.recording, canvas.width, canvas.height, getComputedStyle(canvas).objectFit];
+        })""")
+        square = chromium.run("document.querySelector('#results').style.getPropertyValue('--shape')") == "1"
+    # Which of them is drawn first, and gives the cards their shape, is chance.
+    assert sorted(shapes) == [["tall", 48, 96, "contain"], ["wide", 64, 48, "contain" if square else "cover"]]
 
 
 def test_an_empty_store_is_told(chromium, tmp_path):

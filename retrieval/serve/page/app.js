@@ -67,7 +67,13 @@ async function search(skip = 0) {
     say(count ? `${count} ${count === 1 ? "moment" : "moments"}, best first, in ${seconds} s` : "Nothing found. Try fewer filters.", answer.behind);
     present(answer.moments);
   } catch (error) {
-    if (error.name !== "AbortError") trouble(error, () => search(skip));
+    if (error.name !== "AbortError") {
+      if (!skip) {
+        present([]); // what was found before is no answer to this
+        say("");
+      }
+      trouble(error, () => search(skip));
+    }
   } finally {
     if (running.signal === signal) document.body.classList.remove("busy");
   }

@@ -2,6 +2,7 @@
 import { $, clock, el, marked, within } from "./dom.js";
 import { still } from "./stills.js";
 
+const ALIKE = 0.02;
 const BADGES = { video: "picture", image: "image", audio: "sound", text: "words" };
 
 export class Results {
@@ -20,7 +21,7 @@ export class Results {
       this.leave = new AbortController();
       this.seen.disconnect();
       this.place = -1;
-      this.shaped = false;
+      this.shape = 0;
       $("results").replaceChildren();
     }
     this.moments = moments;
@@ -61,9 +62,10 @@ export class Results {
           own.getContext("2d").drawImage(canvas, 0, 0);
           outline(own, target.moment.box);
           holder.prepend(own);
-          // All cards take the shape of the first picture, so that little of most is cut off.
-          if (!this.shaped) $("results").style.setProperty("--shape", Math.max(1, Math.min(16 / 9, own.width / own.height)));
-          this.shaped = true;
+          // All cards take the shape of the first picture; one of another shape stands whole in it.
+          const shape = own.width / own.height;
+          if (!this.shape) $("results").style.setProperty("--shape", (this.shape = Math.max(1, Math.min(16 / 9, shape))));
+          own.classList.toggle("whole", Math.abs(shape / this.shape - 1) > ALIKE);
         } else holder.classList.add(target.moment.type.startsWith("audio/") ? "sound" : "blank");
       });
     }

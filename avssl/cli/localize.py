@@ -73,7 +73,7 @@ def localize(
     queries: dict[str, Query] = {f'"{words}"': words for words in text or []}
     if not queries:
         queries = {f"the sound of {audio.name}" if audio else "its own sound": audio}
-    made, passed, shown, budget = 0, [], [], Budget(PAGE_BYTES)
+    made, passed, shown, budget, told = 0, [], [], Budget(PAGE_BYTES), ""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     bar = Progress(*columns, TextColumn("{task.fields[rate]}"), console=log)
     with ExitStack() as shown_bar:
@@ -118,7 +118,9 @@ def localize(
                 lit = ", ".join(named) if len(found) > 1 else shares[0]
                 console.print(f"{recording}: lit {lit} of the time -> {written[0]}", soft_wrap=True, markup=False)
                 scale = found[0].scale
-                console.print(f"  threshold {scale.threshold:.4g}, {scale.chosen}", style="dim", soft_wrap=True)
+                if (line := f"  threshold {scale.threshold:.4g}, {scale.chosen}") != told:
+                    told = line
+                    console.print(line, style="dim", soft_wrap=True)
             bar.advance(task)
     if page is not None and shown:
         write_looks(page, shown, f"{loaded.method.cfg.name} · {run.name}")
@@ -140,7 +142,7 @@ def _targets(recordings: list[Path], output: Path, single: bool) -> list[Path]:
         ways = (
             [path.stem for path in recordings],
             [f"{path.parent.name}_{path.stem}" for path in recordings],
-            [f"{path.parent.name}_{path.name}" for path in recordings],
+            [f"{path.parent.name}_{path.stem}_{path.suffix[1:]}" for path in recordings],
             [f"{number:04d}_{path.stem}" for number, path in enumerate(recordings)],
         )
         names = next(names for names in ways if len(set(names)) == len(names))

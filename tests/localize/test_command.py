@@ -59,9 +59,18 @@ def test_a_folder_is_gone_through_and_says_what_it_passed_over(tmp_path, model, 
     (tmp_path / "in" / "notes.txt").write_text("no recording")
     assert call(model, tmp_path / "in", "-o", tmp_path / "out", "--threshold", 0.1) == 0
     assert {path.name for path in (tmp_path / "out").glob("*.mp4")} == {"in_a.mp4", "deeper_a.mp4"}
-    said = capsys.readouterr().err
-    assert "mute.mp4: has no sound" in said
-    assert "notes.txt" in said
+    told = capsys.readouterr()
+    assert "mute.mp4: has no sound" in told.err
+    assert "notes.txt" in told.err
+    assert told.out.count(" lit ") == 2
+    assert told.out.count("threshold 0.1") == 1, "the same for all is told once"
+
+
+def test_recordings_that_differ_in_their_suffix_have_overlays_of_their_own(tmp_path):
+    from avssl.cli.localize import _targets
+
+    found = [tmp_path / "in" / name for name in ("tall.mp4", "tall.mov")]
+    assert [path.name for path in _targets(found, tmp_path / "out", False)] == ["in_tall_mp4.mp4", "in_tall_mov.mp4"]
 
 
 @pytest.mark.parametrize(

@@ -81,16 +81,22 @@ def locate(
 ) -> list[Hit]:
     """The hits with the box of what is sought, where the store has regions at the time of their best window.
 
-    query: [D], compared with the places. threshold: score from which on a place counts; what nowhere reaches it gets
-    no box. A hit that is not itself a picture, such as a sound, gets the box in the picture of that time.
+    query: [D], compared with the places; or [N, D], such as the windows of a sound, of which the one counts that scores
+    highest anywhere. threshold: score from which on a place counts; what nowhere reaches it gets no box. A hit that is
+    not itself a picture, such as a sound, gets the box in the picture of that time.
     """
-    told = []
+    told, windows = [], np.atleast_2d(query)
     for hit in hits:
-        maps = regions.maps([hit.id], query) or regions.maps([row.id for row in beside(store, hit)], query)
-        best = max(maps.values(), key=lambda scores: float(scores.max()), default=None)
+        maps = _all_maps(regions, [hit.id], windows)
+        maps = maps or _all_maps(regions, [row.id for row in beside(store, hit)], windows)
+        best = max(maps, key=lambda scores: float(scores.max()), default=None)
         found = None if best is None else box_of(best, threshold)
         told.append(hit if found is None else replace(hit, box=found.box))
     return told
+
+
+def _all_maps(regions: Regions, ids: Sequence[int], queries: Any) -> list[Maps]:
+    return [scores for query in queries for scores in regions.maps(ids, query).values()]
 
 
 def carry_regions(old: Store, new: Store) -> int:

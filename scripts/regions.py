@@ -87,7 +87,7 @@ def asked_of(manifest: Manifest, split: str, truth: Path, kinds: tuple[str, ...]
         for text, kind in {said["text"]: said["kind"] for said in spoken[stem]}.items() if "text" in kinds else ():
             if kind in seen:
                 found.append(Asked(f"{key} {text}", key, "text", text, case, fps, seen[kind]))
-    return found
+    return sorted(found, key=lambda one: one.kind)
 
 
 def stored(folder: Path, embedder: Embedder, digest: str, manifest: Manifest, split: str, components: int) -> Store:
@@ -121,17 +121,17 @@ class Judge:
         queries = [Query([Term(vector, 1.0, one.kind)]) for vector in query(self.embedder, one.kind, one.value)]
         names = [hit.recording for hit in self._hits(queries, FOUND_AMONG, None)]
         (hit,) = self._hits(queries, 1, one.recording)
-        vector = sought(self.embedder, one.kind, one.value)
-        assert vector is not None
+        vectors = sought(self.embedder, one.kind, one.value)
+        assert vectors is not None
         threshold = self.thresholds.get(one.kind)
-        whole, own = self._maps(one, hit, vector)
-        lit = None if threshold is None else locate(self.store, self.regions, [hit], vector, threshold)[0].box
+        whole, own = self._maps(one, hit, vectors)
+        lit = None if threshold is None else locate(self.store, self.regions, [hit], vectors, threshold)[0].box
         seconds = self.embedder.window.seconds
         return {
             "name": one.name, "kind": one.kind, "case": one.case, "start": hit.peak,
             "rank": names.index(one.recording) + 1 if one.recording in names else None,
             "truth": one.truth(hit.peak, seconds) if len(one.boxes) else None,
-            "index": locate(self.store, self.regions, [hit], vector)[0].box,
+            "index": locate(self.store, self.regions, [hit], vectors)[0].box,
             "localizer": _box(own), "uncompressed": _box(whole),
             "lit": None if threshold is None else [lit is not None, box_of(own, threshold) is not None],
         }  # fmt: skip
@@ -142,7 +142,7 @@ class Judge:
         return as_one(found, most, join=True)
 
     @torch.inference_mode()
-    def _maps(self, one: Asked, hit: Hit, vector: NDArray[np.float32]) -> tuple[Boxes, Boxes]:
+    def _maps(self, one: Asked, hit: Hit, vectors: NDArray[np.float32]) -> tuple[Boxes, Boxes]:
         """Maps [h, w] of the hit's window: by all of what its places show, and the localizer's own."""
         window, inputs, method = self.embedder.window, self.embedder.inputs, self.embedder.method
         clips = window.read(Path(hit.path), [hit.peak], video=True, audio=one.kind == "audio")
@@ -154,7 +154,8 @@ class Judge:
             heard = inputs.audio(clips.audio)
         maps = method.localize(clips.video, heard, one.kind).mean(1)[0]  # type: ignore[operator]
         places = places_of(self.embedder).places(clips.video)[0].double().numpy()
-        return places @ vector.astype(np.float64), maps.double().numpy()
+        whole = [places @ one for one in vectors.astype(np.float64)]
+        return max(whole, key=lambda scores: float(scores.max())), maps.double().numpy()
 
 
 def _box(scores: Boxes) -> Box:

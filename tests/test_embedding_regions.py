@@ -60,7 +60,7 @@ def test_maps_and_boxes_are_the_localizers(name, clip, tmp_path):
             asked = run.inputs.audio(held)
         with torch.inference_mode():
             maps = embedder.method.localize(video, asked.expand(len(video), *asked.shape[1:]), kind).mean(1).numpy()
-        found = file.maps([7, 8, 9, 10], sought(embedder, kind, given))
+        found = file.maps([7, 8, 9, 10], *sought(embedder, kind, given))
         for number, wanted in enumerate(maps):
             # Bytes instead of floats, no more: all components are kept.
             assert abs(found[7 + number] - wanted).max() < 0.02 * np.ptp(wanted), kind

@@ -68,7 +68,9 @@ def embed_regions(
 
 @torch.inference_mode()
 def sought(embedder: Embedder, kind: str, given: str | Path) -> Cells | None:
-    """What to compare places with, [D]; the mean over the windows of a sound. None for what is not localized.
+    """What to compare places with, [N, D]: each window of a sound. None for what is not localized.
+
+    A place is to be compared with each and the best taken: their mean scores far lower than the one that fits.
 
     Args:
         embedder: of the same window as the index.
@@ -95,8 +97,8 @@ def sought_in(embedder: Embedder, kind: str, read: Iterable[Tensor]) -> Cells:
     """
     method = places_of(embedder)
     parts = [method.sought(part.to(embedder.device), kind) for part in read]
-    mean: Cells = torch.cat(parts).mean(0).float().cpu().numpy()
-    return mean
+    found: Cells = torch.cat(parts).float().cpu().numpy()
+    return found
 
 
 def _place(span: Span) -> tuple[str, bool, float]:

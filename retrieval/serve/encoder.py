@@ -29,7 +29,9 @@ class Heat:
 
 
 class Sought(NamedTuple):
-    """What to compare the places of pictures with, [D], and from which score on a place counts, if that is known."""
+    """What to compare the places of pictures with, [D] or [N, D], and the score from which on a place counts, if that
+    is known. Of several the best counts.
+    """
 
     vector: NDArray[np.float32]
     threshold: float | None

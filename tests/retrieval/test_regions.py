@@ -192,6 +192,11 @@ def test_a_hit_gets_its_box(store):
     assert found == {ids[0]: first, ids[1]: second, ids[2]: None, sounds[0]: second, sounds[1]: None}
     sure = {hit.id: hit.box for hit in locate(store, regions, hits, np.eye(1, 5)[0], threshold=0.75)}
     assert sure == dict.fromkeys(found) | {ids[0]: first}
+    # Of several, such as the windows of a sound, the best counts for each hit: their mean would reach no threshold.
+    several = [np.eye(1, 5, k)[0] for k in range(4)]
+    assert {hit.id: hit.box for hit in locate(store, regions, hits, several, threshold=0.75)} == sure
+    assert {hit.id: hit.box for hit in locate(store, regions, hits, several)} == found
+    assert not any(hit.box for hit in locate(store, regions, hits, np.mean(several, axis=0), threshold=0.75))
 
 
 @pytest.mark.parametrize(

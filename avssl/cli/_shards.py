@@ -23,6 +23,7 @@ from avssl.cli._placing import check_ours, making
 from avssl.data.manifest import Manifest, Recording
 from avssl.embedding import Embedder, embed_recordings
 from avssl.embedding.recordings import wanted_of
+from avssl.report.words import counted
 from retrieval.files import replacing
 from retrieval.space import Space
 
@@ -135,7 +136,7 @@ def embed_shards(
         if not width:
             shutil.rmtree(work.partial)
             told = ", ".join(f"{count} {reason}" for reason, count in summary.skipped.items()) or "there are none"
-            raise ValueError(f"nothing to embed in {len(job.recordings.recordings)} recordings: {told}")
+            raise ValueError(f"nothing to embed in {counted(len(job.recordings.recordings), 'recording')}: {told}")
         work.finish(Space(job.embedder.space_name, job.digest, job.embedder.modalities, width), job.source)
         return summary
 

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from avssl.cli._counting import counting
 from avssl.cli._named import check_index
+from avssl.report.words import counted
 
 if TYPE_CHECKING:
     from avssl.data.manifest import Manifest
@@ -86,7 +87,7 @@ def embed(
     for reason, count in sorted(done.skipped.items()):
         console.print(f"{count} {reason}, skipped there", highlight=False)
     if done.kept:
-        console.print(f"{done.kept} shards were done before and are kept", highlight=False)
+        console.print(f"done before and kept: {counted(done.kept, 'shard')}", highlight=False)
     told = f"\n{output} is written; next: avssl index {output} -o {_free('index', output)}"
     if new_for is not None:
         told = f"\n{output} is written; next: avssl index {output} -o {new_for} --sync --manifest {manifest}"

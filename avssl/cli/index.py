@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from avssl.report.words import counted
+
 if TYPE_CHECKING:
     from avssl.cli._vectors import Source
     from retrieval.index import Index
@@ -64,8 +66,8 @@ def index(
             gone = _held(output)
             built = _new(output, folders, blocks, wanted, dtype, kind, sync)
             if gone:
-                typer.echo(f"{output}: the {gone} vectors that were there are replaced")
-    typer.echo(f'{output}: {len(built)} vectors ({built.kind}); next: avssl search {output} --text "..."')
+                typer.echo(f"{output}: replaced; it held {counted(gone, 'vector')}")
+    typer.echo(f'{output}: {counted(len(built), "vector")} ({built.kind}); next: avssl search {output} --text "..."')
 
 
 def _new(

@@ -136,7 +136,8 @@ def serve(
         service = Service(collection, encoder, settings, Path(folder))
         with closing(listen(settings)) as listening, _ended_by_signal():
             url = address(settings, listening)
-            tell(f"{collection.directory}: {len(collection.now().store)} vectors at {url}")
+            held = len(collection.now().store)
+            tell(f"{collection.directory}: {held} vector{'s' if held != 1 else ''} at {url}")
             tell("others can reach it: they need the token in this address" if not settings.loopback else "end: Ctrl-C")
             if open_browser:
                 threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()

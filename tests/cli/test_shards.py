@@ -251,7 +251,7 @@ def test_wrong_requests(held, tmp_path):
     with pytest.raises(ValueError, match="at least 1"):
         embed_shards(job_of(held, 0), out)
     mute = Manifest((held.recordings[2],), root=held.root)
-    with pytest.raises(ValueError, match="nothing to embed in 1 recordings: 1 without sound"):
+    with pytest.raises(ValueError, match="nothing to embed in 1 recording: 1 without sound"):
         embed_shards(job_of(mute, modalities=["audio"]), out)
     assert list(tmp_path.iterdir()) == []
     embed_shards(job_of(held), out)

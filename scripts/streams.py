@@ -1,6 +1,6 @@
 """Are two streams with a shared clock found by each other? Picture and depth, two cameras, two ears, face and voice.
 
-    python scripts/streams.py [-o runs/streams] [--only depth stereo] [--seeds 0 1 2] [key=value ...]
+    python scripts/streams.py [key=value ...] [-o runs/streams] [--only depth stereo] [--seeds 0 1 2]
 
 Picture and depth, picture and infrared, left and right ear are of one made-up world with these sensors; face and voice
 are GRID's talker 1 (Cooke, Barker, Cunningham, Shao, 2006; DATA/grid), whose face is one part of every picture, split

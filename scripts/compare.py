@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import budget
+import compare_sheet
 import torch
 from compare_sets import Sizes, label_sets, pictures
 from compare_tables import show
@@ -96,10 +97,14 @@ def labeled(name: str) -> list[str]:
     return [f"method.{key}={value}" for key, value in known.items() if key in fields]
 
 
-def run_config(name: str, variant: Variant, listed: Path, words: Sequence[str]) -> RunConfig:
+def words_of(variant: Variant, more: Sequence[str]) -> list[str]:
+    """What is changed in a variant's config."""
+    return [*SAME, *labeled(variant.config), *variant.words, *more]
+
+
+def run_config(variant: Variant, listed: Path, words: Sequence[str]) -> RunConfig:
     """The configuration of a run."""
-    told = [f"data={listed}", *SAME, *labeled(variant.config), *variant.words, *words]
-    return config.load(variant.config, told, base.config_of)
+    return config.load(variant.config, [f"data={listed}", *words_of(variant, words)], base.config_of)
 
 
 def pretext(cfg: RunConfig, folder: Path, one: Loaded) -> dict[str, float]:
@@ -127,26 +132,26 @@ def course(cfg: RunConfig, folder: Path, sets: dict[str, LabelSet], ask: Any) ->
 
 
 def row(
-    name: str, variant: Variant, cfg: RunConfig, folder: Path, sets: dict[str, LabelSet], tuning: int
+    asked: dict[str, Any], variant: Variant, cfg: RunConfig, folder: Path, sets: dict[str, LabelSet]
 ) -> dict[str, Any]:
-    """Train one variant with one seed, or go on, and examine it beside its untrained self."""
+    """Train one variant with one seed, or go on, and examine it beside its untrained self.
+
+    ``asked`` is what tells this row from others; it becomes a part of it.
+    """
     finished(run.start(cfg, folder))
     began = time.monotonic()
     networks = {"trained": load_run(folder), "untrained": load_run(folder, trained=False)}
     build.layout(networks["untrained"].method, cfg.channels_last)  # as the trained one has it, so that sums are equal
-    with counting(f"examining {name}, seed {cfg.seed}") as tell:
-        ask = partial(_examination, cfg.seed, tuning, folder.parent.parent / "answers", tell)
+    with counting(f"examining {asked['name']}, seed {cfg.seed}") as tell:
+        ask = partial(_examination, cfg.seed, asked["tuning_steps"], folder.parent.parent / "answers", tell)
         told = {who: ask(one.method, sets).answers() for who, one in networks.items()}
         found = figures(told["trained"], told["untrained"], sets, cfg.seed)
         along = course(cfg, folder, sets, ask) if variant.learns else []
     times = [json.loads(line).get("time", 0.0) for line in (folder / "log.jsonl").read_text().splitlines()]
     return {
-        "config": "compare", "family": "image", "name": name, "method": cfg.method.name, "learns": variant.learns,
-        "labels": bool(labeled(cfg.method.name)),
-        "run": settings(cfg), "steps": cfg.steps if variant.learns else 0, "seed": cfg.seed, "split": "test",
-        "digest": networks["trained"].digest, "data": networks["trained"].manifest_digest,
-        "sets": {which: held.about(cfg.seed) for which, held in sets.items()}, "tuning_steps": tuning,
-        "pictures_seen": cfg.steps * cfg.data.batch if variant.learns else 0,
+        "config": "compare", "family": "image", **asked, "method": cfg.method.name, "learns": variant.learns,
+        "labels": bool(labeled(cfg.method.name)), "run": dump(cfg), "split": "test",
+        "digest": networks["trained"].digest, "pictures_seen": asked["steps"] * cfg.data.batch,
         "train_seconds": round(max(times) - min(times)), "examine_seconds": round(time.monotonic() - began),
         "pretext": {who: pretext(cfg, folder, one) for who, one in networks.items()} if variant.learns else {},
         "course": along, "figures": found,
@@ -165,16 +170,8 @@ def finished(done: run.Run) -> None:
         raise SystemExit(128 + done.signal)
 
 
-def settings(cfg: RunConfig) -> dict[str, Any]:
-    """A configuration as plain values, but for where the pictures lie: their digest tells which they are."""
-    told = dump(cfg)
-    del told["data"]["manifest"]
-    return told
-
-
-def same(one: dict[str, Any], name: str, cfg: RunConfig, data: str, about: dict[str, Any]) -> bool:
+def same(one: dict[str, Any], asked: dict[str, Any]) -> bool:
     """Whether a row is of just this run, judged on these pictures."""
-    asked = {"name": name, "run": settings(cfg), "data": data, **about}
     return all(one[key] == value for key, value in asked.items())
 
 
@@ -221,7 +218,7 @@ def compare(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     out: Path = args.output
     sizes = Sizes(args.train, args.val, args.test, args.probed, args.mnist, args.world)
     listed, known = pictures(out, args.data, sizes), variants()
-    first = run_config(args.only[0], known[args.only[0]], listed, args.set)
+    first = run_config(known[args.only[0]], listed, args.set)
     with counting("decoding") as tell:
         sets = label_sets(out, args.data, listed, Inputs(first.inputs), sizes, lambda _, *counts: tell(*counts))
     data = Manifest.load(listed).digest()
@@ -229,22 +226,24 @@ def compare(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     began, worked, failed = time.monotonic(), 0, []
     for number, (seed, name) in enumerate(plan):
         variant = known[name]
-        cfg = run_config(name, variant, listed, args.set)
-        steps = cfg.steps
-        if variant.learns:
+        cfg = run_config(variant, listed, args.set)
+        steps = args.steps if variant.learns else 0
+        if variant.learns and args.minutes_per_run:
             trial = budget.Trial(out, f"{name} {data[:12]} {' '.join(args.set)}".strip())
-            steps = budget.steps(args.minutes_per_run, cfg, trial) if args.minutes_per_run else args.steps
-        each = max(1, -(-steps // COURSE))
-        words = [*args.set, f"seed={seed}", f"steps={steps}", f"checkpoint_every={each}", f"keep={COURSE}"]
-        cfg = run_config(name, variant, listed, words)
-        about = {"sets": {which: held.about(seed) for which, held in sets.items()}, "tuning_steps": args.tuning_steps}
-        if any(same(one, name, cfg, data, about) for one in rows):
+            steps = budget.steps(args.minutes_per_run, cfg, trial)
+        asked = {
+            "name": name, "words": words_of(variant, args.set), "steps": steps, "seed": seed, "data": data,
+            "sets": {which: held.about(seed) for which, held in sets.items()}, "tuning_steps": args.tuning_steps,
+        }  # fmt: skip
+        if any(same(one, asked) for one in rows):
             continue
         left = f", {(time.monotonic() - began) / worked * (len(plan) - number) / 60:.0f} min left" if worked else ""
         print(f"\n[{number + 1}/{len(plan)}{left}] {name}, seed {seed}: {steps} steps", flush=True)
-        folder = out / "runs" / f"{name}-{steps}-{seed}"
+        length = [f"steps={steps}"] if variant.learns else []
+        each = [f"checkpoint_every={max(1, -(-steps // COURSE))}", f"keep={COURSE}"]
+        cfg = run_config(variant, listed, [*args.set, f"seed={seed}", *length, *each])
         try:
-            rows.append(row(name, variant, cfg, folder, sets, args.tuning_steps))
+            rows.append(row(asked, variant, cfg, compare_sheet.folder(out, asked), sets))
         except ValueError as error:  # the others are no worse for it
             failed.append(f"{name}, seed {seed}: {error}")
             print(f"error: {failed[-1]}", flush=True)

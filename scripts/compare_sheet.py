@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,9 +56,9 @@ def sheet(rows: Sequence[Row], out: Path) -> tuple[Figure | None, list[str]]:
     return figure, missing
 
 
-def folder(out: Path, row: Row) -> Path:
+def folder(out: Path, row: Mapping[str, Any]) -> Path:
     """Where a row's run lies."""
-    return out / "runs" / f"{row['name']}-{row['run']['steps']}-{row['seed']}"
+    return out / "runs" / f"{row['name']}-{row['steps']}-{row['seed']}"
 
 
 def _pictures(one: Loaded, out: Path) -> Decoded:

@@ -177,7 +177,7 @@ def conclusions(rows: Sequence[Row], why: Mapping[str, str]) -> Iterator[str]:
     if held:
         yield f"{len(held) - len(behind)} of {len(held)} beat their own random initialization on the best stage."
     for label, verdict in behind.items():
-        said = why.get(label, "why is not known yet.")
+        said = why.get(label, why.get(held[label][0]["name"], "why is not known yet."))
         yield f"**{label}** does not beat its random initialization at this budget ({verdict}): {said}"
     yield from _ahead(rows)
     for question, line in (

@@ -177,7 +177,7 @@ def test_every_method_of_pictures_is_compared_on_one_trunk():
     assert list(found)[-1] == "supervised"
     pictures = {name for name, family in catalogue().items() if family in ("image", "generative")}
     assert pictures - set(found) == {name for name in pictures if find(name).modalities != ("image",)}
-    configs = {name: compare.run_config(name, one, Path("x"), []) for name, one in found.items() if name != "rescaled"}
+    configs = {name: compare.run_config(one, Path("x"), []) for name, one in found.items()}
     assert len({cfg.inputs.model_dump_json() for cfg in configs.values()}) == 1
     same = {name: cfg.encoders.image.model_dump_json() for name, cfg in configs.items() if name not in compare.OWN}
     assert len(set(same.values())) == 1
@@ -189,7 +189,8 @@ def test_a_run_that_fails_does_not_stop_the_others(compared, monkeypatch, tmp_pa
     rows = tmp_path / "rows.jsonl"
     known, done = rows_of(folder), []
 
-    def row(name, *_):
+    def row(asked, *_):
+        name = asked["name"]
         done.append(name)
         if name == "simclr":
             raise ValueError("no such picture")
@@ -225,7 +226,7 @@ def test_neighbors_are_the_most_alike_first():
 def test_steps_are_found_by_a_trial_once(compared, tmp_path, monkeypatch):
     folder, words = compared
     listed = next((folder / "out").glob("cifar-*")) / "pictures.jsonl"
-    cfg = compare.run_config("rotation", compare.Variant("rotation"), listed, words[words.index("--set") + 1 :])
+    cfg = compare.run_config(compare.Variant("rotation"), listed, words[words.index("--set") + 1 :])
     found = budget.steps(0.05, cfg, budget.Trial(tmp_path, "rotation"))
     assert found >= budget.LEAST_STEPS
     assert [path.name for path in tmp_path.iterdir()] == ["steps.json"], "the trial is forgotten"

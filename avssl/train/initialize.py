@@ -37,7 +37,7 @@ def folder(cfg: RunConfig) -> Path | None:
     return Path(cfg.init) if cfg.init and cfg.init not in INITIALIZERS else None
 
 
-def begin(method: Method[MethodConfig], cfg: RunConfig, loader: Loader) -> None:
+def begin(method: Method[MethodConfig], cfg: RunConfig, loader: Loader, say: Callable[[str], None]) -> None:
     """Gives a fresh method the weights that ``cfg.init`` asks for; slow copies then start from them as well.
 
     Raises ValueError if the run it names does not fit, or an encoder's weights are not random to begin with.
@@ -50,6 +50,7 @@ def begin(method: Method[MethodConfig], cfg: RunConfig, loader: Loader) -> None:
             )
         build.fill_encoders(method, checkpoint.load_run(run).method.state_dict(), cfg.init)
     elif cfg.init:
+        say(f"init={cfg.init}: fitting random weights to {ROWS} inputs of each encoder")
         fit(method, cfg, some(loader, cfg.seed))
     for part in method.modules():
         if isinstance(part, Teacher):

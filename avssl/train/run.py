@@ -137,7 +137,7 @@ def _assemble(
         say(f"going on from step {found.state['step']} of {cfg.steps}")
         _warn_versions(found.state["versions"], say)
     else:
-        initialize.begin(method, cfg, loader)
+        initialize.begin(method, cfg, loader, say)
     # sharding cuts parameters along their first dimension in memory, which channels last would scatter
     build.layout(method, cfg.channels_last and not (cfg.parallel == "fsdp" and ranks.world > 1))
     method.to(ranks.device)

@@ -56,7 +56,7 @@ def test_slow_copies_begin_where_their_students_do(name, monkeypatch, tmp_path):
     method = this.method(seed=0)
     assert follow(method)
     first = {key: value.clone() for key, value in method.encoders.state_dict().items()}
-    initialize.begin(method, this.cfg, Given(this))
+    initialize.begin(method, this.cfg, Given(this), str)
     for key, value in method.encoders.state_dict().items():
         assert torch.equal(value, theirs.method.encoders.state_dict()[key])
     assert any(not torch.equal(value, first[key]) for key, value in method.encoders.state_dict().items())
@@ -67,15 +67,15 @@ def test_there_are_methods_with_slow_copies():
     assert {"moco", "byol", "slavc"} <= set(FOLLOWED)
 
 
-@pytest.mark.parametrize("name", ["moco", "gan", "mae", "split_brain", "trimodal"])
+@pytest.mark.parametrize("name", ["moco", "gan", "mae", "split_brain", "trimodal", "paired_contrast"])
 def test_rescaled_fits_every_encoder_of_any_method(name):
     words = ("init=rescaled", *(["method.learner=regressor"] if name == "gan" else []))
     this = tiny.run(name, *words)
     one, other, given = this.method(), this.method(), Given(this)
     before = {key: value.clone() for key, value in one.state_dict().items()}
     random = torch.get_rng_state()
-    initialize.begin(one, this.cfg, given)
-    initialize.begin(other, this.cfg, given)
+    initialize.begin(one, this.cfg, given, str)
+    initialize.begin(other, this.cfg, given, str)
     assert torch.equal(random, torch.get_rng_state())
     after, again = one.state_dict(), other.state_dict()
     assert all(torch.equal(value, again[key]) for key, value in after.items()), "a function of seed and data"
@@ -109,7 +109,7 @@ def test_only_random_weights_are_fitted():
     cfg = tiny.run("simclr", "init=rescaled", "encoders.image.name=pretrained", "encoders.image.path=some/tower").cfg
     this = tiny.run("simclr", "init=rescaled")
     with pytest.raises(ValueError, match=r"init=rescaled: it is for random weights, and encoders\.image is pretrained"):
-        initialize.begin(this.method(), cfg, Given(this))
+        initialize.begin(this.method(), cfg, Given(this), str)
 
 
 def test_what_init_names_is_an_initializer_or_a_folder():
@@ -118,7 +118,7 @@ def test_what_init_names_is_an_initializer_or_a_folder():
         assert initialize.folder(tiny.run("moco", f"init={word}").cfg) == wanted
     this = tiny.run("moco", "init=rescald")
     with pytest.raises(ValueError, match="init=rescald: no such folder, and no initializer"):
-        initialize.begin(this.method(), this.cfg, Given(this))
+        initialize.begin(this.method(), this.cfg, Given(this), str)
 
 
 def test_weights_of_a_wrong_shape_are_told():

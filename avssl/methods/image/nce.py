@@ -7,7 +7,7 @@ Two forms: ``binary``, noise-contrastive estimation as in the paper (is this row
 from all?), and ``softmax``, InfoNCE over the same K + 1 rows. The binary one needs a constant Z. Its estimate from the
 ``first`` batch, the paper's, is of a bank that still points everywhere. Where vectors begin alike, as those of encoders
 without BatchNorm do, the bank soon points one way, all exponentials grow towards exp(1 / temperature), and every row
-looks like the picture's own: the loss grows a thousandfold and nothing is learnt. ``moving`` estimates Z anew on each
+looks like the picture's own: the loss grows many times over and nothing is learnt. ``moving`` estimates Z anew on each
 batch, so that it is never far too small. ``excess`` tells: the log of the batch's own Z over the one in use.
 
 Deviations: Z moves unless ``first`` is asked for; items of the same recording are no negatives; the bank begins as

@@ -36,7 +36,7 @@ def manifest(
         list[str] | None,
         typer.Option(
             help="Further streams beside the recordings: depth finds clip.depth.mkv, or pictures in clip.depth/; with "
-            "range=LOW:HIGH of deep pictures, fps=N of folders; or face,crop=LEFT:TOP:RIGHT:BOTTOM. May be repeated."
+            "range=LOW:HIGH of deep pictures, fps=N of folders; or face,crop=X0:Y0:X1:Y1 (shares). May be repeated."
         ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Name every file that is left out.")] = False,

@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,6 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from avssl.methods.base import Method
 
 
@@ -37,6 +40,27 @@ def purpose(method: type[Any]) -> str:
     return sentence + stop.strip()
 
 
+def _settings(section: "type[BaseModel]", prefix: str) -> Iterator[tuple[str, str, str]]:
+    """(key, default, meaning) of each setting; a section within another is told once, where it comes first."""
+    from pydantic import BaseModel
+
+    told: dict[type[BaseModel], str] = {}
+    for key, field in section.model_fields.items():
+        if key == "name":
+            continue
+        default = "required" if field.is_required() else repr(field.get_default(call_default_factory=True))
+        inner, meaning = field.annotation, field.description or ""
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            yield f"{prefix}.{key}", default, meaning
+            continue
+        if inner in told:
+            yield f"{prefix}.{key}", default, f"{meaning}, set like {told[inner]}"
+            continue
+        told[inner] = f"{prefix}.{key}"
+        yield f"{prefix}.{key}", default, meaning
+        yield from _settings(inner, f"{prefix}.{key}")
+
+
 def _tell(console: Console, name: str, method: "type[Method[Any]]") -> None:
     from avssl.config import InputsConfig, shipped
     from avssl.inputs import Inputs
@@ -49,10 +73,8 @@ def _tell(console: Console, name: str, method: "type[Method[Any]]") -> None:
         console.print(" ".join(paragraph.split()) + "\n", markup=False, highlight=False)
 
     table = Table("key", "default", "meaning", box=None, pad_edge=False, title="method settings", title_justify="left")
-    for key, field in method.Config.model_fields.items():
-        if key != "name":
-            default = "required" if field.is_required() else repr(field.get_default(call_default_factory=True))
-            table.add_row(f"method.{key}", escape(default), escape(field.description or ""))
+    for key, default, meaning in _settings(method.Config, "method"):
+        table.add_row(key, escape(default), escape(meaning))
     console.print(table)
 
     # A method with settings that have no default cannot say what it needs before they are given.

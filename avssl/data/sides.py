@@ -76,7 +76,7 @@ def wanted(text: str) -> Wanted:
             numbers = ()
         if not count or len(numbers) != count:
             raise ValueError(
-                f"stream {name}: {setting!r}; known are range=LOW:HIGH, fps=N and crop=LEFT:TOP:RIGHT:BOTTOM (shares)"
+                f"stream {name}: {setting!r}; known are range=LOW:HIGH, fps=N and crop=X0:Y0:X1:Y1 (shares)"
             )
         found[key] = numbers
     values, crop, fps = found.get("range"), found.get("crop"), found.get("fps", (0.0,))[0]

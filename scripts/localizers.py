@@ -2,7 +2,7 @@
 
     python scripts/localizers.py [-o runs/localizers] [--only dense_av lvs] [--seeds 0 1 2] [--level hard]
                                  [--steps 300 | --minutes-per-run 5] [--on grid] [--data DATA]
-                                 [--set key=value ...]
+                                 [--set key=value ...] [--judge RUN ...]
 
 Training is on made-up worlds of three levels, mixed (--on world), or on one talker of GRID (--on grid). Judged, trained
 and untrained, are held-out clips of each level and mosaics of real recordings: pairs of GRID talkers, a GRID talker
@@ -10,7 +10,7 @@ pasted into a larger moving picture, 2 x 2 CIFAR-10 pictures with an ESC-10 soun
 has one threshold, chosen on validation clips of what it was trained on (for GRID: pairs of talkers), which lights 90 %
 of those that sound at least; it is used on every bed. Beside: a disc in the middle, the average box, the whole picture,
 random maps, and the most that the rule allows. The flagship with its own inputs for GRID: --on grid --only grid --steps
-1650.
+1650; or, trained by scripts/grid.py already, --on grid --judge runs/grid/run, which trains nothing.
 
 An interrupted comparison goes on, and what is done is not done again. Each method, variant and seed adds a row to
 results/localizers.jsonl; python scripts/results.py makes the tables.
@@ -203,12 +203,20 @@ def row(place: Workplace, listed: Path, name: str, words: list[str], steps: int,
     folder = place.out / "runs" / f"{name}-{on}-{steps}-{seed}"
     cfg = config.load(variant.config, [*words, f"steps={steps}", f"seed={seed}"], base.config_of)
     _trained(run.start(cfg, folder))
+    return judged_row(place, folder, name, words[1:], on, Manifest.load(listed).digest())
+
+
+def judged_row(place: Workplace, folder: Path, name: str, words: list[str], on: str, data: str) -> dict[str, Any]:
+    """What a trained run shows. Raises ValueError for one that learnt from other recordings: it may know the beds."""
+    cfg = load_run(folder).cfg
+    if Manifest.load(Path(cfg.data.manifest)).digest() != data:
+        raise ValueError(f"{folder} learnt from other recordings than {on} has here: its held-out clips may be others")
     times = [json.loads(line).get("time", 0.0) for line in (folder / "log.jsonl").read_text().splitlines()]
     return {
-        "config": "localizers", "name": name, "method": cfg.method.name, "on": on, "words": words[1:], "steps": steps,
-        "seed": seed, "split": "test", "data": Manifest.load(listed).digest(),
+        "config": "localizers", "name": name, "method": cfg.method.name, "on": on, "words": words, "steps": cfg.steps,
+        "seed": cfg.seed, "split": "test", "data": data,
         "judged_on": place.digests(), "train_seconds": round(max(times) - min(times)),
-        **judge(place, folder, f"{name}, seed {seed}"),
+        **judge(place, folder, f"{name}, seed {cfg.seed}"),
     }  # fmt: skip
 
 
@@ -238,6 +246,8 @@ def arguments(words: list[str] | None) -> argparse.Namespace:
     budget.add_argument("--minutes-per-run", type=float, help="of training; steps are found by timing a short trial")
     parser.add_argument("--rows", type=Path, default=ROOT / "results" / "localizers.jsonl", help="where rows are added")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="changes every run's config")
+    parser.add_argument("--judge", nargs="+", default=[], type=Path, metavar="RUN",
+                        help="runs trained before, on the same recordings; nothing is trained")  # fmt: skip
     return parser.parse_args(words)
 
 
@@ -250,18 +260,30 @@ def main(words: list[str] | None = None) -> None:
     data, judged_on = Manifest.load(listed).digest(), place.digests()
     lines = args.rows.read_text(encoding="utf-8").splitlines() if args.rows.is_file() else []
     rows = [json.loads(line) for line in lines]
-    plan = [(seed, name) for seed in args.seeds for name in args.only]
+    plan: list[tuple[int, str, Path | None]] = [(seed, name, None) for seed in args.seeds for name in args.only]
+    if args.judge:
+        told = [load_run(run).cfg for run in args.judge]
+        names = [args.on if args.on in VARIANTS else cfg.method.name for cfg in told]
+        plan = [(cfg.seed, name, run) for cfg, name, run in zip(told, names, args.judge, strict=True)]
+        args.only = names
     began, worked = time.monotonic(), 0
-    for number, (seed, name) in enumerate(plan):
-        changes = [f"data={listed}", *(SAME if VARIANTS[name].same else ()), *VARIANTS[name].words, *args.set]
-        steps = planned(args, name, changes, out)
+    for number, (seed, name, run_before) in enumerate(plan):
+        changes = [f"data={listed}"]
+        if run_before is None:
+            changes += [*(SAME if VARIANTS[name].same else ()), *VARIANTS[name].words, *args.set]
+            steps = planned(args, name, changes, out)
+        else:
+            steps = told[number].steps
         before = [one for one in rows if same(one, name, data, changes, steps, seed)]
         if any(judged_on.items() <= one["judged_on"].items() for one in before):
             continue
         left = f", {(time.monotonic() - began) / worked * (len(plan) - number) / 60:.0f} min left" if worked else ""
         print(f"\n[{number + 1}/{len(plan)}{left}] {name}, seed {seed}: {steps} steps", flush=True)
         rows = [one for one in rows if one not in before]  # judged on other beds
-        rows.append(row(place, listed, name, changes, steps, seed, args.on))
+        if run_before is None:
+            rows.append(row(place, listed, name, changes, steps, seed, args.on))
+        else:
+            rows.append(judged_row(place, run_before, name, [], args.on, data))
         worked += 1
         args.rows.parent.mkdir(parents=True, exist_ok=True)
         replace_text(args.rows, "".join(json.dumps(one) + "\n" for one in rows))

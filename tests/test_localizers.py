@@ -69,6 +69,28 @@ def test_a_run_is_judged_anew_where_a_bed_has_changed(compared):
     assert sorted(after, key=lambda one: one["name"]) == sorted(before, key=lambda one: one["name"])
 
 
+def test_a_run_that_was_trained_before_is_judged_alike_and_not_trained(compared, tmp_path, monkeypatch):
+    folder, words = compared
+    before = next(json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines() if '"dense_av"' in line)
+    run = folder / "out" / "runs" / "dense_av-world-2-0"
+    monkeypatch.setattr(localizers, "row", lambda *_: pytest.fail("trained again"))
+    own = [*words[: words.index("--only")], "--judge", str(run), "--rows", str(tmp_path / "rows.jsonl")]
+    localizers.main(own)
+    judged = json.loads((tmp_path / "rows.jsonl").read_text())
+    assert judged["beds"] == before["beds"]
+    assert (judged["digest"], judged["seed"], judged["steps"]) == (before["digest"], 0, 2)
+    localizers.main(own)  # what is done is not done again
+    assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_run_that_learnt_from_other_recordings_is_not_judged(compared, tmp_path):
+    folder, words = compared
+    run = folder / "out" / "runs" / "dense_av-world-2-0"
+    other = [*words[: words.index("--only")], "-o", str(tmp_path / "out"), "--clips", "24", "--judge", str(run)]
+    with pytest.raises(ValueError, match="learnt from other recordings"):
+        localizers.main([*other, "--rows", str(tmp_path / "rows.jsonl")])
+
+
 def test_tables_hold_mean_and_spread_of_the_seeds():
     rows = [
         {"name": "lvs", "on": "world", "steps": 5, "seed": seed, "train_seconds": 9, "data": "abc",

@@ -9,10 +9,7 @@ import typer
 from avssl.cli._named import check_output
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from avssl.config import MethodConfig, RunConfig
-    from avssl.methods.base import Method
+    from avssl.config import RunConfig
 
 CLIPS = 12
 """of the world that is made when there are no recordings"""
@@ -59,11 +56,10 @@ def _beside(cfg: "RunConfig") -> list[str]:
 
 
 def _draw(cfg: "RunConfig", data: Path, output: Path, count: int, progress: float, run: Path | None) -> None:
-    from avssl.data.dataset import Items, Source
-    from avssl.data.loader import generator
     from avssl.data.manifest import Manifest, make
     from avssl.inputs import Inputs
     from avssl.methods import base
+    from avssl.report import made
     from avssl.report.sheet import draw
     from avssl.train.build import vocabulary
     from avssl.train.checkpoint import load_run
@@ -76,39 +72,9 @@ def _draw(cfg: "RunConfig", data: Path, output: Path, count: int, progress: floa
     else:
         loaded = load_run(run)
         inputs, method, step = Inputs(cfg.inputs, loaded.inputs.vocabulary), loaded.method, loaded.step
-    kind = base.find(cfg.method.name)
-    needs = kind.needs(cfg.method, inputs)
-    source = Source(Items(held, None, cfg.data.item_seconds, needs), needs)
-    transform = kind.preview(cfg.method, inputs)
-    drawn, names = [], []
-    said: list[dict[str, str]] = []
-    for place in range(min(count, len(source))):
-        # Spread over the recordings, so that neighbours in a folder do not look alike.
-        index = place * len(source) // count
-        random = generator(cfg.seed, place)
-        sample = source.get(index, random)
-        drawn.append(transform(sample, random, progress))
-        names.append(f"{sample.key} from {sample.start:.2f} s")
-        said.append(transform.words(drawn[-1]) if isinstance(transform, base.Captions) else {})
-    title = f"{cfg.method.name}: what it is given"
+    found = made.given(cfg, inputs, held, None, count, progress)
+    examples, title = found.examples, f"{cfg.method.name}: what it is given"
     if method is not None and isinstance(method, base.Shows):
-        drawn = _shown(method, drawn)
+        examples = made.made(method, examples)
         title = f"{cfg.method.name}: given and made, step {step}"
-    draw(output, title, drawn, names, inputs, said)
-
-
-def _shown(method: "Method[MethodConfig]", examples: "list[dict[str, Tensor]]") -> "list[dict[str, Tensor]]":
-    """The examples, each with what the method makes of it."""
-    import torch
-
-    from avssl.methods.base import Shows
-
-    assert isinstance(method, Shows)
-    batch = {key: torch.stack([example[key] for example in examples]) for key in examples[0]}
-    rows = torch.arange(len(examples))
-    with torch.inference_mode():
-        made = method.show({**batch, "index": rows, "recording": rows})
-    return [
-        {**example, **{name: (x[row].clamp(0, 1) * 255).round().to(torch.uint8) for name, x in made.items()}}
-        for row, example in enumerate(examples)
-    ]
+    draw(output, title, examples, found.names, inputs, found.said)

@@ -11,7 +11,7 @@ import yaml
 
 from avssl.data.manifest import Manifest
 from avssl.evaluation.middles import chosen_label
-from avssl.report import montage
+from avssl.report import made, montage
 from avssl.report.clips import Budget
 from avssl.report.looks import SCRIPT, STYLE
 from avssl.report.montage import PLAYERS
@@ -68,7 +68,9 @@ def report(folder: Path, manifest_path: Path | None = None, words: Sequence[str]
     held = Manifest.load(path) if path is not None and path.exists() else None
     if held is not None and loaded.method.spaces:
         split = next((name for name in ("test", "val", "train") if held.split(name)), "train")
-        shelf = montage.Shelf(loaded, held, split, Budget(BUDGET_BYTES))
+        budget = Budget(BUDGET_BYTES)
+        sections += made.on_page(loaded, held, split, budget)
+        shelf = montage.Shelf(loaded, held, split, budget)
         label = chosen_label(shelf.recordings)
         rows = montage.found(shelf, label)
         if rows:

@@ -44,7 +44,7 @@ def model(path: str) -> nn.Module:
                 "copy with model.safetensors"
             ) from None
         why = "its code comes with it, and is not run" if "trust_remote_code" in str(error) else line(error)
-        if not Path(path).exists() and local(path):
+        if not Path(path).exists() and local(path) and not _looks_like_a_folder(path):
             why = "it is not on this machine, and the hub cannot be reached"
         raise ValueError(f"encoders.path: no model of transformers at {path}: {why}") from None
     lacking = sorted(told["missing_keys"])
@@ -72,7 +72,7 @@ def _config(path: str) -> Any:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    if not Path(path).is_dir() and (path.startswith((".", "/", "~")) or path.endswith("/")):
+    if not Path(path).is_dir() and _looks_like_a_folder(path):
         raise OSError("no such folder")
     config = AutoConfig.from_pretrained(path, **_only(path))
     for name, value in (("layerdrop", 0.0), ("encoder_layerdrop", 0.0), ("apply_spec_augment", False)):
@@ -111,6 +111,10 @@ def _hub_answers() -> bool:
     except OSError:
         return False
     return not constants.HF_HUB_OFFLINE
+
+
+def _looks_like_a_folder(path: str) -> bool:
+    return path.startswith((".", "/", "~")) or path.endswith("/")
 
 
 def keep(path: str, config: Any, folder: Path) -> None:

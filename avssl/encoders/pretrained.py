@@ -9,9 +9,11 @@ the model's own, and modalities can be compared without training. Otherwise it i
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from avssl.encoders import Spec, hub, memory
 from avssl.encoders.tower import Tower
@@ -37,7 +39,8 @@ def load(modality: str, spec: Spec, hz: int, kept: Path | None = None) -> Tower:
             f"encoders.{modality}: lora={spec.lora} adapts frozen weights and tune={spec.tune} moves them; choose one"
         )
     path = spec.path if kept is None else str(kept)
-    model = hub.model(path) if kept is None else hub.skeleton(kept)
+    with torch.random.fork_rng(devices=[]):  # the heads beside it begin alike, whichever way it is made
+        model = hub.model(path) if kept is None else hub.skeleton(kept)
     kind = str(model.config.model_type)  # type: ignore[union-attr]
     if modality == "video" and kind in CLIPS:
         tower: Tower = ClipTower(modality, spec, model, path)
@@ -78,6 +81,15 @@ def keep(encoders: nn.ModuleDict, folder: Path) -> None:
     for modality, tower in towers(encoders).items():
         if not (folder / modality / "config.json").is_file():
             hub.keep(tower.origin, tower.whole, folder / modality)
+
+
+def frozen(encoders: nn.ModuleDict, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Of the state dict of ``encoders`` what its pretrained towers never change."""
+    found: dict[str, Tensor] = {}
+    for modality, tower in towers(encoders).items():
+        moved = {f"{modality}.{name}" for name, value in tower.named_parameters() if value.requires_grad}
+        found |= {key: value for key, value in weights.items() if key.startswith(f"{modality}.") and key not in moved}
+    return found
 
 
 def sources(encoders: nn.ModuleDict) -> dict[str, dict[str, str]]:

@@ -102,6 +102,15 @@ def fill(method: nn.Module, weights: dict[str, Tensor], where: str) -> None:
         raise ValueError(f"{where} does not fit this method: {first}") from None
 
 
+def unfill(method: Method[MethodConfig], weights: dict[str, Tensor]) -> bool:
+    """Load of a run's weights only those that its pretrained towers came with; whether none of these was tuned."""
+    from avssl.encoders import pretrained
+
+    own = {key.removeprefix("encoders."): value for key, value in weights.items() if key.startswith("encoders.")}
+    method.encoders.load_state_dict(pretrained.frozen(method.encoders, own), strict=False)
+    return not any(tower.tune for tower in pretrained.towers(method.encoders).values())
+
+
 def fill_encoders(method: Method[MethodConfig], weights: dict[str, Tensor], where: str) -> None:
     """Start from another run's encoders, and from the parts beside them that the method inherits.
 

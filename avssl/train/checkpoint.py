@@ -161,22 +161,28 @@ def load_run(folder: Path | str, trained: bool = True) -> Loaded:
     cfg = build.parse(about["config"], str(run))
     words = run / "vocabulary.json"
     inputs = Inputs(cfg.inputs, Vocabulary(words.read_text(encoding="utf-8")) if words.is_file() else None)
-    towers = run / "towers"
-    method = build.method_of(cfg, inputs, about["length"], towers=towers if trained and towers.is_dir() else None)
+    towers = run / "towers" if (run / "towers").is_dir() else None
+    method = build.method_of(cfg, inputs, about["length"], towers=towers)
     manifest, recordings = Path(about["manifest"]) if about["manifest"] else None, about["manifest_digest"]
     if not trained:
+        if towers is not None and not build.unfill(method, _newest(folder, run, about, exported)[2]):
+            method = build.method_of(cfg, inputs, about["length"])  # what a tuned tower came with is in its own folder
         digest = hashlib.sha256(json.dumps(["untrained", about["config"], recordings]).encode()).hexdigest()
         return Loaded(cfg, method.eval(), inputs, digest, manifest, 0, recordings)
-    if exported:
-        step, digest, weights = about["step"], about["digest"], _weights(folder, about["weights"])
-    else:
-        found = read(folder) if run != folder else latest(run / "checkpoints")
-        if found is None:
-            raise ValueError(f"{run} has no checkpoint yet; train it first: avssl train {run} --resume")
-        step, digest, weights = found.state["step"], found.digest, found.model
+    step, digest, weights = _newest(folder, run, about, exported)
     build.fill(method, weights, str(folder))
     build.layout(method, cfg.channels_last)
     return Loaded(cfg, method.eval(), inputs, digest, manifest, step, recordings)
+
+
+def _newest(folder: Path, run: Path, about: dict[str, Any], exported: bool) -> tuple[int, str, dict[str, Tensor]]:
+    """Step, digest and weights. Raises ValueError."""
+    if exported:
+        return about["step"], about["digest"], _weights(folder, about["weights"])
+    found = read(folder) if run != folder else latest(run / "checkpoints")
+    if found is None:
+        raise ValueError(f"{run} has no checkpoint yet; train it first: avssl train {run} --resume")
+    return found.state["step"], found.digest, found.model
 
 
 def _about(run: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from avssl import config
 from avssl.cli import run as command
 from avssl.data.world import make_world
 from avssl.methods.base import config_of
-from avssl.train import run
+from avssl.train import build, run
 from avssl.train.checkpoint import load_run
 from avssl.train.export import export
 
@@ -135,10 +135,14 @@ def test_a_run_needs_its_towers_no_more(home, tmp_path):
     """A run and its export hold weights, settings and licences; the folders they came from may go."""
     out = tmp_path / "run"
     home.train(out, "encoders.audio.lora=2", "steps=2")
+    whole = load_run(home.run)
+    with_towers = build.method_of(whole.cfg, whole.inputs, whole.method.length)
+    given, found = with_towers.state_dict(), load_run(home.run, trained=False).method.state_dict()
+    assert [key for key in given if not torch.equal(given[key], found[key])] == [], "untrained, as it began"
     moved = [value.abs().sum() for key, value in weights(out, 2).items() if key.endswith(".up")]
     assert moved
     assert min(moved) > 0, "adapters learn"
-    before = load_run(out)
+    before, fresh = load_run(out), load_run(home.run, trained=False)
     x = torch.randn(2, 16000, generator=torch.Generator().manual_seed(0)) * 0.1
     shutil.move(home.towers, tmp_path / "away")
     try:
@@ -146,6 +150,9 @@ def test_a_run_needs_its_towers_no_more(home, tmp_path):
         after = load_run(written)
         assert torch.equal(after.method.embed("audio", x), before.method.embed("audio", x))
         assert json.loads((written / "config.json").read_text())["towers"]["audio"]["license"] == "cc-by-nc-4.0"
+        untrained = load_run(export(home.run, tmp_path / "other"), trained=False)
+        assert torch.equal(untrained.method.embed("audio", x), fresh.method.embed("audio", x))
+        assert untrained.digest == fresh.digest
         assert after.inputs.tokens(["the bell"]).tolist() == before.inputs.tokens(["the bell"]).tolist()
     finally:
         shutil.move(tmp_path / "away", home.towers)
@@ -162,3 +169,12 @@ def test_what_draws_do_is_said(words, said, home, tmp_path, capsys):
     cfg = config.load("trimodal", home.words("steps=1", *words), config_of)
     run.start(cfg, tmp_path / "run")
     assert said in capsys.readouterr().out
+
+
+def test_a_tuned_tower_is_untrained_as_its_folder_has_it(home, tmp_path):
+    home.train(tmp_path / "run", "steps=2", "encoders.audio.tune=-1")
+    moved, fresh = (load_run(tmp_path / "run", trained=trained).method.encoders["audio"] for trained in (True, False))
+    given, own = transformers.ASTModel.from_pretrained(home.towers / "ast").state_dict(), fresh.tower.state_dict()
+    assert given.keys() == own.keys()
+    assert all(torch.equal(own[key], value) for key, value in given.items())
+    assert any(not torch.equal(moved.tower.state_dict()[key], value) for key, value in given.items())

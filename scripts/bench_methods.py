@@ -209,7 +209,7 @@ def main(words: list[str] | None = None) -> Figures:
     if not lightly:
         print("lightly is not installed, so nothing to compare with (see --help); our own figures:")
     if args.quick:
-        args.side, args.batch, args.rounds, args.loss_batch = 32, min(args.batch, 8), 1, min(args.loss_batch, 1024)
+        args.side, args.batch, args.rounds = 32, min(args.batch, 8), 1
     before = os.getloadavg()[0]
     plan = Plan(args.side, args.batch, args.precision, args.workers)
     figures = {**measured(args.only, plan, args.rounds, lightly), **loss_figures(args.loss_batch)}

@@ -186,7 +186,7 @@ def arguments(words: list[str] | None) -> argparse.Namespace:
     budgets = parser.add_mutually_exclusive_group()
     budgets.add_argument("--steps", type=int, default=2000, help="of each run")
     budgets.add_argument("--minutes-per-run", type=float, help="of training; steps are found by timing a short trial")
-    parser.add_argument("--tuning-steps", type=int, default=60, help="of fine-tuning")
+    parser.add_argument("--tuning-steps", type=int, default=150, help="of fine-tuning")
     for name, told in (("train", "learnt from"), ("val", "of validation"), ("test", "judged on"), ("probed", "probed")):
         parser.add_argument(f"--{name}", type=int, default=getattr(Sizes(), name), help=f"of each class, {told}")
     parser.add_argument("--mnist", type=int, default=Sizes().mnist, help="digits of each class and part")

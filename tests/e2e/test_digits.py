@@ -90,7 +90,7 @@ def test_a_comparison_adds_a_row_and_is_not_repeated(digits, made, data, tmp_pat
     rows = tmp_path / "rows.jsonl"
     words = [
         "digits.py", "--data", str(data), "-o", str(out), "--speakers", "bob", "--copies", "1", "--rows", str(rows),
-        "steps=2", "data.batch=8", "device=cpu", "data.cache_gb=0",
+        "steps=2", "data.batch=8", "data.workers=0", "data.cache_gb=0", "device=cpu",
     ]  # fmt: skip
     monkeypatch.setattr(sys, "argv", words)
     digits.main()

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,5 +103,6 @@ class Reader:
         for place in range(0, count * self.hop, self.hop):
             frames = slice(place, place + self.frames)
             wave = read.audio[heard[place] - begin :][: self.samples]
-            windows.append(Frames(first + place, self.frames, read.video[frames], wave, levels[frames]))
+            pictures = cast("NDArray[np.uint8]", read.video[frames])  # deep ones were not asked for
+            windows.append(Frames(first + place, self.frames, pictures, wave, levels[frames]))
         return windows, end

@@ -138,7 +138,9 @@ def _starts(example: Example, window: Window) -> list[float]:
     return [float(start) for start in np.linspace(0.0, last, count)]
 
 
-def _windows(example: Example, window: Window, modality: str, starts: list[float]) -> NDArray[np.uint8 | np.float32]:
+def _windows(
+    example: Example, window: Window, modality: str, starts: list[float]
+) -> NDArray[np.uint8 | np.uint16 | np.float32]:
     if modality == "image":
         middle = 0.0 if example.kinds == {"image"} else (example.seconds or probe(example.path).duration or 0.0) / 2
         size = (window.inputs.cfg.height, window.inputs.cfg.width)

@@ -183,8 +183,8 @@ def _saved(part: Part, apart: str, save: Save) -> PartEntry:
     return PartEntry(
         modality=part.modality, first=part.first, below=part.below,
         file=save("faiss", lambda path: write_structure(structure, path)), apart=apart, ntotal=part.count,
-        memory=part.memory, lists=part.lists, probes=part.probes, sources=dict(part.sources),
-        refine=part.refine,
+        memory=part.memory, lists=part.lists, probes=part.probes, refine=part.refine,
+        sources={name: list(effort) for name, effort in part.sources.items()},
     )  # fmt: skip
 
 

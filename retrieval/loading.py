@@ -57,8 +57,9 @@ def describe(entry: IndexEntry) -> list[str]:
     for part in entry["parts"]:
         looked = "all looked at"
         if part["lists"]:
-            probes = ", ".join(f"{count} for {name}" for name, count in part.get("sources", {}).items())
-            looked = f"{probes or part['probes']} of {part['lists']} lists looked at, {part['refine']} k scored again"
+            efforts = part.get("sources") or {"": [part["probes"], part["refine"]]}
+            each = (f"{lists} ({refine} k)" + f" for {name}" * bool(name) for name, (lists, refine) in efforts.items())
+            looked = f"{', '.join(each)} of {part['lists']} lists looked at (scored again)"
         lines.append(f"{part['modality']}, {part['ntotal']} vectors, {part['memory']} bytes of memory each: {looked}")
     recall = entry["recall"]
     if recall is not None:
@@ -135,7 +136,7 @@ def _read(store: Store, told: PartEntry) -> Part:
         told["probes"],
         told["refine"],
         digests=digests,
-        sources=told.get("sources", {}),
+        sources={name: (probes, refine) for name, (probes, refine) in told.get("sources", {}).items()},
     )
 
 

@@ -50,8 +50,8 @@ class PartEntry(TypedDict):
     memory: int  # bytes for each vector
     lists: int  # how many inverted lists; 0 where every vector is looked at
     probes: int  # how many of them are looked at
-    sources: NotRequired[dict[str, int]]  # modality of a query -> how many of them are
     refine: int  # times k candidates scored again
+    sources: NotRequired[dict[str, list[int]]]  # modality of a query -> both for such queries
 
 
 class RecallEntry(TypedDict):

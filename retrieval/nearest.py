@@ -105,7 +105,7 @@ class Index:
             wider *= 4
             selector = self._selector(hide, False) if only is None else self._selector(only, True)
             scores[short], ids[short] = self._search(parts, queries[short], k, wider, source, selector)
-            if all(wider * part.probes_for(source) >= part.lists for part in parts):
+            if all(wider * part.effort(source)[0] >= part.lists for part in parts):
                 break
             short = np.flatnonzero(ids[:, least - 1] < 0)
         return scores, ids
@@ -127,9 +127,10 @@ class Index:
         spare = min(SPARE, len(hide)) if hide is not None else 0
         found = []
         for part in parts:
-            probes = min(part.lists, math.ceil(part.probes_for(source) * wider))
+            lists, refine = part.effort(source)
+            probes = min(part.lists, math.ceil(lists * wider))
             fetch = min(k + spare, part.count)
-            found.append(part.nearest(self.originals, queries, fetch, probes, part.refine, selector))
+            found.append(part.nearest(self.originals, queries, fetch, probes, refine, selector))
         if len(found) == 1:
             scores, ids = found[0]
             if not parts[0].lists and not spare and scores.shape[1] == k:

@@ -19,8 +19,8 @@ SHARD = 1 << 20  # vectors that are in memory at once while lists on disk are ma
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of one modality with `first` <= id < `below`; where there are lists, `probes` of them are looked at, or for
-    queries of a known modality what `sources` says, and `refine` times k candidates are scored again. Never changed
+    """Rows of one modality with `first` <= id < `below`; where there are lists, `probes` of them are looked at and
+    `refine` times k candidates are scored again, or for queries of a known modality what `sources` says. Never changed
     once it is made, so threads may share it.
     """
 
@@ -32,7 +32,7 @@ class Part:
     refine: int = 1
     on_gpu: Any = None
     digests: tuple[str, ...] = ()  # SHA-256 of its files
-    sources: Mapping[str, int] = field(default_factory=dict)
+    sources: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -49,9 +49,9 @@ class Part:
         """How many inverted lists it has; 0 where every vector is looked at."""
         return 0 if self.inverted is None else int(self.inverted.nlist)
 
-    def probes_for(self, source: str) -> int:
-        """How many lists are looked at for queries of a modality, "" where it is not known."""
-        return self.sources.get(source, self.probes)
+    def effort(self, source: str) -> tuple[int, int]:
+        """`probes` and `refine` for queries of a modality, "" where it is not known."""
+        return self.sources.get(source, (self.probes, self.refine))
 
     @property
     def code_bytes(self) -> int:

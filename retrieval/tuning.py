@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +74,8 @@ def tune(
     """The part with the fewest probes that meet the target, of each modality's queries, and the recall of each
     direction.
 
-    factors: how many times k may be scored again, rising; the one that makes a search read the fewest bytes is taken.
+    factors: how many times k may be scored again, rising; of each modality's queries the one that makes a search read
+    the fewest bytes is taken.
     members: the ids in the part. In every direction each half of the queries must meet the target, so that a lucky half
     does not decide. Where even looking at all lists does not, what comes near to these is used, and the figures say so.
     """
@@ -86,42 +88,36 @@ def tune(
     if not part.lists:
         return part, _means(part, {queries.modality: measured(queries, 0, 1) for queries in asked})
 
-    def enough(refine: int) -> bool:
-        # With lists enough, what is missed is missed by the codes.
-        ample = max(16, part.lists // 8)
-        return all(
-            _least(measured(one, ample, refine, 4)) >= _least(measured(one, ample, factors[-1], 4)) - (1 - target) / 4
-            for one in asked
-        )
+    sources: dict[str, tuple[int, int]] = {}
+    found: dict[str, Shares] = {}
+    for one in asked:
 
-    ladder = list(_ladder(part.lists))
-    best: tuple[bool, float] | None = None
-    for refine in factors:
-        rescoring = 4.0 * K * refine * originals.width
-        if best is not None and best[0] and -best[1] <= rescoring * len(asked):
-            break
-        if best is None and refine != factors[-1] and not enough(refine):
-            continue
-        probes: dict[str, int] = {}
-        found: dict[str, Shares] = {}
-        for one in asked:
+        def reach(lists: int, refine: int, step: int = 1, one: Queries = one) -> float:
+            return _least(measured(one, lists, refine, step))
 
-            def reach(lists: int, one: Queries = one, refine: int = refine) -> float:
-                return _least(measured(one, lists, refine))
-
+        ladder, ample = list(_ladder(part.lists)), max(16, part.lists // 8)
+        best: tuple[bool, float] | None = None
+        for refine in factors:
+            rescoring = 4.0 * K * refine * originals.width
+            if best is not None and best[0] and -best[1] <= rescoring:
+                break
+            # With lists enough, what is missed is missed by the codes.
+            worth = reach(ample, refine, 4) >= reach(ample, factors[-1], 4) - (1 - target) / 4
+            if best is None and refine != factors[-1] and not worth:
+                continue
             # More lists never find less, so the fewest that do is found by halving. What all lists miss is missed by
             # the codes: then the fewest that come near to all.
-            rung = bisect_left(ladder, target, key=reach, hi=len(ladder) - 1)
-            if rung == len(ladder) - 1 and (most := reach(ladder[-1])) < target:
-                rung = bisect_left(ladder, most - NEAR, key=reach, hi=len(ladder) - 1)
-            probes[one.modality], found[one.modality] = ladder[rung], measured(one, ladder[rung], refine)
-        met = all(_least(shares) >= target for shares in found.values())
-        scanned = sum(probes.values()) / part.lists * part.count * part.code_bytes
-        reached = (met, -(scanned + rescoring * len(asked)))
-        if best is None or reached > best:
-            best, chosen = reached, (probes, refine, _means(part, found))
-    probes, refine, means = chosen
-    return replace(part, probes=max(probes.values()), sources=probes, refine=refine), means
+            key = partial(reach, refine=refine)
+            rung = bisect_left(ladder, target, key=key, hi=len(ladder) - 1)
+            if rung == len(ladder) - 1 and (most := key(ladder[-1])) < target:
+                rung = bisect_left(ladder, most - NEAR, key=key, hi=len(ladder) - 1)
+            shares = measured(one, ladder[rung], refine)
+            scanned = ladder[rung] / part.lists * part.count * part.code_bytes
+            reached = (_least(shares) >= target, -(scanned + rescoring))
+            if best is None or reached > best:
+                best, sources[one.modality], found[one.modality] = reached, (ladder[rung], refine), shares
+    probes, refined = (max(column) for column in zip(*sources.values(), strict=True))
+    return replace(part, probes=probes, refine=refined, sources=sources), _means(part, found)
 
 
 def _ladder(most: int) -> Iterator[int]:

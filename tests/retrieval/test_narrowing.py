@@ -79,12 +79,13 @@ def test_queries_of_a_modality_look_at_as_many_lists_as_they_need(tmp_path):
         built = index.build(store, "ivf-sq8")
         part = next(part for part in built.parts if part.modality == "video")
         assert set(part.sources) == {"video", "text"}
-        assert part.probes == max(part.sources.values()) == part.probes_for("") == part.probes_for("audio")
-        few = replace(part, sources={"video": 1, "text": part.lists})
+        most = tuple(max(column) for column in zip(*part.sources.values(), strict=True))
+        assert (part.probes, part.refine) == most == part.effort("") == part.effort("audio")
+        few = replace(part, sources={"video": (1, 2), "text": (part.lists, 4)})
         apart = index.Index(built.kind, [few], store.originals(), built.covered, built.removed, built.hidden)
-        for source, probes in few.sources.items():
+        for source, effort in few.sources.items():
             scores, _ = apart.nearest(texts[:50], 10, source=source)
-            alone, _ = few.nearest(store.originals(), texts[:50], 10, probes, few.refine)
+            alone, _ = few.nearest(store.originals(), texts[:50], 10, *effort)
             np.testing.assert_array_equal(scores, np.sort(alone, axis=1)[:, ::-1][:, :10])
         assert {p.modality: p.sources for p in index.load(store).parts} == {p.modality: p.sources for p in built.parts}
         looked: list[str] = []

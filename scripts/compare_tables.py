@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,8 +11,8 @@ import numpy as np
 import published
 from rich.console import Console
 from rich.table import Table
+from seeds import Row, by_label, spread
 
-Row = dict[str, Any]
 LABELS = {"linear": "linear", "knn": "kNN", "labels_1": "1 %", "labels_10": "10 %", "tuned": "tuned"}
 WORSE = {"blur": "blur", "noise": "noise", "contrast": "contrast"}
 PROTOCOLS = {"linear": "linear", "tuned": "fine-tuned"}
@@ -31,15 +30,8 @@ class Told(NamedTuple):
 
 
 def by_name(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Label -> its seeds, as :func:`order` has them; steps are told where runs of one name differ in them."""
-    lengths: dict[str, set[int]] = defaultdict(set)
-    for row in rows:
-        lengths[row["name"]].add(row["steps"])
-    found: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        several = len(lengths[row["name"]]) > 1
-        found[f"{row['name']} ({row['steps']:,} steps)" if several else row["name"]].append(row)
-    return dict(sorted(found.items(), key=lambda pair: order(pair[1])))
+    """Label -> its seeds, as :func:`order` has them."""
+    return dict(sorted(by_label(rows).items(), key=lambda pair: order(pair[1])))
 
 
 def order(seeds: Sequence[Row]) -> tuple[int, float]:
@@ -55,16 +47,8 @@ def mean(seeds: Sequence[Row], question: str, who: str = "trained") -> float | N
 
 
 def percent(seeds: Sequence[Row], question: str, who: str = "trained") -> str:
-    """Mean and standard deviation over seeds, in percent."""
+    """Mean and standard deviation of a figure over seeds, in percent."""
     return spread([row["figures"][question][who] for row in seeds if question in row["figures"]])
-
-
-def spread(values: Sequence[float]) -> str:
-    """Mean and standard deviation of fractions, in percent; "" where there are none."""
-    if not values:
-        return ""
-    told = f"{100 * statistics.fmean(values):.1f}"
-    return f"{told} ± {100 * statistics.stdev(values):.1f}" if len(values) > 1 else told
 
 
 def stages_of(rows: Sequence[Row]) -> list[str]:

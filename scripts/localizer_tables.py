@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from seeds import Row, by_label, spread
 
-Row = dict[str, Any]
 FIGURES = {
     "ciou": "cIoU", "auc": "AUC", "pointing": "pointing", "two_things": "two things", "iiou": "IIoU", "iauc": "IAUC",
     "ap": "AP", "max_f1": "max F1", "swap_gap": "swap gap", "f_loc": "F_LOC", "miou": "mIoU",
@@ -33,7 +32,7 @@ def tables(rows: Sequence[Row]) -> Iterator[tuple[str, list[str], list[list[str]
         known = [name for name in FIGURES if any(name in row["beds"][bed] for row in held)]
         lines = []
         for who in ("trained", "untrained"):
-            for label, of_one in _by_variant(held).items():
+            for label, of_one in by_label(held).items():
                 figures = [row["beds"][bed] for row in of_one]
                 lines.append([f"{label}, untrained" if who == "untrained" else label, *_cells(figures, known, who)])
         # every run is judged on the same clips, so any row tells what the trivial predictors score
@@ -41,28 +40,8 @@ def tables(rows: Sequence[Row]) -> Iterator[tuple[str, list[str], list[list[str]
         yield f"{bed}, trained on {on}", ["", *(FIGURES[name] for name in known)], lines
 
 
-def _by_variant(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Label -> its seeds; the steps are told where they differ between runs of one name."""
-    lengths: dict[str, set[int]] = defaultdict(set)
-    for row in rows:
-        lengths[row["name"]].add(row["steps"])
-    found: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        several = len(lengths[row["name"]]) > 1
-        found[f"{row['name']} ({row['steps']} steps)" if several else row["name"]].append(row)
-    return found
-
-
 def _cells(figures: Sequence[Mapping[str, Mapping[str, float]]], known: Sequence[str], who: str) -> list[str]:
-    return [percent([one[name][who] for one in figures if who in one.get(name, {})]) for name in known]
-
-
-def percent(values: Sequence[float]) -> str:
-    """Mean and standard deviation of fractions, in percent; "" where there are none."""
-    if not values:
-        return ""
-    told = f"{100 * statistics.fmean(values):.1f}"
-    return f"{told} ± {100 * statistics.stdev(values):.1f}" if len(values) > 1 else told
+    return [spread([one[name][who] for one in figures if who in one.get(name, {})]) for name in known]
 
 
 def section(rows: Sequence[Row], note: Mapping[str, Any]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What methods of pictures share: one picture is asked for, the encoder's vector embeds it; and the simplest view."""
+"""What methods of pictures share: one picture is asked for, the encoder's vector embeds it; and the simplest views."""
 
 from __future__ import annotations
 
@@ -78,3 +78,28 @@ class View:
         code = torch.rand(self.code, generator=generator) * 2 - 1
         shown = {"picture": views.flip(picture, generator)}
         return {**shown, "code": code} if self.code else shown
+
+
+class Labeled:
+    """One picture -> a view of it, uint8 [3, H, W], and the number of its label; and the ``whole`` of it, where asked.
+
+    Args:
+        label: name of the label in the manifest.
+        classes: how many values it may have.
+        area: least share of the picture that a view shows.
+        flip: mirror half of the views.
+        whole: give the picture as it is, too.
+    """
+
+    def __init__(self, label: str, classes: int, area: float, flip: bool, *, whole: bool = False):
+        self.label, self.classes = label, classes
+        self.area, self.flip, self.whole = area, flip, whole
+
+    def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
+        """picture (and whole) uint8 [3, H, W], label int64. Raises ValueError for a label beyond ``classes``."""
+        if sample.label >= self.classes:
+            raise ValueError(f"{self.label} has more than {self.classes} values; set method.classes")
+        whole = sample.video[0, 0]
+        picture = views.flip(views.crop(whole, generator, (self.area, 1.0)), generator, 0.5 * self.flip)
+        shown = {"picture": picture, "whole": whole} if self.whole else {"picture": picture}
+        return {**shown, "label": torch.tensor(sample.label)}

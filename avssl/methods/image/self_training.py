@@ -20,15 +20,14 @@ from collections.abc import Iterable
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
-from avssl import views
 from avssl.config import MethodConfig
 from avssl.inputs import Inputs
 from avssl.methods.base import Batch, Step, Transform, detached
-from avssl.methods.pictures import OfPictures
+from avssl.methods.pictures import Labeled, OfPictures
 from avssl.nn.gather import gather
-from avssl.sample import Needs, Sample
+from avssl.sample import Needs
 
 NONE = -1
 """guess of an item that has none"""
@@ -51,21 +50,6 @@ class Config(MethodConfig):
     """least share of the picture that a view shows"""
     flip: bool = True
     """mirror half of the pictures; not where left and right mean something, as in digits"""
-
-
-class Labeled:
-    """One picture -> a view of it and the ``whole`` of it, uint8 [3, H, W] each, and the number of its label."""
-
-    def __init__(self, cfg: Config):
-        self.cfg = cfg
-
-    def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
-        """Draws the view. Raises ValueError for more classes than there are outputs."""
-        if sample.label >= self.cfg.classes:
-            raise ValueError(f"{self.cfg.label} has more than {self.cfg.classes} values; set method.classes")
-        whole = sample.video[0, 0]
-        picture = views.flip(views.crop(whole, generator, (self.cfg.area, 1.0)), generator, 0.5 * self.cfg.flip)
-        return {"picture": picture, "whole": whole, "label": torch.tensor(sample.label)}
 
 
 class SelfTraining(OfPictures[Config]):
@@ -94,7 +78,7 @@ class SelfTraining(OfPictures[Config]):
     @classmethod
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
         """Gives ``picture`` and ``whole`` uint8 [3, H, W], and ``label``."""
-        return Labeled(cfg)
+        return Labeled(cfg.label, cfg.classes, cfg.area, cfg.flip, whole=True)
 
     def logits(self, picture: Tensor) -> Tensor:
         """Pictures [B, 3, H, W] -> [B, K]."""

@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import dataclasses
 
-import torch
 import torch.nn.functional as F
 from pydantic import Field
-from torch import Generator, Tensor, nn
+from torch import nn
 
-from avssl import views
 from avssl.config import MethodConfig
 from avssl.inputs import Inputs
 from avssl.methods.base import Batch, Step, Transform, detached
-from avssl.methods.pictures import OfPictures
-from avssl.sample import Needs, Sample
+from avssl.methods.pictures import Labeled, OfPictures
+from avssl.sample import Needs
 
 
 class Config(MethodConfig):
@@ -39,21 +37,6 @@ class Config(MethodConfig):
     """share of the target that is spread over all classes"""
 
 
-class Labeled:
-    """One picture -> a view of it, uint8 [3, H, W], and the number of its label."""
-
-    def __init__(self, cfg: Config):
-        self.cfg = cfg
-
-    def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
-        """Draws the view. Raises ValueError for more classes than there are outputs."""
-        if sample.label >= self.cfg.classes:
-            raise ValueError(f"{self.cfg.label} has more than {self.cfg.classes} values; set method.classes")
-        picture = views.crop(sample.video[0, 0], generator, (self.cfg.area, 1.0))
-        picture = views.flip(picture, generator) if self.cfg.flip else picture
-        return {"picture": picture, "label": torch.tensor(sample.label)}
-
-
 class Supervised(OfPictures[Config]):
     """One encoder, one linear layer, cross-entropy."""
 
@@ -69,7 +52,7 @@ class Supervised(OfPictures[Config]):
     @classmethod
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
         """Gives ``picture`` uint8 [3, H, W] and ``label``."""
-        return Labeled(cfg)
+        return Labeled(cfg.label, cfg.classes, cfg.area, cfg.flip)
 
     def forward(self, batch: Batch, turn: str = "main") -> Step:
         """Cross-entropy of the label."""

@@ -24,7 +24,7 @@ from avssl import views
 from avssl.config import MethodConfig
 from avssl.inputs import Inputs
 from avssl.methods.base import Batch, Step, Transform, detached
-from avssl.methods.pictures import OfPictures
+from avssl.methods.pictures import OfPictures, View
 from avssl.nn.adversaries import glances
 from avssl.nn.decoders import Across, Decoder, psnr, shape_of
 from avssl.nn.masking import blob
@@ -54,12 +54,12 @@ class Cut:
     """One picture -> a view of it, uint8 [3, H, W], and where it is ``missing``, bool [H, W]."""
 
     def __init__(self, cfg: Config):
-        self.cfg = cfg
+        self.cfg, self.view = cfg, View(cfg.area)
 
     def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
         """Draws the view and the region."""
         cfg = self.cfg
-        picture = views.flip(views.crop(sample.video[0, 0], generator, (cfg.area, 1.0)), generator)
+        picture = self.view(sample, generator, progress)["picture"]
         size = (picture.shape[1], picture.shape[2])
         if cfg.region == "any":
             return {"picture": picture, "missing": blob(size, views.uniform(generator, *cfg.share), generator)}

@@ -23,7 +23,7 @@ from avssl import views
 from avssl.config import MethodConfig
 from avssl.inputs import Inputs
 from avssl.methods.base import Batch, Step, Transform, detached
-from avssl.methods.pictures import OfPictures
+from avssl.methods.pictures import OfPictures, View
 from avssl.nn.decoders import Across, Decoder, psnr, shape_of
 from avssl.nn.masking import blob
 from avssl.sample import Sample
@@ -72,12 +72,12 @@ class Hide:
     """One picture -> a view of it, uint8 [3, H, W], what is ``seen`` and what is ``judged``, bool [H, W]."""
 
     def __init__(self, cfg: Config):
-        self.cfg = cfg
+        self.cfg, self.view = cfg, View(cfg.area)
 
     def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
         """Draws the view and, where they are not told, the part and its shape."""
         cfg = self.cfg
-        picture = views.flip(views.crop(sample.video[0, 0], generator, (cfg.area, 1.0)), generator)
+        picture = self.view(sample, generator, progress)["picture"]
         size = (picture.shape[1], picture.shape[2])
         known = [part for part in PARTS if part != cfg.seen]
         part = known[views.integer(generator, len(known))] if cfg.hidden == "any" else cfg.hidden

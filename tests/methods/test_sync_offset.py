@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from contract import timed, tiny
+from contract import following, timed, tiny
 from torch import Generator
 
 from avssl.methods.audiovisual.sync_offset import meets
@@ -177,24 +177,6 @@ SMALL = (
 
 def test_learns_offsets_from_what_both_have_in_common_and_from_nothing_else():
     run = tiny.run("sync_offset", *SMALL)
-    transform = run.kind.transform(run.cfg.method, run.inputs)
-
-    def batch(first, size, follows=True):
-        rows = [
-            transform(timed.flickering(run.needs, k, follows), Generator().manual_seed(k), 0.0)
-            for k in range(first, first + size)
-        ]
-        return {key: torch.stack([row[key] for row in rows]) for key in rows[0]}
-
-    method = run.method()
-    optimizer = torch.optim.AdamW(method.parameters(), 5e-3)
-    for step in range(20):
-        optimizer.zero_grad()
-        method(batch(16 * step, 16)).loss.backward()
-        optimizer.step()
-    method.eval()
-    with torch.no_grad():
-        unseen = method(batch(10_000, 48)).metrics["accuracy"]
-        unrelated = method(batch(20_000, 96, follows=False)).metrics["accuracy"]
+    unseen, unrelated = following.accuracies(run, steps=20, size=16, lr=5e-3)
     assert unseen > 0.9
     assert unrelated < 0.4, "chance is 0.2: neither edges nor levels tell an offset"

@@ -67,10 +67,13 @@ class Background:
         scores = np.asarray(queries, np.float64) @ sample.T
         return Scale(scores.mean(axis=1), _spread(scores.std(axis=1)))
 
-    def mean(self, query: Vectors, target: str) -> float:
-        """Mean score of one query [width] with modality `target`, 0 where the store has none; cheaper than `scale`."""
+    def means(self, queries: Vectors, target: str) -> NDArray[np.float64]:
+        """Mean score [Q] of queries [Q, width] with modality `target`, 0 where there is none; cheaper than `scale`."""
         mean = self._means.get(target)
-        return 0.0 if mean is None else float(mean @ query.astype(np.float64))
+        if mean is None:
+            return np.zeros(len(queries))
+        found: NDArray[np.float64] = (queries.astype(np.float64) * mean).sum(axis=1)
+        return found
 
     def _direction(self, source: str, target: str) -> tuple[float, float]:
         if (source, target) not in self._directions:

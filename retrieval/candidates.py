@@ -88,7 +88,7 @@ def ranked(index: Index, queries: Vectors, k: int, lane: Lane, source: str = "")
     width = min(k, lane.reachable)
     best, scored = np.full((len(queries), width), -1, np.int64), np.full((len(queries), width), -np.inf)
     pending = np.arange(len(queries) if lane.reachable else 0)
-    fetch = k + 1
+    fetch = k + index.spare
     while len(pending):
         fetch = min(fetch, lane.reachable)
         limits = {"only": lane.only, "without": lane.without}

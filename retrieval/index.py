@@ -31,13 +31,13 @@ from retrieval.loading import describe as describe
 from retrieval.loading import find_entry as find_entry
 from retrieval.loading import load as load
 from retrieval.manifest import IndexEntry, PartEntry, RecallEntry
-from retrieval.narrowing import basis
+from retrieval.narrowing import asking, basis
 from retrieval.nearest import Index as Index
 from retrieval.originals import Originals
 from retrieval.parts import Part, fill, lists_on_disk, with_lists, write_structure
 from retrieval.segment import Ids, Vectors
 from retrieval.store import Save, Store
-from retrieval.tuning import QUERIES, SEED, K, Queries, aim, held_out, tune
+from retrieval.tuning import QUERIES, SEED, K, Queries, aim, held_out, truths, tune
 
 RECALL = 0.98
 
@@ -63,12 +63,14 @@ def build(store: Store, kind: str | None = None, recall: float = RECALL, flat_be
         def make(save: Save) -> IndexEntry:
             entries: list[PartEntry] = []
             directions: dict[str, float] = {}
+            moment = asking(present, originals) if asked else np.empty((0, 0))
             for name, ids in present.items():
                 if not len(ids):
                     continue
                 sample = _sample(originals, ids, asked, flat_below)
-                few = basis(sample, asked, aim(recall)) if len(sample) else None
+                few = basis(sample, len(ids), moment, asked, aim(recall)) if len(sample) else None
                 instead = KINDS[chosen].instead or chosen
+                true = truths(asked, originals, ids)
                 for actual, looked in ((chosen, few), (instead, None)):
                     empty = (
                         trained(actual, lists_for(len(ids)), sample, looked) if len(sample) else flat(originals.width)
@@ -76,7 +78,7 @@ def build(store: Store, kind: str | None = None, recall: float = RECALL, flat_be
                     part, apart = _filled(store, actual, empty, originals, ids, name, 0, save)
                     reached: dict[str, float] = {}
                     if asked:
-                        part, reached = tune(part, KINDS[actual].refine, originals, ids, asked, aim(recall))
+                        part, reached = tune(part, KINDS[actual].refine, originals, asked, true, aim(recall))
                     if min(reached.values(), default=1.0) >= aim(recall) or (instead == chosen and few is None):
                         break
                 directions |= reached

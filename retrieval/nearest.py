@@ -14,6 +14,7 @@ from retrieval.segment import Ids, Vectors, contains
 
 FEW = 20_000  # ids that a filter leaves, up to which all of them are looked at
 SPARE = 128  # hidden ids that are fetched too and dropped; a selector would cost FAISS its matrix products
+TIED = 8  # more than wanted that an exact index is asked for: fewer ties run through all of these, and it cares little
 BATCH = 16  # queries from which looking at copied vectors beats looking at them through a selector
 
 
@@ -44,6 +45,11 @@ class Index:
 
     def __len__(self) -> int:
         return sum(part.count for part in self.parts) - len(self.hidden)
+
+    @property
+    def spare(self) -> int:
+        """How many more than are wanted to fetch, so that ties in the last place are seen without asking again."""
+        return 1 if any(part.lists for part in self.parts) else TIED
 
     def fits(self, covered: tuple[str, ...], removed: Ids) -> bool:
         """Whether it has every row of a store of which `Store.held` and `Store.removed` are these.

@@ -73,10 +73,11 @@ def search(
             found = _windows(store, index, asked, pending, lanes, windows, calibrated)
             short = []
             most, final = max(int(k), windows // MOMENT_WINDOWS), windows >= MOMENT_WINDOWS * k
-            for member, hits in zip(pending, found, strict=True):
+            unrelated = asked.unrelated(pending) if merge_seconds else itertools.repeat({})
+            for member, hits, means in zip(pending, found, unrelated, strict=False):
                 settled = True
                 if merge_seconds:
-                    hits, settled = _merged(hits, merge_seconds, asked.unrelated(member), most)
+                    hits, settled = _merged(hits, merge_seconds, means, most)
                 if distinct_cosine is not None:
                     hits = _distinct(store, hits, distinct_cosine, int(k))
                 results[member] = hits.first(k)
@@ -175,10 +176,11 @@ class _Asked:
         mean, spread = self.background.scale(self.vectors([member], target), source, target)
         return (scores - mean) / spread
 
-    def unrelated(self, member: int) -> Mapping[str, float]:
-        """Modality -> mean score of one query with unrelated windows."""
+    def unrelated(self, members: Sequence[int]) -> list[dict[str, float]]:
+        """Modality -> mean score with unrelated windows, of each of these queries."""
         names = self._store.space.modalities
-        return {name: self.background.mean(self.vectors([member], name)[0], name) for name in names}
+        columns = [self.background.means(self.vectors(members, name), name).tolist() for name in names]
+        return [dict(zip(names, means, strict=True)) for means in zip(*columns, strict=True)]
 
 
 def _by_exclusion(exclude: str | Sequence[str | None] | None, queries: int) -> dict[str | None, list[int]]:

@@ -1,9 +1,9 @@
 """How many lists to look at, so that a stated recall is met in every direction, measured on queries kept apart."""
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,56 +68,81 @@ def _without_self(queries: Queries, scores: Scores, found: Ids) -> tuple[Scores,
     return top(np.where(own, -np.inf, scores).astype(np.float32), np.where(own, -1, found), K)
 
 
+def truths(asked: Sequence[Queries], originals: Originals, ids: Ids) -> dict[str, Scores]:
+    """Modality of queries -> their `truth` among these ids: a pass over all vectors, so it is made once."""
+    return {queries.modality: truth(queries, originals, ids) for queries in asked}
+
+
 def tune(
-    part: Part, factors: Sequence[int], originals: Originals, members: Ids, asked: list[Queries], target: float
+    part: Part,
+    factors: Sequence[int],
+    originals: Originals,
+    asked: Sequence[Queries],
+    true: Mapping[str, Scores],
+    target: float,
 ) -> tuple[Part, dict[str, float]]:
     """The part with the fewest probes that meet the target, of each modality's queries, and the recall of each
     direction.
 
     factors: how many times k may be scored again, rising; of each modality's queries the one that makes a search read
     the fewest bytes is taken.
-    members: the ids in the part. In every direction each half of the queries must meet the target, so that a lucky half
-    does not decide. Where even looking at all lists does not, what comes near to these is used, and the figures say so.
+    true: what `truths` says of the ids in the part. In every direction each half of the queries must meet the target,
+    so that a lucky half does not decide. Where even looking at all lists does not, what comes near to these is used,
+    and the figures say so.
     """
-    true = {queries.modality: truth(queries, originals, members) for queries in asked}
-
-    def measured(queries: Queries, probes: int, refine: int, step: int = 1) -> Shares:
-        some = Queries(queries.modality, np.ascontiguousarray(queries.vectors[::step]), queries.ids[::step])
-        return recalls(part, originals, some, true[queries.modality][::step], probes, refine)
-
-    if not part.lists:
-        return part, _means(part, {queries.modality: measured(queries, 0, 1) for queries in asked})
-
     sources: dict[str, tuple[int, int]] = {}
     found: dict[str, Shares] = {}
     for one in asked:
 
-        def reach(lists: int, refine: int, step: int = 1, one: Queries = one) -> float:
-            return _least(measured(one, lists, refine, step))
+        @cache
+        def measured(probes: int, refine: int, step: int = 1, one: Queries = one) -> Shares:
+            some = Queries(one.modality, np.ascontiguousarray(one.vectors[::step]), one.ids[::step])
+            return recalls(part, originals, some, true[one.modality][::step], probes, refine)
 
-        ladder, ample = list(_ladder(part.lists)), max(16, part.lists // 8)
-        best: tuple[bool, float] | None = None
-        for refine in factors:
-            rescoring = 4.0 * K * refine * originals.width
-            if best is not None and best[0] and -best[1] <= rescoring:
-                break
-            # With lists enough, what is missed is missed by the codes.
-            worth = reach(ample, refine, 4) >= reach(ample, factors[-1], 4) - (1 - target) / 4
-            if best is None and refine != factors[-1] and not worth:
-                continue
-            # More lists never find less, so the fewest that do is found by halving. What all lists miss is missed by
-            # the codes: then the fewest that come near to all.
-            key = partial(reach, refine=refine)
-            rung = bisect_left(ladder, target, key=key, hi=len(ladder) - 1)
-            if rung == len(ladder) - 1 and (most := key(ladder[-1])) < target:
-                rung = bisect_left(ladder, most - NEAR, key=key, hi=len(ladder) - 1)
-            shares = measured(one, ladder[rung], refine)
-            scanned = ladder[rung] / part.lists * part.count * part.code_bytes
-            reached = (_least(shares) >= target, -(scanned + rescoring))
-            if best is None or reached > best:
-                best, sources[one.modality], found[one.modality] = reached, (ladder[rung], refine), shares
-    probes, refined = (max(column) for column in zip(*sources.values(), strict=True))
-    return replace(part, probes=probes, refine=refined, sources=sources), _means(part, found)
+        if part.lists:
+            sources[one.modality] = _effort(part, factors, 4.0 * K * originals.width, measured, target)
+        found[one.modality] = measured(*sources.get(one.modality, (0, 1)), 1)
+    if sources:
+        probes, refined = (max(column) for column in zip(*sources.values(), strict=True))
+        part = replace(part, probes=probes, refine=refined, sources=sources)
+    return part, {
+        f"{name} -> {part.modality}": round(float(values.mean()), 4) for name, values in found.items() if len(values)
+    }
+
+
+def _effort(
+    part: Part, factors: Sequence[int], bytes_each: float, measured: Callable[..., Shares], target: float
+) -> tuple[int, int]:
+    """Lists to look at, and times k to score again, for one modality's queries.
+
+    bytes_each: what is read to score K candidates again. measured: (lists, times k, every so manyth query) -> recall.
+    """
+
+    def reach(lists: int, refine: int, step: int = 1) -> float:
+        return _least(measured(lists, refine, step))
+
+    ladder, ample = list(_ladder(part.lists)), max(16, part.lists // 8)
+    best: tuple[bool, float] | None = None
+    chosen = (part.lists, factors[-1])
+    for refine in factors:
+        rescoring = bytes_each * refine
+        if best is not None and best[0] and -best[1] <= rescoring:
+            break
+        more = best is None and refine != factors[-1]
+        # With lists enough, what is missed is missed by the codes.
+        if more and reach(ample, refine, 4) < reach(ample, factors[-1], 4) - (1 - target) / 4:
+            continue
+        # More lists never find less, so the fewest that do is found by halving. What all lists miss is missed by the
+        # codes: then the fewest that come near to all.
+        key = partial(reach, refine=refine)
+        rung = bisect_left(ladder, target, key=key, hi=len(ladder) - 1)
+        if rung == len(ladder) - 1 and (most := key(ladder[-1])) < target:
+            rung = bisect_left(ladder, most - NEAR, key=key, hi=len(ladder) - 1)
+        scanned = ladder[rung] / part.lists * part.count * part.code_bytes
+        reached = (reach(ladder[rung], refine) >= target, -(scanned + rescoring))
+        if best is None or reached > best:
+            best, chosen = reached, (ladder[rung], refine)
+    return chosen
 
 
 def _ladder(most: int) -> Iterator[int]:
@@ -132,9 +157,3 @@ def _ladder(most: int) -> Iterator[int]:
 def _least(found: Shares) -> float:
     """Mean recall of the worse half."""
     return min((float(half.mean()) for half in (found[::2], found[1::2]) if len(half)), default=1.0)
-
-
-def _means(part: Part, found: Mapping[str, Shares]) -> dict[str, float]:
-    return {
-        f"{name} -> {part.modality}": round(float(values.mean()), 4) for name, values in found.items() if len(values)
-    }

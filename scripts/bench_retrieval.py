@@ -8,7 +8,9 @@ structure the exact index holds, one for each modality, asked without us; a dire
 Queries are made like the stored vectors but are not among them. Hits count as read when recording, start, end and score
 of each were; "as objects" when each was made a `Hit` with its words and columns.
 `--vectors` takes a folder that `avssl embed` wrote; it holds few windows, so more are made of them: between a window
-and one of its five nearest, the same way in every modality, with a little noise. That is said in every row.
+and one of its five nearest, the same way in every modality, with a little noise: differences between other windows and
+their nearest, or, with --even-noise, as much in every direction, which fills some that no window of the network does
+and is then all that tells one repeated text from the other. That is said in every row.
 A row for each size goes to results/retrieval.jsonl, which `scripts/results.py` shows; a size that stands there is not
 measured again unless with --again. With --keep, what was killed goes on after the last stage that was done.
 """
@@ -271,9 +273,10 @@ def main() -> None:
     )
     parser.add_argument("--width", type=int, default=512, help="of the vectors; trained ones are turned into it")
     parser.add_argument("--vectors", type=Path, help="a folder that avssl embed wrote")
+    parser.add_argument("--even-noise", action="store_true", help="what is added to those vectors is alike everywhere")
     parser.add_argument("--modalities", nargs="+", help="of those vectors; all of them unless given")
     parser.add_argument(
-        "--kinds", nargs="+", default=["ivf-sq8", "ivf-pq4"], choices=[k for k in KINDS if k != "exact"]
+        "--kinds", nargs="+", default=["ivf-fp16", "ivf-sq8", "ivf-pq4"], choices=[k for k in KINDS if k != "exact"]
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
@@ -286,9 +289,9 @@ def main() -> None:
         options.size = [min(20_000, *options.size)]
     faiss.omp_set_num_threads(options.threads)
     try:
-        source = (
-            Windows(options.vectors, options.width, options.modalities) if options.vectors else Clustered(options.width)
-        )
+        source: Any = Clustered(options.width)
+        if options.vectors:
+            source = Windows(options.vectors, options.width, options.modalities, options.even_noise)
         for size in options.size:
             known = options.rows.read_text(encoding="utf-8").splitlines() if options.rows.is_file() else []
             wanted = [size, source.width, source.told]

@@ -14,6 +14,7 @@ from retrieval.kinds import import_faiss
 
 NEIGHBORS = 5
 NOISE = 0.1
+MOVES = 4  # differences that make one noise
 
 
 class Clustered:
@@ -47,8 +48,9 @@ class Windows:
     Windows without one of each are left out; a modality that most windows lack is left out itself.
     """
 
-    def __init__(self, folder: Path, width: int, wanted: Sequence[str] | None = None) -> None:
-        """wanted: modalities, all there are unless given.
+    def __init__(self, folder: Path, width: int, wanted: Sequence[str] | None = None, even: bool = False) -> None:
+        """wanted: modalities, all there are unless given. even: noise is alike in all directions, also in those that
+        no window of the network fills; else it is made of differences between windows and their nearest.
 
         Raises ValueError, one line, for a folder without vectors and for a width below theirs.
         """
@@ -63,7 +65,7 @@ class Windows:
         own = vectors[first].shape[1]
         if own > width:
             raise ValueError(f"the vectors of {folder} have width {own}; ask for --width {own} or more")
-        self.modalities, self.width = tuple(vectors), width
+        self.modalities, self.width, self.even = tuple(vectors), width, even
         # FAISS's products are slow at some widths, which would flatter us; turning changes no inner product.
         turn = np.linalg.qr(np.random.default_rng(0).standard_normal((width, own)))[0].T.astype(np.float32)
         self.held = {name: unit(found @ turn) for name, found in vectors.items()}
@@ -72,7 +74,7 @@ class Windows:
         self.near = faiss.knn(together, together, NEIGHBORS + 1, metric=faiss.METRIC_INNER_PRODUCT)[1][:, 1:]
         self.told = (
             f"{int(whole.sum())} windows of a trained network (width {own}, {', '.join(self.modalities)}), enlarged "
-            "between neighbors"
+            + ("between neighbors, with even noise" if even else "between neighbors")
         )
 
     def block(self, count: int, seed: int) -> list[np.ndarray]:
@@ -82,13 +84,20 @@ class Windows:
         other = self.near[one, random.integers(self.near.shape[1], size=count)]
         weight = random.uniform(0, 0.5, (count, 1)).astype(np.float32)
         return [
-            unit(
-                (1 - weight) * vectors[one]
-                + weight * vectors[other]
-                + NOISE / self.width**0.5 * random.standard_normal((count, self.width), np.float32)
-            )
+            unit((1 - weight) * vectors[one] + weight * vectors[other] + self._noise(vectors, count, random))
             for vectors in self.held.values()
         ]
+
+    def _noise(self, vectors: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+        """About NOISE long, [count, width]."""
+        if self.even:
+            return NOISE / self.width**0.5 * random.standard_normal((count, self.width), np.float32)
+        some = np.zeros((count, self.width), np.float32)
+        for _ in range(MOVES):
+            one = random.integers(len(self.near), size=count)
+            other = self.near[one, random.integers(self.near.shape[1], size=count)]
+            some += random.standard_normal((count, 1), np.float32) * (vectors[one] - vectors[other])
+        return NOISE / max(1e-12, float(np.square(some).sum(1).mean() ** 0.5)) * some
 
 
 def rows_of(count: int, first: int, modality: str) -> Iterator[dict[str, Any]]:

@@ -65,13 +65,13 @@ def test_windows_of_all_modalities_are_of_one_time(embedded, monkeypatch):
 
 
 def test_it_runs_keeps_its_row_and_goes_on(embedded, tmp_path):
-    words = ["--size", 1500, "--width", 8, "--vectors", embedded, "--kinds", "ivf-sq8", "--rounds", 1, "--threads", 1]
+    words = ["--size", 1500, "--width", 8, "--vectors", embedded, "--kinds", "ivf-fp16", "--rounds", 1, "--threads", 1]
     words += ["--keep", tmp_path / "keep", "--rows", tmp_path / "rows.jsonl"]
     code, out, err = bench(*words)
     assert code == 0, err
     row = json.loads((tmp_path / "rows.jsonl").read_text())
     assert (row["benchmark"], row["size"], row["width"]) == ("retrieval", 1500, 8)
-    assert sum(name.startswith("ivf-sq8: recall@10") for name in row["figures"]) == 9
+    assert sum(name.startswith("ivf-fp16: recall@10") for name in row["figures"]) == 9
     assert all(np.isfinite(told[what]) for told in row["figures"].values() for what in ("value", "low", "high"))
     aimed = [told for told in row["figures"].values() if told["target"]]
     assert f" of {len(aimed)} targets met" in out

@@ -120,7 +120,7 @@ def test_a_modality_that_four_bits_cannot_tell_apart_gets_eight(tmp_path, monkey
 
 def test_an_emptied_structure_fills_to_the_same(held):
     store, vectors = held
-    for kind in ("ivf-sq8", "ivf-pq4"):
+    for kind in ("ivf-fp16", "ivf-sq8", "ivf-pq4"):
         part = index.load(store, kind).parts[0]
         copy = emptied(part.structure)
         assert copy.ntotal == 0
@@ -135,8 +135,8 @@ def test_an_emptied_structure_fills_to_the_same(held):
     [
         (0, "exact", "exact: 0 vectors are fewer than 100,000, so looking at all is quick"),
         (99_999, "exact", "fewer than 100,000"),
-        (100_000, "ivf-sq8", "at most 520 bytes of memory each"),
-        (10_000_000, "ivf-sq8", "at 10,000,000 vectors"),
+        (100_000, "ivf-fp16", "at most 1032 bytes of memory each"),
+        (10_000_000, "ivf-fp16", "at 10,000,000 vectors"),
         (10_000_001, "ivf-disk", "more than 10,000,000, so their lists stay on disk"),
         (10**9, "ivf-disk", "stay on disk"),
     ],
@@ -154,7 +154,7 @@ def test_a_recall_that_is_none_is_refused(held):
             index.build(held[0], "ivf-sq8", recall=wrong)
 
 
-@pytest.mark.parametrize("kind", ["exact", "ivf-sq8"])
+@pytest.mark.parametrize("kind", ["exact", "ivf-fp16", "ivf-sq8"])
 def test_a_gpu_finds_what_the_cpu_finds(held, kind):
     if not gpus():
         pytest.skip("FAISS sees no GPU: needs a GPU and faiss-gpu")
@@ -172,6 +172,7 @@ def test_a_gpu_finds_what_the_cpu_finds(held, kind):
 def test_width_and_count_of_codes():
     assert {kind: KINDS[kind].code_bytes(512) for kind in KINDS} == {
         "exact": 2048,
+        "ivf-fp16": 1024,
         "ivf-sq8": 512,
         "ivf-pq4": 128,
         "ivf-disk": 0,

@@ -30,21 +30,25 @@ def asked(vectors: np.ndarray) -> list[Queries]:
     return [Queries("video", vectors, np.arange(len(vectors)))]
 
 
+def moment(vectors: np.ndarray) -> np.ndarray:
+    return (vectors.T @ vectors).astype(np.float64) / len(vectors)
+
+
 def test_few_directions_keep_the_products():
     sample, queries = made(3000, 0), made(200, 1)
-    few = basis(sample, asked(queries), 0.98)
+    few = basis(sample, len(sample), moment(queries), asked(queries), 0.98)
     assert few.shape == (16, WIDTH)  # the first of the widths that are tried above RANK and the mean
     np.testing.assert_allclose(few @ few.T, np.eye(16), atol=1e-5)
     np.testing.assert_allclose((queries @ few.T) @ (sample @ few.T).T, queries @ sample.T, atol=1e-5)
 
 
 def test_vectors_that_fill_the_space_keep_all_of_it():
-    random = np.random.default_rng(0)
-    assert basis(random.standard_normal((3000, WIDTH), np.float32), asked(made(200, 1)), 0.98) is None
-    assert basis(made(10, 0), asked(made(200, 1)), 0.98) is None  # too few to tell
+    full = np.random.default_rng(0).standard_normal((3000, WIDTH), np.float32)
+    assert basis(full, len(full), moment(full), asked(made(200, 1)), 0.98) is None
+    assert basis(made(10, 0), 10, moment(full), asked(made(200, 1)), 0.98) is None  # too few to tell
 
 
-@pytest.mark.parametrize("kind", ["ivf-sq8", "ivf-pq4", "ivf-disk"])
+@pytest.mark.parametrize("kind", ["ivf-fp16", "ivf-sq8", "ivf-pq4", "ivf-disk"])
 def test_narrow_indexes_find_add_and_come_back_from_disk(tmp_path, kind):
     vectors = made(3000, 0, noise=0.002)
     rows = [
@@ -76,7 +80,7 @@ def test_queries_of_a_modality_look_at_as_many_lists_as_they_need(tmp_path):
     with Store.create(tmp_path / "store", Space("test", "digest", ("video", "text"), WIDTH)) as store:
         store.add(pictures, [{**row, "modality": "video"} for row in rows])
         store.add(texts, [{**row, "modality": "text"} for row in rows[: len(texts)]])
-        built = index.build(store, "ivf-sq8")
+        built = index.build(store, "ivf-fp16")
         part = next(part for part in built.parts if part.modality == "video")
         assert set(part.sources) == {"video", "text"}
         most = tuple(max(column) for column in zip(*part.sources.values(), strict=True))

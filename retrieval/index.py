@@ -7,6 +7,7 @@ are, so few parts stay and adding rows costs what these rows cost. Removed rows 
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from retrieval.kinds import (
     KINDS,
     TRAINING_PER_LIST,
     Choice,
+    bytes_read,
     check_kind,
     choose,
     emptied,
@@ -68,7 +70,8 @@ def build(store: Store, kind: str | None = None, recall: float = RECALL, flat_be
                 if not len(ids):
                     continue
                 sample = _sample(originals, ids, asked, flat_below)
-                few = basis(sample, len(ids), moment, asked, aim(recall)) if len(sample) else None
+                size = partial(bytes_read, chosen)
+                few = basis(sample, len(ids), moment, asked, aim(recall), size) if len(sample) else None
                 instead = KINDS[chosen].instead or chosen
                 true = truths(asked, originals, ids)
                 for actual, looked in ((chosen, few), (instead, None)):

@@ -122,6 +122,13 @@ def check_kind(kind: str) -> None:
         raise ValueError(f"unknown kind of index {kind!r}; there is {', '.join(KINDS)}")
 
 
+def bytes_read(kind: str, width: int) -> int:
+    """Of each vector that a kind with lists looks at in so many directions, in memory or on disk."""
+    make = KINDS[kind].empty
+    assert make is not None, kind
+    return int(make(width, 1).code_size)
+
+
 def lists_for(count: int) -> int:
     """How many inverted lists so many vectors get: 8 sqrt(n), with vectors enough to train each, also without a tenth
     that is kept apart. In few directions finding the nearest lists is cheap, so many small ones are read least."""

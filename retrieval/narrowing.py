@@ -6,7 +6,7 @@ and stored vectors have there both, not by how much the stored vary (their princ
 ask for sounds needed several times as many).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,9 @@ from retrieval.tuning import TIE, K, Queries
 
 Basis = NDArray[np.float32]  # orthonormal directions, [d, width]
 Moment = NDArray[np.float64]  # [width, width]
-WIDTHS = (16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+WIDTHS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 CANDIDATES = tuple(K * factor for factor in RESCORED)  # nearest in few directions, among which the K nearest may be
-LOOKED = 4000  # vectors that a search usually looks at, of 10^5 as of 10^6
+LOOKED = 5000  # vectors that a search usually looks at, of 10^5 as of 10^6
 SAMPLE = 1 << 16  # vectors that are looked at, at most
 ASKING = 1 << 13  # vectors of each modality that tell where queries lie
 EACH = 4  # every so manyth query is asked with
@@ -40,14 +40,22 @@ def asking(present: Mapping[str, Ids], originals: Originals) -> Moment:
     return mean
 
 
-def basis(sample: Vectors, count: int, moment: Moment, asked: Sequence[Queries], share: float) -> Basis | None:
+def basis(
+    sample: Vectors,
+    count: int,
+    moment: Moment,
+    asked: Sequence[Queries],
+    share: float,
+    size: Callable[[int], int],
+) -> Basis | None:
     """The directions that suffice and make the slowest search read the fewest bytes; None where the whole needs fewer.
 
     sample: [n, width] of `count` vectors, without the queries. moment: what `asking` says. asked: what is asked with,
-    of every modality. Directions suffice when of each modality's queries this share of the K nearest is among some of
-    the CANDIDATES that are nearest by what is seen of them there; the fewest that do must be scored again. All lie as
-    many times denser than the part of the sample that is looked at. Directions are the principal ones of the geometric
-    mean of the queries' second moment and the sample's covariance: differences of products depend on both alike.
+    of every modality. size: bytes of a vector in so many directions. Directions suffice when of each modality's queries
+    this share of the K nearest is among some of the CANDIDATES that are nearest by what is seen of them there; the
+    fewest that do must be scored again. All lie as many times denser than the part of the sample that is looked at.
+    Directions are the principal ones of the geometric mean of the queries' second moment and the sample's covariance:
+    differences of products depend on both alike.
     """
     width = sample.shape[1]
     tried = [few for few in WIDTHS if 2 * few <= width]
@@ -62,16 +70,16 @@ def basis(sample: Vectors, count: int, moment: Moment, asked: Sequence[Queries],
     true = {name: vectors @ held.T for name, vectors in queries.items()}
     worst = {name: np.partition(scores, -K, axis=1)[:, -K] - np.float32(TIE) for name, scores in true.items()}
     narrow = held @ turned.T
-    best, least = None, float(LOOKED * width)
+    best, least = None, float(LOOKED * size(width))
     for few in tried:
-        if LOOKED * few >= least:
+        if LOOKED * size(few) >= least:
             break
         seen = np.ascontiguousarray(narrow[:, :few])
         again = [
             _candidates(vectors @ turned[:few].T @ seen.T, true[name], worst[name], share, len(held) / count)
             for name, vectors in queries.items()
         ]
-        cost = LOOKED * few + 4 * width * max(again)
+        cost = LOOKED * size(few) + 4 * width * max(again)
         if cost < least:
             best, least = few, cost
     return None if best is None else turned[:best].copy()

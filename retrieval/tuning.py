@@ -146,11 +146,11 @@ def _effort(
 
 
 def _ladder(most: int) -> Iterator[int]:
-    """Growing by a quarter from 1 to the most."""
+    """Growing by an eighth from 1 to the most."""
     step = 1
     while step < most:
         yield step
-        step = max(step + 1, step * 5 // 4)
+        step = max(step + 1, step * 9 // 8)
     yield most
 
 

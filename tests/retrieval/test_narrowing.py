@@ -36,7 +36,7 @@ def moment(vectors: np.ndarray) -> np.ndarray:
 
 def test_few_directions_keep_the_products():
     sample, queries = made(3000, 0), made(200, 1)
-    few = basis(sample, len(sample), moment(queries), asked(queries), 0.98)
+    few = basis(sample, len(sample), moment(queries), asked(queries), 0.98, int)
     assert few.shape == (16, WIDTH)  # the first of the widths that are tried above RANK and the mean
     np.testing.assert_allclose(few @ few.T, np.eye(16), atol=1e-5)
     np.testing.assert_allclose((queries @ few.T) @ (sample @ few.T).T, queries @ sample.T, atol=1e-5)
@@ -44,8 +44,8 @@ def test_few_directions_keep_the_products():
 
 def test_vectors_that_fill_the_space_keep_all_of_it():
     full = np.random.default_rng(0).standard_normal((3000, WIDTH), np.float32)
-    assert basis(full, len(full), moment(full), asked(made(200, 1)), 0.98) is None
-    assert basis(made(10, 0), 10, moment(full), asked(made(200, 1)), 0.98) is None  # too few to tell
+    assert basis(full, len(full), moment(full), asked(made(200, 1)), 0.98, int) is None
+    assert basis(made(10, 0), 10, moment(full), asked(made(200, 1)), 0.98, int) is None  # too few to tell
 
 
 @pytest.mark.parametrize("kind", ["ivf-fp16", "ivf-sq8", "ivf-pq4", "ivf-disk"])

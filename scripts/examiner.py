@@ -31,6 +31,8 @@ STAGE_VALUES = 512
 PENALTIES = tuple(10.0**power for power in range(1, -6, -1))
 STAGE_PENALTIES = PENALTIES[:5]
 """a stage has more values than a vector, and weak penalties take the most time; ``at_edge`` tells where one is due"""
+PATIENCE = 1
+"""a penalty ten times weaker that does worse is the last; weaker ones take most of the time"""
 FRACTIONS = {"labels_1": 0.01, "labels_10": 0.1}
 """share of the labels that the linear probe is given"""
 CORRUPTED = ("blur 2", "noise 3", "contrast 4")
@@ -94,6 +96,7 @@ class Examination:
     tell: Tell
     _vectors: dict[tuple[str, str], NDArray[np.float32]] = field(default_factory=dict)
     _maps: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    _probes: dict[tuple[str, float], linear.Probe] = field(default_factory=dict)
 
     def answers(self) -> dict[str, Answer]:
         """Question -> answer, asked or found."""
@@ -120,17 +123,17 @@ class Examination:
         """(name, label set, settings, how it is asked)."""
         row = stages.stages(features.encoder_of(self.method, "image"))
         for number in range(1, len(row.names) + 1):
-            settings = [STAGE_VALUES, STAGE_PENALTIES]
+            settings = [STAGE_VALUES, STAGE_PENALTIES, PATIENCE]
             yield f"stage{number}", MAIN, settings, partial(self.stage, number)
-        yield "linear", MAIN, PENALTIES, partial(self.linear, MAIN)
+        yield "linear", MAIN, [PENALTIES, PATIENCE], partial(self.linear, MAIN)
         yield "knn", MAIN, knn.NEIGHBORS, self.knn
         for name, share in FRACTIONS.items():
-            yield name, MAIN, [share, PENALTIES], partial(self.linear, MAIN, share)
+            yield name, MAIN, [share, PENALTIES, PATIENCE], partial(self.linear, MAIN, share)
         for under in CORRUPTED:
-            yield under.split()[0], MAIN, [under, PENALTIES], partial(self.linear, MAIN, 1.0, under)
+            yield under.split()[0], MAIN, [under, PENALTIES, PATIENCE], partial(self.linear, MAIN, 1.0, under)
         for which in self.sets:
             if which != MAIN:
-                yield f"{which}_linear", which, PENALTIES, partial(self.linear, which)
+                yield f"{which}_linear", which, [PENALTIES, PATIENCE], partial(self.linear, which)
             name = "tuned" if which == MAIN else f"{which}_tuned"
             # what is tuned starts from the weights, which the fingerprint's pictures tell
             yield name, which, [self.steps, RATE], partial(self.tuned, which)
@@ -153,7 +156,12 @@ class Examination:
     def linear(self, which: str, fraction: float = 1.0, under: str = "") -> Answer:
         """A linear probe on vectors, fitted on clean pictures."""
         data, cut = self.sets[which].data, self.sets[which].cut(self.seed, fraction)
-        probe = linear.fit(self.vectors(which), data.labels, cut, len(data.classes), PENALTIES)
+        if (which, fraction) not in self._probes:
+            classes = len(data.classes)
+            self._probes[which, fraction] = linear.fit(
+                self.vectors(which), data.labels, cut, classes, PENALTIES, PATIENCE
+            )
+        probe = self._probes[which, fraction]
         return Answer(probe.predict(self.vectors(which, under)[cut.test]), _chosen(probe, linear.TOLD))
 
     def knn(self) -> Answer:
@@ -168,7 +176,7 @@ class Examination:
         if not self._maps:
             self._maps = stages.features(self.method, self.sets[MAIN].decoded, STAGE_VALUES)
         x = self._maps[f"stage{number}"]
-        probe = linear.fit(x, data.labels, cut, len(data.classes), STAGE_PENALTIES)
+        probe = linear.fit(x, data.labels, cut, len(data.classes), STAGE_PENALTIES, PATIENCE)
         return Answer(probe.predict(x[cut.test]), {**_chosen(probe, linear.TOLD), "values": x.shape[1]})
 
     def tuned(self, which: str) -> Answer:

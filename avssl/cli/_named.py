@@ -1,5 +1,6 @@
 """The files that a person names: recordings, folders of them, and what is to be written."""
 
+import os
 from pathlib import Path
 
 
@@ -22,13 +23,20 @@ def recordings(inputs: list[Path]) -> list[Path]:
     return found
 
 
-def check_output(option: str, path: Path) -> None:
-    """Raise ValueError where a file of this name cannot be written, before the work that it is to hold is done."""
+def check_output(option: str, path: Path, makes: bool = False) -> None:
+    """Raise ValueError where a file of this name cannot be written, before the work that it is to hold is done.
+
+    ``makes``: folders above it that are missing will be made.
+    """
     if path.is_dir():
         raise ValueError(f"{option} {path}: a folder; name the file to write")
-    if not path.parent.is_dir():
-        what = "not a folder" if path.parent.exists() else "no such folder; make it first"
-        raise ValueError(f"{option} {path}: {path.parent}: {what}")
+    above = path.absolute().parents
+    folder = next(one for one in above if one.exists()) if makes else path.parent
+    if not folder.is_dir():
+        what = "not a folder" if folder.exists() else "no such folder; make it first"
+        raise ValueError(f"{option} {path}: {folder}: {what}")
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"{option} {path}: {folder} cannot be written to; choose another place")
 
 
 def check_index(folder: Path) -> None:

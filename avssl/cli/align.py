@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from avssl.cli._counting import counting
+from avssl.cli._named import check_output
 
 if TYPE_CHECKING:
     from avssl.embedding.alignment import Placed
@@ -42,6 +43,7 @@ def align(
 
     Trains again on the result: avssl train METHOD data=OUTPUT. Needs a run with text in one space with video or audio.
     """
+    check_output("-o", output)
     from avssl.cli import _network
     from avssl.data.manifest import Manifest
     from avssl.embedding import Embedder

@@ -42,8 +42,10 @@ def manifest(
     everything: Annotated[bool, typer.Option("--all", help="Name every file that is left out.")] = False,
 ) -> None:
     """List the recordings of a folder: content, sound, narration, labels, split; and tell what is odd or left out."""
+    from avssl.cli._placing import check_writable
     from avssl.data.manifest import make
 
+    check_writable(output)
     with counting("files") as tell:
         made = make(
             folder, labels=labels, out=output, workers=workers, progress=tell, include_images=images,

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from avssl.cli._counting import counting
+from avssl.cli._named import check_output
 from avssl.report.words import counted
 
 
@@ -31,6 +32,7 @@ def transcribe(
 
     A second run goes on. Nothing is downloaded unless --model names a model of a hub.
     """
+    check_output("-o", output, makes=True)
     from avssl.data.manifest import Manifest
     from avssl.speech.doubt import Rule
     from avssl.speech.faster import FasterWhisper

@@ -54,7 +54,9 @@ class Probe:
         return np.asarray(self.scores(x).argmax(1), np.int64)
 
 
-def fit(x: Floats, y: Numbers, cut: Round, classes: int, penalties: tuple[float, ...] = PENALTIES) -> Probe:
+def fit(
+    x: Floats, y: Numbers, cut: Round, classes: int, penalties: tuple[float, ...] = PENALTIES, patience: int = PATIENCE
+) -> Probe:
     """Choose the penalty on ``cut.val``, then fit on all that is not judged.
 
     Args:
@@ -63,6 +65,7 @@ def fit(x: Floats, y: Numbers, cut: Round, classes: int, penalties: tuple[float,
         cut: places of the parts.
         classes: K; a class without a training example gets a score that never wins.
         penalties: tried in this order, the strongest first.
+        patience: how many that are worse than the best before are tried until no more are.
     """
     mean, deviation = _statistics(x[cut.train])
     train, val = (x[cut.train] - mean) / deviation, (x[cut.val] - mean) / deviation
@@ -75,7 +78,7 @@ def fit(x: Floats, y: Numbers, cut: Round, classes: int, penalties: tuple[float,
             best, chosen, worse = accuracy, place, 0
         else:
             worse += accuracy < best
-        if worse == PATIENCE:
+        if worse == patience:
             break
     both = cut.both
     mean, deviation = _statistics(x[both])

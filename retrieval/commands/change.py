@@ -76,7 +76,7 @@ def _build(options: argparse.Namespace) -> int:
 
 
 def _taken_in(store: Store, vectors: Any, rows: list[Any]) -> int:
-    """Add rows, and return how many; none where all are there already, the same: a build that was killed goes on."""
+    """Add rows, and return how many; none where all are there already, the same: what was killed goes on."""
     try:
         return len(store.add(vectors, rows))
     except ValueError:
@@ -99,7 +99,10 @@ def _taken_in(store: Store, vectors: Any, rows: list[Any]) -> int:
 def _add(options: argparse.Namespace) -> int:
     vectors, rows = given.vectors(options.vectors), given.rows(options.rows)
     with _opened(options) as store:
-        print(f"{options.directory}: {len(store.add(vectors, rows))} added{_extended(store)}")
+        # Killed after the vectors were added, it goes on with the index.
+        behind = any(entry["below"] < store.manifest["next_id"] for entry in store.manifest["indexes"])
+        added = _taken_in(store, vectors, rows) if behind else len(store.add(vectors, rows))
+        print(f"{options.directory}: {added} added{_extended(store)}")
     return 0
 
 

@@ -12,6 +12,7 @@ from avssl.cli import run
         "preview simclr -o FILE.png",
         "localize RUN clip.mp4 --page FILE.html",
         "probe RUN labels.jsonl --how cam -o FILE.png",
+        "align RUN labels.jsonl -o FILE.jsonl",
     ],
 )
 @pytest.mark.parametrize(
@@ -25,7 +26,7 @@ from avssl.cli import run
 def test_what_is_missing_is_named(words, place, told, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "clip.mp4").write_bytes(b"no film")
-    for suffix in (".html", ".png"):
+    for suffix in (".html", ".png", ".jsonl"):
         (tmp_path / f"folder{suffix}").mkdir()
     assert run(words.replace("FILE", place).split()) == 2
     err = capsys.readouterr().err
@@ -33,3 +34,13 @@ def test_what_is_missing_is_named(words, place, told, tmp_path, monkeypatch, cap
     assert err.rstrip().endswith(told)
     assert "partial" not in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", ["manifest . -o FILE.jsonl", "transcribe x.jsonl -o FILE.jsonl"])
+def test_a_place_that_cannot_be_made_is_named_before_the_scan(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "clip.mp4").write_bytes(b"no film")
+    assert run(words.replace("FILE", "clip.mp4/new/x").split()) == 2
+    err = capsys.readouterr().err
+    assert "clip.mp4: not a folder" in err
+    assert "files" not in err

@@ -56,6 +56,17 @@ def test_add_extends_the_index(folder, capsys):
     assert find(capsys, 3) == 3
 
 
+def test_an_add_that_was_killed_before_its_index_is_finished_by_the_same_command(folder, capsys):
+    words = ["add", "s", *write("more", range(8, 12))]
+    rows = [json.loads(line) for line in Path("more.jsonl").read_text().splitlines()]
+    with Store.open("s") as store:
+        store.add(np.load("more.npy"), rows)  # what is done before the index is
+    assert told(capsys, *words) == "s: 0 added, 12 indexed (exact)\n"
+    assert find(capsys, 10) == 10
+    assert main([str(word) for word in words]) == 2  # nothing was left to finish
+    assert "is in the store already" in capsys.readouterr().err
+
+
 def test_add_to_a_store_that_has_no_index(folder, capsys):
     Store.create("bare", SPACE).close()
     assert told(capsys, "add", "bare", *write("more", range(2))) == (

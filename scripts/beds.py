@@ -27,18 +27,25 @@ PER_LEVEL_SEED = {"easy": 0, "medium": 1, "hard": 2}
 class Bed:
     """Clips of known truth: the manifest that has their splits, and the truth beside it.
 
-    ``across`` pictures stand side by side, each as large as the run's pictures are.
+    ``across`` pictures stand side by side, each as large as the run's pictures are. ``sizes``: in which pictures are
+    looked at, in multiples of the run's.
     """
 
     name: str
     manifest: Path
     truth: Path
     across: int = 1
+    sizes: tuple[float, ...] = (1.0,)
 
     def read(self, inputs: Inputs, split: str) -> maps.Clips:
         """One split, decoded at a run's sizes."""
-        shown = Inputs(inputs.cfg.model_copy(update={"width": inputs.cfg.width * self.across}))
-        return maps.read(shown, Manifest.load(self.manifest), split, maps.read_truth(self.truth), self.truth.parent)
+        cfg, most = inputs.cfg, max(self.sizes)
+        size = {"height": round(cfg.height * most), "width": round(cfg.width * self.across * most)}
+        known = maps.read_truth(self.truth)
+        found = maps.read(
+            Inputs(cfg.model_copy(update=size)), Manifest.load(self.manifest), split, known, self.truth.parent
+        )
+        return replace(found, sizes=self.sizes)
 
 
 def command(*words: str | Path) -> None:

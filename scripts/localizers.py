@@ -22,7 +22,7 @@ import argparse
 import json
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,6 +74,8 @@ PAPER = (
     "method.specialize=0.05", "method.steady=0.1",
 )  # fmt: skip
 """two heads, and all regularizers at the weights of DenseAV"""
+ENLARGED = (1.0, 2.0, 3.0)
+"""sizes in which pictures of a talker pasted into a larger one are looked at, too; chosen on validation mosaics"""
 VARIANTS = {
     "trimodal": Variant("trimodal", FLAGSHIP),
     **{
@@ -150,6 +152,8 @@ def workplace(args: argparse.Namespace) -> tuple[Workplace, Path]:
         real.append(beds.of_mosaics(out, bed, args.data, larger, args.mosaic_count))
     if args.on == "world":
         return Workplace(out, [*made, *real], made), beds.joined(made, out / f"{'-'.join(levels)}.jsonl")
+    # The talker was seen in one size; what is pasted is as large where pictures are looked at in several.
+    real += [replace(bed, name=f"{bed.name}, enlarged", sizes=ENLARGED) for bed in real if bed.name == "pasted"]
     return Workplace(out, real, [bed for bed in real if bed.name == "talkers"]), beds.of_talker(out, args.data)
 
 

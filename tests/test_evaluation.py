@@ -248,10 +248,10 @@ def test_pictures_are_seen_once_whatever_is_asked_of_them(name):
     next(part for part in tower.modules() if isinstance(part, torch.nn.Conv2d)).register_forward_hook(
         lambda *_: work.append(1)
     )
-    maps._localize(method, run.inputs, pictures, {"own": sounds})
+    maps._localize(method, run.inputs, pictures, {"own": sounds}, (1.0,))
     once = len(work)
     asked = {"own": sounds, "other": sounds.flip(0)}
-    found = maps._localize(method, run.inputs, pictures, asked)
+    found = maps._localize(method, run.inputs, pictures, asked, (1.0,))
     assert len(work) == 2 * once
     assert "forward" not in vars(tower)
     with torch.inference_mode():

@@ -39,6 +39,14 @@ def check_output(option: str, path: Path, makes: bool = False) -> None:
         raise ValueError(f"{option} {path}: {folder} cannot be written to; choose another place")
 
 
+def numbers(option: str, told: str) -> tuple[float, ...]:
+    """Numbers with commas between them. Raises ValueError for anything else."""
+    try:
+        return tuple(float(one) for one in told.split(","))
+    except ValueError:
+        raise ValueError(f"{option} {told}: numbers with commas between them, such as 1,2,3") from None
+
+
 def check_index(folder: Path) -> None:
     """Before anything is loaded, in the words of these commands."""
     if (folder / "manifest.json").is_file():

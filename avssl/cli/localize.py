@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from avssl.cli._named import check_output
+from avssl.cli._named import check_output, numbers
 from avssl.cli._named import recordings as named_recordings
 
 if TYPE_CHECKING:
@@ -43,6 +43,10 @@ def localize(
     page: Annotated[
         Path | None, typer.Option(help="A page (.html) too, to scrub through them and switch queries.")
     ] = None,
+    sizes: Annotated[
+        str,
+        typer.Option(help="Look at pictures in these sizes, such as 1,2,3: for things smaller than those learnt from."),
+    ] = "1",
     height: Annotated[int, typer.Option(help="Greatest height of the overlay in pixels.")] = 480,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
@@ -53,6 +57,7 @@ def localize(
         raise ValueError("--text says the same words twice; each query has one colour")
     if page is not None:
         check_output("--page", page)
+    each_size = numbers("--sizes", sizes)
     console, log = Console(), Console(stderr=True)
     recordings, chosen = named_recordings(inputs), len(inputs) == 1 and inputs[0].is_file()
     videos = _targets(recordings, output, chosen)
@@ -67,7 +72,7 @@ def localize(
 
     where = device_of(device)
     loaded = load_run(run)
-    look = Looking(run, loaded.digest, loaded.method.to(where), loaded.inputs, where, window, hop, heads)
+    look = Looking(run, loaded.digest, loaded.method.to(where), loaded.inputs, where, window, hop, heads, each_size)
     if text and len(text) > len(HUES):
         raise ValueError(f"{len(text)} queries; there are colours for {len(HUES)}")
     queries: dict[str, Query] = {f'"{words}"': words for words in text or []}

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from avssl.cli._counting import counting
+from avssl.cli._named import check_output
 from avssl.report.words import counted
 
 if TYPE_CHECKING:
@@ -42,10 +43,9 @@ def manifest(
     everything: Annotated[bool, typer.Option("--all", help="Name every file that is left out.")] = False,
 ) -> None:
     """List the recordings of a folder: content, sound, narration, labels, split; and tell what is odd or left out."""
-    from avssl.cli._placing import check_writable
+    check_output("-o", output, makes=True)
     from avssl.data.manifest import make
 
-    check_writable(output)
     with counting("files") as tell:
         made = make(
             folder, labels=labels, out=output, workers=workers, progress=tell, include_images=images,

@@ -17,6 +17,7 @@ from avssl.embedding.window import Window
 from avssl.evaluation.judged import SINGLE, Boxes, Judged
 from avssl.evaluation.middles import middle_of, read_middle
 from avssl.inputs import Inputs
+from avssl.localize.enlarged import highest, in_sizes
 from avssl.methods.base import Method
 
 BATCH = 16
@@ -35,6 +36,7 @@ class Clips:
         pictures: uint8 [N, T, 3, H, W].
         sounds: float32 [N, S].
         alone: (index of a clip, index of a thing, its sound [1, S]) for the clips with two sounding things.
+        sizes: in which pictures are looked at, in multiples of the run's; ``pictures`` have the largest.
     """
 
     truth: tuple[Truth, ...]
@@ -42,6 +44,7 @@ class Clips:
     pictures: Tensor
     sounds: Tensor
     alone: tuple[tuple[int, int, Tensor], ...]
+    sizes: tuple[float, ...] = (1.0,)
 
 
 def read_truth(path: Path) -> dict[str, Truth]:
@@ -104,11 +107,12 @@ def judged(method: Method[Any], inputs: Inputs, clips: Clips) -> list[Judged]:
         asked["swapped"] = sounds[[paired.get(index, index) for index in range(count)]]
     if "silent" not in cases:
         asked["silence"] = torch.zeros_like(noise).expand(count, -1)
-    found = _localize(method, inputs, clips.pictures, asked)
+    found = _localize(method, inputs, clips.pictures, asked, clips.sizes)
     swapped = {index: found["swapped"][index] for index in paired}
     silent = found.get("silence")
     alone = {"alone": torch.cat([sound for _, _, sound in clips.alone] or [sounds[:0]])}
-    each = _localize(method, inputs, clips.pictures[[index for index, _, _ in clips.alone]], alone)["alone"]
+    shown = clips.pictures[[index for index, _, _ in clips.alone]]
+    each = _localize(method, inputs, shown, alone, clips.sizes)["alone"]
     solo: dict[int, dict[int, NDArray[np.float64]]] = {}
     for (index, thing, _), maps in zip(clips.alone, each, strict=True):
         solo.setdefault(index, {})[thing] = maps
@@ -166,7 +170,7 @@ def _things(known: Truth, start: float, seconds: float) -> tuple[Boxes, ...]:
 
 @torch.inference_mode()
 def _localize(
-    method: Method[Any], inputs: Inputs, pictures: Tensor, asked: Mapping[str, Tensor]
+    method: Method[Any], inputs: Inputs, pictures: Tensor, asked: Mapping[str, Tensor], sizes: Sequence[float]
 ) -> dict[str, list[NDArray[np.float64]]]:
     """Maps [T, h, w] of each picture [T, 3, H, W] with its sound [S], for each name of sounds [N, S]."""
     first = next(method.parameters(), None)
@@ -174,11 +178,13 @@ def _localize(
     found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in asked}
     with _seen_once(method):
         for index in range(0, len(pictures), BATCH):
-            video = pictures[index : index + BATCH].to(device)
-            for name, sounds in asked.items():
-                heard = inputs.audio(sounds[index : index + BATCH]).to(device)
-                maps = method.localize(video, heard, "audio")  # type: ignore[operator]
-                found[name] += list(maps.double().cpu().numpy())
+            made: dict[str, list[Tensor]] = {name: [] for name in asked}
+            for video in in_sizes(pictures[index : index + BATCH].to(device), sizes):
+                for name, sounds in asked.items():
+                    heard = inputs.audio(sounds[index : index + BATCH]).to(device)
+                    made[name].append(method.localize(video, heard, "audio").double())  # type: ignore[operator]
+            for name, maps in made.items():
+                found[name] += list(highest(maps).cpu().numpy())
     return found
 
 

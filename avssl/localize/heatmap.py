@@ -19,6 +19,7 @@ from torch import Tensor
 from avssl.data.media import decode, probe
 from avssl.inputs import Inputs
 from avssl.localize import calibration
+from avssl.localize.enlarged import check_sizes, highest, in_sizes
 from avssl.localize.masks import Floats, as_scores
 from avssl.localize.reader import WINDOWS_AT_ONCE, Frames, Reader
 from avssl.methods.base import HasHeads, Method, localizes
@@ -66,6 +67,7 @@ def heatmaps(
     hop_seconds: float | None = None,
     span: tuple[float, float] | None = None,
     heads: bool = False,
+    sizes: Sequence[float] = (1.0,),
     device: str | torch.device = "cpu",
     progress: Callable[[float], None] | None = None,
 ) -> list[Heat]:
@@ -80,6 +82,7 @@ def heatmaps(
         hop_seconds: from one window to the next, at most a window; half a window by default.
         span: the part to look at, (start, end) in seconds; all of it by default.
         heads: give the maps of each of the method's heads, those of the first query first.
+        sizes: in which each picture is looked at, in multiples of the run's; each place gets the highest of its scores.
         device: where the method is.
         progress: called with the seconds done so far.
 
@@ -87,6 +90,7 @@ def heatmaps(
     the method does not localize, and for `heads` of a method that has none.
     """
     path, cfg = Path(path), inputs.cfg
+    check_sizes(sizes)
     if heads and not isinstance(method, HasHeads):
         raise ValueError(f"{method.cfg.name} has no heads: there is one map for a query")
     for kind in map(calibration.kind_of, queries):
@@ -101,7 +105,8 @@ def heatmaps(
     hop = max(1, frames // 2) if hop_seconds is None else max(1, round(hop_seconds * cfg.fps))
     if hop > frames:
         raise ValueError(f"a hop of {hop_seconds} s leaves gaps between windows of {frames / cfg.fps:g} s")
-    reader = Reader(path, header, cfg, frames, hop, span)
+    shown = {"height": round(cfg.height * max(sizes)), "width": round(cfg.width * max(sizes))}
+    reader = Reader(path, header, cfg.model_copy(update=shown), frames, hop, span)
     asked = [(calibration.kind_of(query), _asked(inputs, query, reader.samples)) for query in queries]
 
     totals: list[Floats] = []  # of each picture, [Q, h, w]
@@ -112,7 +117,7 @@ def heatmaps(
     method.eval()
     try:
         for windows in _batches(iter(reader)):
-            scored = _score(method, inputs, windows, asked, torch.device(device), heads)  # [B, T, Q, h, w]
+            scored = _score(method, inputs, windows, asked, torch.device(device), heads, sizes)  # [B, T, Q, h, w]
             for window, maps in zip(windows, scored, strict=True):
                 for k in range(window.real):
                     place = window.start + k - reader.first
@@ -150,12 +155,14 @@ def _score(
     asked: Sequence[tuple[str, Tensor | None]],
     device: torch.device,
     heads: bool,
+    sizes: Sequence[float],
 ) -> Floats:
     """Scores [B, T, Q, h, w] of some windows for each query, a (kind, tensor of batch 1) or (audio, None: its own).
 
     With ``heads`` there are as many of each query as the method has heads.
     """
     video = torch.from_numpy(np.stack([window.video for window in windows])).to(device)  # [B, T, 3, H, W]
+    pictures = in_sizes(video, sizes)
     localize: Callable[[Tensor, Tensor, str], Tensor] = getattr(method, "heads" if heads else "localize")
     found = []
     with seen_once(method):
@@ -164,7 +171,7 @@ def _score(
                 given = inputs.audio(torch.from_numpy(np.stack([window.wave for window in windows])))
             else:
                 given = query.expand(len(windows), *query.shape[1:])
-            maps = localize(video, given.to(device), kind).double().cpu().numpy()
+            maps = highest([localize(one, given.to(device), kind).double() for one in pictures]).cpu().numpy()
             maps = maps if heads else maps[:, None]  # [B, K, T, h, w]
             assert maps.ndim == 5
             assert (len(maps), maps.shape[2]) == video.shape[:2], "localize gives one map per frame"

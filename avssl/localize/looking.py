@@ -34,6 +34,7 @@ class Looking:
         hop: seconds from one window to the next; None for half a window.
         heads: show what each of the method's heads lights instead of what any of them does, at most four: those with
             the highest scores. For a single query.
+        sizes: in which each picture is looked at, in multiples of the run's.
     """
 
     run: Path
@@ -44,6 +45,7 @@ class Looking:
     window: float | None = None
     hop: float | None = None
     heads: bool = False
+    sizes: tuple[float, ...] = (1.0,)
 
     def __call__(
         self,
@@ -74,7 +76,7 @@ class Looking:
         asked: list[Query] = [*queries.values(), *(query for held in nothing.values() for query in held)]
         heats = heatmaps(
             self.method, self.inputs, path, asked, window_seconds=self.window, hop_seconds=self.hop, span=span,
-            heads=self.heads, device=self.device, progress=progress,
+            heads=self.heads, sizes=self.sizes, device=self.device, progress=progress,
         )  # fmt: skip
         each = len(heats) // len(asked)
         if self.heads:

@@ -46,8 +46,6 @@ from avssl.train.build import Loaded
 from avssl.train.checkpoint import load_run, replace_text
 
 ROOT = Path(__file__).resolve().parent.parent
-SHARE = 0.9
-"""of the sounding validation clips, lit at the threshold"""
 SMALL = ("name=small", "width=128", "stride=8", "norm=batch")
 SAME = [
     "inputs.height=96", "inputs.width=96", "inputs.frames=25", "inputs.fps=12.5", "inputs.audio_seconds=2.0",
@@ -180,9 +178,9 @@ def judge(place: Workplace, folder: Path, told: str) -> dict[str, Any]:
         chosen = {}
         for who, one in networks.items():
             clips = [clip for bed in place.chosen_on for clip in _judged(place, one, bed, "val")]
-            chosen[who] = locating.threshold(clips, SHARE)
+            chosen[who] = locating.threshold(clips)
             if who == "trained":
-                why = f"tells own sounds from others best, among those that light {SHARE:.0%} of validation clips"
+                why = calibration.BEST.format("sounds")
                 calibration.from_peaks(np.array(peaks(clips)), chosen[who], one.digest, why).save(folder)
         bar.advance(task)
         figures = {}
@@ -194,7 +192,7 @@ def judge(place: Workplace, folder: Path, told: str) -> dict[str, Any]:
             beside = place.trivial[bed.name]
             figures[bed.name] = locating.table(held["trained"], held["untrained"], chosen, average, beside)
             bar.advance(task)
-    return {"digest": trained.digest, "threshold_share": SHARE, "thresholds": chosen, "beds": figures}
+    return {"digest": trained.digest, "threshold_share": calibration.SHARE, "thresholds": chosen, "beds": figures}
 
 
 def _judged(place: Workplace, one: Loaded, bed: Bed, split: str) -> list[Judged]:

@@ -109,5 +109,5 @@ def evaluate(
 
 
 def _keep(run: Path, highest: list[float], threshold: float, digest: str) -> None:
-    share = f"tells own sounds from others best, among those that light {locating.SHARE:.0%} of validation clips"
-    calibration.from_peaks(np.array(highest), threshold, digest, share).save(run)
+    told = calibration.BEST.format("sounds")
+    calibration.from_peaks(np.array(highest), threshold, digest, told).save(run)

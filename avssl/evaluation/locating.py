@@ -14,17 +14,15 @@ import numpy as np
 
 from avssl.evaluation.judged import SINGLE, SIZE, Floats, Judged, negatives, peaks, place
 from avssl.evaluation.marking import counted, lit
-from avssl.localize import score
+from avssl.localize import calibration, score
 
-SHARE = 0.8
-"""of the sounding validation clips, lit at the threshold"""
 RANDOM_MAPS = 16
 """that clips take in turn"""
 BLIND = ("swap_gap", "miou", "auc_n", "f_loc", "f_auc")
 """figures at a threshold that a predictor has which hears nothing"""
 
 
-def threshold(clips: Sequence[Judged], share: float = SHARE) -> float:
+def threshold(clips: Sequence[Judged], share: float = calibration.SHARE) -> float:
     """The one threshold: tells own sounds from others best, and lights at least ``share`` of the sounding clips."""
     highest = peaks(clips)
     if not highest:

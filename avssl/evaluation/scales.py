@@ -55,9 +55,8 @@ def keep(
         own, other = peaks(method, inputs, manifest, recordings, kind)
         if len(own) >= LEAST:
             threshold = score.listening_threshold(own, other, calibration.SHARE).value
-            queries = "phrases" if kind == "text" else "sounds"
-            told = f"tells own {queries} from others best, among those that light {calibration.SHARE:.0%} of validation"
-            calibration.from_peaks(np.array(own), threshold, digest, f"{told} clips").save(run, kind)
+            told = calibration.BEST.format("phrases" if kind == "text" else "sounds")
+            calibration.from_peaks(np.array(own), threshold, digest, told).save(run, kind)
 
 
 @torch.inference_mode()

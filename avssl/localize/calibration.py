@@ -20,6 +20,8 @@ FILE = "localization.json"
 KINDS = ("audio", "text")
 SHARE = 0.9
 """of the validation pairs of a recording and its own query, lit at the threshold at least"""
+BEST = f"tells own {{}} from others best, among those that light {SHARE:.0%} of validation clips"
+"""how a threshold was chosen, for these queries"""
 NONSENSE, WORDS = 8, 5
 """texts that mean nothing, each of so many pieces of the vocabulary"""
 NOISE_SECONDS = 60.0

@@ -118,6 +118,19 @@ def late(wave: Tensor, generator: Generator, samples: int) -> Tensor:
     return torch.nn.functional.pad(kept, (max(0, by), max(0, -by)))
 
 
+def speed(wave: Tensor, generator: Generator, most: float) -> Tensor:
+    """Faster or slower by up to a factor of 1 + ``most``, its pitch with it; wave [S], silence after its end.
+
+    Speed perturbation (Ko, Peddinti, Povey, Khudanpur: Audio Augmentation for Speech Recognition, Interspeech 2015).
+    """
+    places = torch.arange(len(wave)) * (1 + most) ** uniform(generator, -1, 1)
+    before = places.long()
+    known = torch.nn.functional.pad(wave, (0, 2))
+    first, second = (known[(before + step).clamp(max=len(wave))] for step in (0, 1))
+    changed: Tensor = first + (places - before) * (second - first)
+    return changed
+
+
 def hide(mel: Tensor, generator: Generator, times: float = 0.2, bands: float = 0.2) -> Tensor:
     """SpecAugment (Park et al., 2019) without warping: one stretch of time and one of bands become silence.
 

@@ -46,6 +46,8 @@ class Side(Frozen):
     """of changes of colour"""
     decibels: float = Field(6.0, ge=0)
     """most by which a sound is made louder or softer"""
+    speed: float = Field(0.0, ge=0, le=1)
+    """most by which a sound is faster or slower, and higher or deeper; for what need not keep step"""
 
 
 class Config(MethodConfig):
@@ -65,7 +67,7 @@ class Config(MethodConfig):
 
 @dataclass(frozen=True)
 class PairedStreams:
-    """A window of both streams, each cropped, mirrored, re-coloured, or made louder, and partly hidden, by chance."""
+    """A window of both streams, each cropped, mirrored, re-coloured, or made louder and faster, and partly hidden."""
 
     cfg: Config
     inputs: Inputs
@@ -76,13 +78,12 @@ class PairedStreams:
         for side, seed in zip((self.cfg.first, self.cfg.second), seeds, strict=True):
             x = sample.stream(side.stream)[0]
             if side.encoder == "audio":
-                x = self.inputs.audio(views.gain(x, generator, side.decibels))
+                x = self.inputs.audio(views.gain(views.speed(x, generator, side.speed), generator, side.decibels))
                 x = views.hide(x, generator) if self.inputs.cfg.audio == "mel" else x
             else:
                 geometry = Generator().manual_seed(seeds[0] if self.cfg.together else seed)
                 x = views.crop(x, geometry, (side.area, 1.0))
                 x = views.flip(x, geometry) if side.mirror else x
-                # a depth has no colour, and the crop's filter overshoots its range
                 x = x.clamp(0, 1) if x.is_floating_point() else views.color(x, generator, side.strength)
             made[side.stream] = x
         return made
@@ -98,10 +99,10 @@ class PairedContrast(Method[Config]):
         self.sides = {side.stream: side for side in (cfg.first, cfg.second)}
         kinds = [side.encoder for side in self.sides.values()]
         if len(kinds) < 2 or (cfg.steps > 1 and "image" in kinds):
-            wrong = "an image encoder sees no time, so steps is 1" if len(kinds) > 1 else "choose two different streams"
+            wrong = "choose two different streams" if len(kinds) < 2 else "an image encoder sees no time, so steps is 1"
             raise ValueError(f"method.first, method.second ({', '.join(self.sides)}), steps={cfg.steps}: {wrong}")
-        heads = {name: mlp(towers.width(encoders[name]), 2 * cfg.width, cfg.width) for name in self.sides}
-        self.heads = nn.ModuleDict(heads)
+        sizes = {name: towers.width(encoders[name]) for name in self.sides}
+        self.heads = nn.ModuleDict({name: mlp(size, 2 * cfg.width, cfg.width) for name, size in sizes.items()})
         self.temperature = Temperature()
         self.spaces = {"main": Space(tuple(self.sides), cfg.steps * cfg.width)}
 
@@ -109,8 +110,8 @@ class PairedContrast(Method[Config]):
     def needs(cls, cfg: Config, inputs: Inputs) -> Needs:
         """Both streams."""
         names, kinds = (cfg.first.stream, cfg.second.stream), {cfg.first.encoder, cfg.second.encoder}
-        seconds = inputs.cfg.audio_seconds if "audio" in kinds else 0.0
-        return inputs.needs(frames=0 if kinds == {"audio"} else None, audio_seconds=seconds, streams=names)
+        seconds, frames = inputs.cfg.audio_seconds if "audio" in kinds else 0.0, 0 if kinds == {"audio"} else None
+        return inputs.needs(frames=frames, audio_seconds=seconds, streams=names)
 
     @classmethod
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
@@ -131,8 +132,8 @@ class PairedContrast(Method[Config]):
         first, second = (gather(self.embed(name, batch[name])) for name in self.sides)
         recording = gather(batch["recording"])
         logits = first @ second.T * self.temperature()  # [B, B]
-        told = {"accuracy": retrieval_accuracy(logits)}
-        return Step(info_nce(logits, recording[:, None] == recording), detached(told))
+        same, told = recording[:, None] == recording, {"accuracy": retrieval_accuracy(logits)}
+        return Step(info_nce(logits, same), detached(told))
 
     def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
         """Unit vectors [B, K D] of a stream: pictures [B, T, 3 or 1, H, W], sound [B, M, F]."""
@@ -140,8 +141,7 @@ class PairedContrast(Method[Config]):
             raise self.no_space(modality, space)
         side, head = self.sides[modality], self.heads[modality]
         x = self.inputs.middle(x, side.seconds, side.encoder)
-        if side.encoder != "audio":
-            x = x.expand(*x.shape[:-3], 3, *x.shape[-2:])
+        x = x if side.encoder == "audio" else x.expand(*x.shape[:-3], 3, *x.shape[-2:])
         features = self.encoders[modality](x)
         if self.cfg.steps == 1:
             return ops.unit(head(features.pooled("max")))

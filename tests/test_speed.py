@@ -1,0 +1,33 @@
+"""Speed perturbation: a tone's pitch moves with its speed, and nothing is made up after the end."""
+
+import numpy as np
+import torch
+
+from avssl import views
+
+HZ = 8000
+
+
+def pitch(wave):
+    """Of the loudest frequency, in hertz."""
+    return float(np.abs(np.fft.rfft(wave.numpy() * np.hanning(len(wave)))).argmax() * HZ / len(wave))
+
+
+def test_a_tone_is_higher_or_deeper_within_the_bounds():
+    tone = torch.sin(2 * torch.pi * 500 * torch.arange(HZ) / HZ)
+    found = [pitch(views.speed(tone, torch.Generator().manual_seed(seed), 0.25)[: HZ // 2]) for seed in range(40)]
+    assert 500 / 1.25 - 3 <= min(found) < 430
+    assert 580 < max(found) <= 500 * 1.25 + 3
+
+
+def test_literal_interpolation_and_silence_after_the_end():
+    wave = torch.rand(50)
+    for seed in range(6):
+        made = views.speed(wave, torch.Generator().manual_seed(seed), 0.5)
+        factor = 1.5 ** views.uniform(torch.Generator().manual_seed(seed), -1, 1)
+        known = [*wave.tolist(), *[0.0] * 60]
+        for place in range(50):
+            at = place * factor
+            low = int(at)
+            assert abs(float(made[place]) - (known[low] + (at - low) * (known[low + 1] - known[low]))) < 1e-4
+    assert torch.equal(views.speed(wave, torch.Generator().manual_seed(0), 0.0), wave)

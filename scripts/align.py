@@ -2,7 +2,7 @@
 
     python scripts/align.py runs/grid/run runs/grid/grid.jsonl [--split test]
     python scripts/align.py runs/demo/run runs/demo/world.jsonl --truth runs/demo/world/truth.jsonl \\
-        --window 0.48 --at begin
+        --window 0.24 --hop 0.04 --at begin --weight 0.4
 
 With --truth, the world's own narration is judged: it lags what it is about, and a quarter of it is about nothing
 visible and should be dropped. Without, every sentence is said to be right and is then spoiled: moved at random (a
@@ -69,7 +69,7 @@ def _late(phrase: Phrase, seconds: float, words: list[str], rng: np.random.Gener
     length = phrase.end - phrase.start
     start = float(np.clip(phrase.start + rng.normal(0, JITTER_SECONDS), 0, max(0.0, seconds - length)))
     shift = round(start - phrase.start, 3)
-    later = moved(phrase, shift)
+    later = moved(phrase, shift, seconds)
     heard = tuple((a, b, str(rng.choice(words)) if rng.random() < ERROR_RATE else word) for a, b, word in later.words)
     text = " ".join(word for *_, word in heard) or phrase.text
     return Said(Phrase(later.start, later.end, text, heard), -shift)
@@ -138,7 +138,8 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
         loaded = load_run(args.run, trained=who == "trained")
         embedder = Embedder(loaded.method, loaded.inputs, args.window)
         with counting("recordings") as tell:
-            aligner = Aligner(embedder, replace(held, recordings=tuple(recordings)), rule, progress=tell)
+            spoken_of = replace(held, recordings=tuple(recordings))
+            aligner = Aligner(embedder, spoken_of, rule, hop_seconds=args.hop, progress=tell)
         for name, rows_of in told.items():
             spoken = [replace(one, narration=tuple(row.phrase for row in rows_of[one.key])) for one in recordings]
             for figure, value in judged(aligner.saying(spoken), rows_of).items():
@@ -155,6 +156,7 @@ def key(args: argparse.Namespace, digest: str) -> dict[str, Any]:
     """What tells one measurement from another."""
     of = "world" if args.truth else "grid"
     overrides = [f"window={args.window}", f"at={args.at}", f"weight={args.weight}", f"standing={args.standing}"]
+    overrides += [f"hop={args.hop}"] if args.hop else []
     return {
         "config": f"align_{of}", "digest": digest, "split": args.split, "spoiled": args.seed, "overrides": overrides,
     }  # fmt: skip
@@ -181,6 +183,7 @@ def main() -> None:
     parser.add_argument("--truth", type=Path, help="truth.jsonl of a made-up world")
     parser.add_argument("--split", default="test", choices=("val", "test"))
     parser.add_argument("--window", type=float, help="seconds; the run's own unless given")
+    parser.add_argument("--hop", type=float, help="seconds between windows; as avssl align has it unless given")
     parser.add_argument("--at", default="middle", choices=("middle", "begin"))
     parser.add_argument("--weight", type=float, default=Rule.weight)
     parser.add_argument("--standing", type=float, default=Rule.standing)

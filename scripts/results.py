@@ -15,13 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import audiovisual_tables
 import compare_tables
 import localizer_tables
 
 from avssl.train.checkpoint import replace_text
 
 ROOT = Path(__file__).resolve().parent.parent
-TABLES = {"localizers": localizer_tables, "compare": compare_tables}
+TABLES = {"localizers": localizer_tables, "compare": compare_tables, "audiovisual": audiovisual_tables}
 """config of rows -> what makes their section"""
 TARGETS = ROOT / "results" / "targets.json"
 COLUMNS = ("trained", "untrained", "chance", "center", "average", "whole", "random", "oracle")

@@ -179,7 +179,25 @@ def test_nothing_leaves_its_recording_and_nothing_is_dropped_unheard(monkeypatch
 
 def test_a_move_keeps_text_lengths_and_words():
     phrase = Phrase(1.0, 2.0, "a b", ((1.0, 1.5, "a"), (1.5, 2.0, "b")))
-    assert moved(phrase, 0.25) == Phrase(1.25, 2.25, "a b", ((1.25, 1.75, "a"), (1.75, 2.25, "b")))
+    assert moved(phrase, 0.25, 9.0) == Phrase(1.25, 2.25, "a b", ((1.25, 1.75, "a"), (1.75, 2.25, "b")))
+
+
+def test_what_would_stick_out_is_cut_on_both_sides():
+    phrase = Phrase(1.0, 3.0, "a")
+    assert moved(phrase, -1.5, 9.0) == Phrase(0.0, 1.0, "a")  # about 0.5 s, as was meant
+    assert moved(phrase, 0.75, 3.0) == Phrase(2.5, 3.0, "a")
+    assert moved(phrase, 0.0, 2.5) is phrase
+
+
+def test_a_long_sentence_reaches_what_happens_at_once(monkeypatch):
+    """Its middle must get there, for which there is no room while all of it stays inside."""
+    shown = {n: {WORDS[n]: (0.2, 0.5), WORDS[n + 4]: (2.0, 3.0)} for n in range(4)}
+    told = {n: [Phrase(0.2, 2.8, WORDS[n])] for n in range(4)}
+    aligner, _ = made(monkeypatch, shown, told, seconds=3.0)
+    for _, (placed,) in aligner.place():
+        assert placed.after.middle < 0.9
+        assert placed.after.start >= 0
+        assert placed.shift == pytest.approx(placed.after.middle - 1.5, abs=1e-3)
 
 
 def test_refusals_name_what_is_wrong(monkeypatch):

@@ -33,6 +33,8 @@ FEWEST = 8
 """of them, without which nothing is dropped"""
 SAMPLE = 2048
 """windows that tell what agreement is usual for a text"""
+EDGE_SECONDS = 0.1
+"""from the ends of a recording, no phrase's middle is nearer"""
 LEAST_HOP_SECONDS = 0.08
 """between windows, unless another is asked for"""
 
@@ -77,8 +79,8 @@ class Placed(NamedTuple):
 
     @property
     def shift(self) -> float:
-        """Seconds by which it moved; 0 where it was dropped."""
-        return 0.0 if self.after is None else round(self.after.start - self.before.start, 3)
+        """Seconds by which its middle moved; 0 where it was dropped."""
+        return 0.0 if self.after is None else round(self.after.middle - self.before.middle, 3)
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,7 @@ class Aligner:
         if standing < rule.standing:
             return Placed(phrase, None, standing)
         shift = shifts[int((rule.weight * total - shifts**2 / (2 * rule.jitter_seconds**2)).argmax())]
-        return Placed(phrase, moved(phrase, float(shift)), standing)
+        return Placed(phrase, moved(phrase, float(shift), recording.seconds), standing)
 
     def _course(self, view: View, usual: tuple[Vectors, Vectors], words: Words, recording: Recording) -> Course:
         """How a phrase's texts agree with the windows of a recording that it can reach."""
@@ -205,10 +207,16 @@ class Aligner:
         return [(one, one.narration[(number + k) % len(one.narration)].middle) for k, one in enumerate(chosen)]
 
 
-def moved(phrase: Phrase, shift: float) -> Phrase:
-    """The phrase and its words, so many seconds later."""
-    words = tuple((round(a + shift, 3), round(b + shift, 3), word) for a, b, word in phrase.words)
-    return Phrase(round(phrase.start + shift, 3), round(phrase.end + shift, 3), phrase.text, words)
+def moved(phrase: Phrase, shift: float, seconds: float) -> Phrase:
+    """The phrase and its words, so many seconds later; what sticks out of the recording is cut off on both sides."""
+    if not shift:
+        return phrase
+    if phrase.words:
+        words = tuple((round(a + shift, 3), round(b + shift, 3), word) for a, b, word in phrase.words)
+        return Phrase(round(phrase.start + shift, 3), round(phrase.end + shift, 3), phrase.text, words)
+    middle = phrase.middle + shift
+    half = min((phrase.end - phrase.start) / 2, max(middle, 0.0), max(seconds - middle, 0.0))
+    return Phrase(round(middle - half, 3), round(middle + half, 3), phrase.text)
 
 
 def aligned(manifest: Manifest, placed: Mapping[str, Sequence[Placed]]) -> Manifest:
@@ -224,10 +232,14 @@ def aligned(manifest: Manifest, placed: Mapping[str, Sequence[Placed]]) -> Manif
 
 
 def _shifts(phrase: Phrase, seconds: float, rule: Rule) -> Floats:
-    """Moves that keep a phrase inside its recording, and none at all."""
+    """Moves that keep a phrase inside its recording, and none at all.
+
+    Without times of its words only its middle must stay inside: what it is about may happen at once, or at the end.
+    """
     count = math.floor(rule.most_seconds / rule.step_seconds + 1e-9)
     found = np.arange(-count, count + 1) * rule.step_seconds
-    inside = (phrase.start + found >= -1e-6) & (phrase.end + found <= seconds + 1e-6)
+    edge = EDGE_SECONDS if not phrase.words else (phrase.end - phrase.start) / 2
+    inside = (phrase.middle + found >= edge - 1e-6) & (phrase.middle + found <= seconds - edge + 1e-6)
     kept: Floats = found[inside | (np.arange(len(found)) == count)]
     return kept
 

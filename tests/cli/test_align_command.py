@@ -72,7 +72,7 @@ def test_it_writes_a_manifest_and_tells_how_far_narration_moved(listed, network,
         (now,) = next(r for r in after.recordings if r.key == one["recording"]).narration or (None,)
         assert (now is None) == (said["shift"] is None)
         if now is not None:
-            assert now.start == pytest.approx(said["start"] + said["shift"], abs=1e-3)
+            assert now.middle == pytest.approx((said["start"] + said["end"]) / 2 + said["shift"], abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_what_it_cannot_do_is_one_line(name, words, told, listed, network, capsy
 def test_a_histogram_counts_each_sentence_once():
     phrase = Phrase(5.0, 6.0, "x")
     shifts = [-1.4, -0.6, -0.05, 0.0, 0.04, 0.05, 0.06, 0.5, 0.7, 1.0, 1.2]
-    said = [Placed(phrase, moved(phrase, shift), 1.0) for shift in shifts] + [Placed(phrase, None, 0.2)]
+    said = [Placed(phrase, moved(phrase, shift, 60.0), 1.0) for shift in shifts] + [Placed(phrase, None, 0.2)]
     found = histogram(said)
     assert found == {"sentences": 12, "dropped": 1, "shifts": [2, 0, 0, 4, 1, 1, 3]}
     assert row(said[-1]) == {"text": "x", "start": 5.0, "end": 6.0, "shift": None, "standing": 0.2}

@@ -1,0 +1,287 @@
+"""Which audio-visual or narrated method learns most? One trunk, inputs and budget, the same questions to all.
+
+    python scripts/audiovisual.py [--on world grid] [--minutes-per-run 3 | --steps 300] [--seeds 0 1 2]
+                                  [--only trimodal avid] [-o runs/audiovisual] [--data DATA] [--set key=value ...]
+    python scripts/audiovisual.py --plots [results/plots]
+
+Every method under avssl/methods/audiovisual and avssl/methods/narration that needs nothing but a video's own picture,
+sound and words learns from the made-up world (level easy), and from one talker of GRID (DATA/grid). Batch, optimizer
+and settings are its own shipped config's. Judged are held-out recordings: finding across modalities beside the same
+network untrained and chance; linear probes of each encoder beside its untrained self and features without an encoder:
+the world's kinds, GRID's six words, and, where DATA/esc10 is there, ESC-10 by its folds for encoders of sound that
+learnt from the world. A run's course of finding is taken at its quarters. Test recordings choose nothing.
+
+An interrupted comparison goes on, and what is done is not done again; seeds may be added later. With --minutes-per-run
+each method's steps are found by timing a short trial, once for all seeds. Each run adds a row to
+results/audiovisual.jsonl; python scripts/results.py makes the tables, --plots the curves of score against seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import audiovisual_probes
+import audiovisual_tables
+import beds
+import budget
+import grid
+import numpy as np
+from audiovisual_probes import Probing
+from rich.console import Console
+
+from avssl import cli, config
+from avssl.cli._counting import counting
+from avssl.config import RunConfig
+from avssl.data.manifest import Manifest
+from avssl.evaluation import UNSEEN, evaluate, finding
+from avssl.evaluation.middles import middles
+from avssl.inputs import Inputs
+from avssl.methods import base
+from avssl.train import run
+from avssl.train.build import dump
+from avssl.train.checkpoint import load_run, replace_text, steps_in
+
+ROOT = Path(__file__).resolve().parent.parent
+FAMILIES = ("audiovisual", "narration")
+TRUNK = [
+    *(f"encoders.{name}.{word}" for name in ("image", "video")
+      for word in ("name=small", "width=128", "stride=8", "norm=batch")),
+    "encoders.audio.name=small", "encoders.audio.width=128", "encoders.audio.norm=group",
+    "encoders.text.name=transformer", "encoders.text.width=128", "encoders.text.layers=2",
+    "data.workers=1", "data.item_seconds=10", "data.cache_gb=8", "precision=bf16", "evaluate_every=0", "log_every=10",
+]  # fmt: skip
+"""encoders and precision of every run, whatever its own config says; batch and optimizer are the method's"""
+INPUTS = {
+    "world": [
+        "inputs.height=96", "inputs.width=96", "inputs.frames=25", "inputs.fps=12.5", "inputs.audio_seconds=2.0",
+        "inputs.mels=64", "inputs.tokens=24", "inputs.vocabulary=500", "encoders.video.time_stride=4",
+    ],
+    "grid": [
+        "inputs.height=72", "inputs.width=90", "inputs.frames=40", "inputs.fps=25", "inputs.audio_seconds=1.6",
+        "inputs.mels=64", "inputs.tokens=12", "inputs.vocabulary=200", "inputs.narration=window",
+        "encoders.video.time_stride=2",
+    ],
+}  # fmt: skip
+"""data set -> inputs of every run on it"""
+OWN: dict[str, list[str]] = {}
+"""method -> what it cannot do without"""
+TUNED = {"trimodal-tuned": {"world": "demo", "grid": "grid"}}
+"""name -> data set -> config: the flagship with the settings it is shipped with for that data set; when asked for"""
+WORDS = ("command", "colour", "preposition", "letter", "digit", "adverb")
+"""what GRID's sentences are made of"""
+COURSE = 4
+"""parts of a run, at whose ends it is judged"""
+BREAK_SECONDS, BREAK_STEPS = 60.0, 20
+"""a run that told nothing for so long, and for the time of so many of its usual lines, was interrupted"""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A data set: its manifest, what makes recordings relevant, by which figure finding is told, and the probes."""
+
+    name: str
+    listed: Path
+    label: str
+    figure: str
+    probing: Probing
+
+
+def names() -> list[str]:
+    """All methods of the families, but for those whose shipped config asks for streams beside picture and sound."""
+    found = [name for name, family in base.catalogue().items() if family in FAMILIES]
+    return [name for name in found if not _streams(config.load(name, [], base.config_of))]
+
+
+def _streams(cfg: RunConfig) -> tuple[str, ...]:
+    return base.find(cfg.method.name).needs(cfg.method, Inputs(cfg.inputs)).streams
+
+
+def words_of(name: str, on: str, more: Sequence[str]) -> list[str]:
+    """What is changed in a method's config."""
+    return [*TRUNK, *INPUTS[on], *OWN.get(name, ()), *more]
+
+
+def run_config(name: str, ground: Ground, more: Sequence[str]) -> RunConfig:
+    """The configuration of a run."""
+    shipped = TUNED[name][ground.name] if name in TUNED else name
+    words = [f"data={ground.listed}", *words_of(name, ground.name, more)]
+    return config.load(shipped, words, base.config_of)
+
+
+def ground(args: argparse.Namespace, on: str) -> Ground:
+    """A data set, made where it is not there yet. Raises ValueError for recordings that are missing."""
+    room: Path = args.output / on
+    room.mkdir(parents=True, exist_ok=True)
+    if on == "grid":
+        listed = grid.listed(args.data / "grid", room)
+        return Ground(on, listed, "transcript", "r1", Probing(room, (audiovisual_probes.of_manifest(listed, WORDS),)))
+    listed = beds.world(args.worlds or room, "easy", args.clips, args.side).manifest
+    asked = [audiovisual_probes.of_manifest(listed, ("kind",))]
+    if (args.data / "esc10").is_dir():
+        asked.append(audiovisual_probes.of_esc10(args.data / "esc10", room))
+    else:
+        Console(stderr=True).print(f"no ESC-10: {args.data / 'esc10'} is not there (see --data)", highlight=False)
+    return Ground(on, listed, "kind", "ndcg10", Probing(room, tuple(asked)))
+
+
+def seconds_at(folder: Path) -> tuple[list[int], list[float]]:
+    """Steps that were logged, and how long the run had trained by then; time in which it was interrupted left out."""
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    told = [line for line in lines if "time" in line]
+    gaps = np.diff([line["time"] for line in told], prepend=told[0]["time"])
+    usual = float(np.median(gaps[1:])) if len(gaps) > 1 else 0.0
+    gaps[gaps > BREAK_SECONDS + BREAK_STEPS * usual] = usual
+    return [line["step"] for line in told], np.cumsum(gaps).tolist()
+
+
+def course(place: Ground, folder: Path) -> list[dict[str, Any]]:
+    """(step, seconds of training, figure of each direction) at the ends of all parts of a run but the last."""
+    held = Manifest.load(place.listed)
+    shown = [one for one in held.split("test") if one.labels.get("case") not in UNSEEN]
+    labels = [one.labels.get(place.label, "") for one in shown]
+    steps, seconds = seconds_at(folder)
+    told = []
+    for path in steps_in(folder / "checkpoints")[:-1]:
+        one = load_run(path)
+        vectors = middles(one.method, one.inputs, held, shown) if one.method.spaces else {}
+        figures = {
+            f"{a}_to_{b}": judged[0][place.figure]
+            for a, b in finding.directions(list(vectors))
+            if a != b and (judged := finding.direction(vectors[a], vectors[b], labels, intra=False))
+        }
+        told.append(
+            {"step": one.step, "seconds": round(float(np.interp(one.step, steps, seconds)), 1), **scored(figures)}
+        )
+    return told
+
+
+def scored(figures: dict[str, float]) -> dict[str, Any]:
+    """The figure of each direction, and their mean, None where there is none."""
+    return {"directions": figures, "score": float(np.mean(list(figures.values()))) if figures else None}
+
+
+def row(asked: dict[str, Any], cfg: RunConfig, place: Ground, folder: Path) -> dict[str, Any]:
+    """Train one method with one seed, or go on, and judge it beside its untrained self.
+
+    ``asked`` is what tells this row from others; it becomes a part of it.
+    """
+    if (done := run.start(cfg, folder)).how == "interrupted":
+        raise SystemExit(128 + done.signal)
+    began = time.monotonic()
+    networks = {"trained": load_run(folder), "untrained": load_run(folder, trained=False)}
+    found: dict[str, Any] = {}
+    if networks["trained"].method.spaces:  # what has none cannot be searched
+        found = evaluate(folder, Manifest.load(place.listed), label=place.label)["retrieval"]
+    across = {name: one[place.figure] for name, one in found.items() if len(set(name.split("_to_"))) == 2}
+    along = course(place, folder)
+    trained = round(seconds_at(folder)[1][-1], 1)
+    first, last = (scored({name: one[who] for name, one in across.items()}) for who in ("untrained", "trained"))
+    along = [{"step": 0, "seconds": 0.0, **first}, *along, {"step": cfg.steps, "seconds": trained, **last}]
+    with counting(f"probing {asked['name']}, seed {cfg.seed}") as tell:
+        probes = place.probing.figures(networks, cfg.seed, tell)
+    return {
+        "config": "audiovisual", "family": base.catalogue()[cfg.method.name], **asked, "method": cfg.method.name,
+        "run": dump(cfg), "split": "test", "digest": networks["trained"].digest, "label": place.label,
+        "figure": place.figure, "train_seconds": trained, "judge_seconds": round(time.monotonic() - began, 1),
+        "retrieval": found, "course": along, "probes": probes,
+    }  # fmt: skip
+
+
+def same(one: dict[str, Any], asked: dict[str, Any]) -> bool:
+    """Whether a row is of just this run, whatever its encoders were asked."""
+    return all(one[key] == value for key, value in asked.items() if key != "sets")
+
+
+def arguments(words: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-o", "--output", type=Path, default=Path("runs/audiovisual"))
+    parser.add_argument("--on", nargs="+", default=list(INPUTS), choices=list(INPUTS), help="what is learnt from")
+    every = names()
+    parser.add_argument("--only", nargs="+", default=every, choices=[*every, *TUNED], metavar="NAME",
+                        help=f"of {', '.join([*every, *TUNED])}")  # fmt: skip
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    budgets = parser.add_mutually_exclusive_group()
+    budgets.add_argument("--steps", type=int, default=300, help="of each run")
+    budgets.add_argument("--minutes-per-run", type=float, help="of training; steps are found by timing a short trial")
+    parser.add_argument("--clips", type=int, default=1500, help="of the made-up world")
+    parser.add_argument("--side", type=int, default=112, help="pixels of the made-up world's pictures")
+    parser.add_argument("--worlds", type=Path, help="folder of a world (easy) made before")
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("AVSSL_DATA", "../shared/data")))
+    parser.add_argument(
+        "--rows", type=Path, default=ROOT / "results" / "audiovisual.jsonl", help="where rows are added"
+    )
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="changes every run's config")
+    parser.add_argument("--plots", nargs="?", type=Path, const=ROOT / "results" / "plots", metavar="FOLDER",
+                        help="draw what the rows tell, train nothing")  # fmt: skip
+    return parser.parse_args(words)
+
+
+def main(words: list[str] | None = None) -> None:
+    """Every data set, method and seed that has no row yet."""
+    args = arguments(words)
+    lines = args.rows.read_text(encoding="utf-8").splitlines() if args.rows.is_file() else []
+    rows = [json.loads(line) for line in lines]
+    if args.plots:
+        for path in audiovisual_tables.draw(rows, args.plots):
+            Console(stderr=True).print(f"wrote {path}", highlight=False)
+        return
+    rows = compare(args, rows)
+    audiovisual_tables.show(Console(), [one for one in rows if one["name"] in args.only and one["on"] in args.on])
+
+
+def compare(args: argparse.Namespace, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with those that were missing. Raises ValueError at the end where runs have failed."""
+    grounds = {on: ground(args, on) for on in dict.fromkeys(args.on)}
+    data = {on: Manifest.load(place.listed).digest() for on, place in grounds.items()}
+    plan = [(on, seed, name) for on in grounds for seed in args.seeds for name in args.only]
+    began, worked, failed = time.monotonic(), 0, []
+    for number, (on, seed, name) in enumerate(plan):
+        place = grounds[on]
+        try:
+            steps = planned(args, name, place, data[on])
+            asked = {
+                "name": name, "on": on, "words": words_of(name, on, args.set), "steps": steps, "seed": seed,
+                "data": data[on], "sets": place.probing.digests(),
+            }  # fmt: skip
+            before = [one for one in rows if same(one, asked)]
+            if any(asked["sets"].items() <= one["sets"].items() for one in before):
+                continue
+            left = f", {(time.monotonic() - began) / worked * (len(plan) - number) / 60:.0f} min left" if worked else ""
+            print(f"\n[{number + 1}/{len(plan)}{left}] {name} on {on}, seed {seed}: {steps} steps", flush=True)
+            each = [f"steps={steps}", f"checkpoint_every={max(1, -(-steps // COURSE))}", f"keep={COURSE}"]
+            cfg = run_config(name, place, [*args.set, f"seed={seed}", *each])
+            done = row(asked, cfg, place, args.output / "runs" / f"{name}-{on}-{steps}-{seed}")
+        except ValueError as error:  # the others are no worse for it
+            failed.append(f"{name} on {on}, seed {seed}: {error}")
+            print(f"error: {failed[-1]}", flush=True)
+            continue
+        worked += 1
+        rows = [*(one for one in rows if one not in before), done]  # before: asked other questions
+        args.rows.parent.mkdir(parents=True, exist_ok=True)
+        replace_text(args.rows, "".join(json.dumps(one) + "\n" for one in rows))
+    if failed:
+        raise ValueError(f"{len(failed)} of {len(plan)} runs have no row: {'; '.join(failed)}")
+    return rows
+
+
+def planned(args: argparse.Namespace, name: str, place: Ground, data: str) -> int:
+    """The steps of a method on a data set, the same for every seed."""
+    if not args.minutes_per_run:
+        return int(args.steps)
+    trial = budget.Trial(args.output, f"{name} {place.name} {data[:12]} {' '.join(args.set)}".strip())
+    return budget.steps(args.minutes_per_run, run_config(name, place, args.set), trial)
+
+
+if __name__ == "__main__":
+    cli.settle_threads()
+    try:
+        main()
+    except ValueError as error:
+        raise SystemExit(f"error: {error}") from None

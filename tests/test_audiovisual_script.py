@@ -1,0 +1,231 @@
+"""The comparison of audio-visual and narrated methods, end to end on a tiny world; its tables and curves."""
+
+import json
+import os
+import shutil
+import sys
+import wave
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+
+import audiovisual
+import audiovisual_tables
+
+from avssl.data.manifest import Manifest
+from avssl.evaluation import evaluate
+
+DATA = Path(os.environ.get("AVSSL_DATA", "../shared/data"))
+TINY = (
+    "inputs.height=32", "inputs.width=32", "inputs.frames=4", "inputs.fps=4", "inputs.audio_seconds=1",
+    "inputs.mels=16", "data.batch=8", "data.workers=0", "data.cache_gb=0", "precision=fp32",
+    *(f"encoders.{name}.width=16" for name in ("image", "video", "audio", "text")), "encoders.text.layers=1",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """The folder of real data sets, with made tones in the place of ESC-10: two classes, three folds."""
+    folder = tmp_path_factory.mktemp("data")
+    draw = np.random.default_rng(0)
+    for kind, hz in (("high", 1500), ("low", 200)):
+        (folder / "esc10" / kind).mkdir(parents=True)
+        for number in range(9):
+            sound = 0.3 * np.sin(2 * np.pi * hz * np.arange(8000) / 8000) + draw.normal(0, 0.05, 8000)
+            with wave.open(str(folder / "esc10" / kind / f"{1 + number % 3}-{hz + number}-A.wav"), "wb") as file:
+                file.setparams((1, 2, 8000, 0, "NONE", ""))
+                file.writeframes((32767 * sound.clip(-1, 1)).astype("<i2").tobytes())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def compared(data, tmp_path_factory):
+    """Two methods of different encoders, four steps each."""
+    folder = tmp_path_factory.mktemp("audiovisual")
+    words = ["-o", str(folder / "out"), "--rows", str(folder / "rows.jsonl"), "--on", "world", "--seeds", "0",
+             "--steps", "4", "--clips", "40", "--side", "32", "--data", str(data), "--only", "avol_net", "mil_nce",
+             "--set", *TINY]  # fmt: skip
+    audiovisual.main(words)
+    return folder, words
+
+
+def rows_of(folder):
+    return [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+
+
+def test_a_row_per_method_with_finding_probes_and_course_beside_the_untrained_one(compared):
+    folder, _ = compared
+    rows = rows_of(folder)
+    assert [row["name"] for row in rows] == ["avol_net", "mil_nce"]
+    heard, read = rows
+    assert {"image_to_audio", "audio_to_image"} <= set(heard["retrieval"])
+    assert {"video_to_text", "text_to_video"} <= set(read["retrieval"])
+    assert {encoder: set(labels) for encoder, labels in heard["probes"].items()} == {
+        "image": {"kind"}, "audio": {"kind", "esc10"},
+    }  # fmt: skip
+    assert {encoder: set(labels) for encoder, labels in read["probes"].items()} == {"video": {"kind"}, "text": {"kind"}}
+    assert heard["probes"]["audio"]["esc10"]["judged"] == 18, "each fold is judged once"
+    assert heard["probes"]["audio"]["esc10"]["trivial"] > 0.9, "two tones are told apart by their bands"
+    for row in rows:
+        assert [point["step"] for point in row["course"]] == [0, 1, 2, 3, 4]
+        assert np.all(np.diff([point["seconds"] for point in row["course"]]) >= 0)
+        for name, value in row["course"][-1]["directions"].items():
+            assert value == row["retrieval"][name]["ndcg10"]["trained"]
+            assert row["course"][0]["directions"][name] == row["retrieval"][name]["ndcg10"]["untrained"]
+        for figure in (one for labels in row["probes"].values() for one in labels.values()):
+            low, high = figure["interval"]
+            assert low <= figure["trained"] + 1e-9
+            assert figure["trained"] <= high + 1e-9
+            assert figure["gain"][0] == pytest.approx(figure["trained"] - figure["untrained"])
+        assert (row["figure"], row["steps"], row["run"]["encoders"]["text"]["width"]) == ("ndcg10", 4, 16)
+    assert heard["data"] == read["data"]
+    assert heard["digest"] != read["digest"]
+
+
+def test_a_quarter_is_judged_as_avssl_evaluate_judges_it(compared):
+    folder, _ = compared
+    out = folder / "out"
+    steps = sorted((out / "runs" / "mil_nce-world-4-0" / "checkpoints").glob("step-*"))
+    assert len(steps) == 4, "every quarter is kept"
+    found = evaluate(steps[1], Manifest.load(out / "world" / "easy.jsonl"), label="kind")
+    point = rows_of(folder)[1]["course"][2]
+    assert found["step"] == point["step"] == 2
+    for name, value in point["directions"].items():
+        assert found["retrieval"][name]["ndcg10"]["trained"] == pytest.approx(value)
+
+
+def test_what_is_done_is_not_done_again(compared, monkeypatch, capsys):
+    folder, words = compared
+    before = (folder / "rows.jsonl").read_text()
+    monkeypatch.setattr(audiovisual, "row", lambda *_: pytest.fail("trained again"))
+    audiovisual.main(words)
+    assert (folder / "rows.jsonl").read_text() == before
+    told = capsys.readouterr().out
+    assert "the made-up world: finding, nDCG@10" in told
+    assert "without an encoder" in told
+
+
+def test_an_older_row_that_was_asked_less_is_replaced_without_training(compared, monkeypatch):
+    folder, words = compared
+    before = rows_of(folder)
+    older = {**before[0], "sets": {"kind": before[0]["sets"]["kind"]}, "probes": {}}
+    (folder / "rows.jsonl").write_text("".join(json.dumps(one) + "\n" for one in [older, before[1]]))
+    trained = []
+    start = audiovisual.run.start
+    monkeypatch.setattr(audiovisual.run, "start", lambda *given: trained.append(start(*given)) or trained[-1])
+    monkeypatch.setattr(audiovisual.audiovisual_probes.linear, "fit", lambda *_: pytest.fail("answered again"))
+    audiovisual.main(words)
+    assert [one.how for one in trained] == ["already"]
+    after = {row["name"]: row for row in rows_of(folder)}
+    assert len(rows_of(folder)) == 2
+    assert after["avol_net"]["probes"] == before[0]["probes"], "answers were kept"
+
+
+def test_a_run_that_fails_does_not_stop_the_others(compared, monkeypatch, tmp_path):
+    folder, words = compared
+    known = {row["name"]: row for row in rows_of(folder)}
+
+    def row(asked, *_):
+        if asked["name"] == "avol_net":
+            raise ValueError("no such clip")
+        return known[asked["name"]]
+
+    monkeypatch.setattr(audiovisual, "row", row)
+    with pytest.raises(ValueError, match="1 of 2 runs have no row: avol_net on world, seed 0: no such clip"):
+        audiovisual.main([*words[:3], str(tmp_path / "rows.jsonl"), *words[4:]])
+    assert [one["name"] for one in rows_of(tmp_path)] == ["mil_nce"]
+
+
+def test_all_methods_of_the_families_are_compared_with_one_trunk_and_inputs():
+    from avssl.methods.base import catalogue
+
+    families = {name for name, family in catalogue().items() if family in ("audiovisual", "narration")}
+    assert families - set(audiovisual.names()) == {"paired_contrast"}, "it asks for depth"
+    for on in ("world", "grid"):
+        place = SimpleNamespace(name=on, listed=Path("x"))
+        loaded = [audiovisual.run_config(name, place, []) for name in [*audiovisual.names(), *audiovisual.TUNED]]
+        for part in ("inputs", "encoders", "precision"):
+            assert len({str(getattr(cfg, part)) for cfg in loaded}) == 1, part
+    assert loaded[-1].method.name == "trimodal"
+
+
+def made_row(name, seed, found, probe, **more):
+    """A row with these figures, each fraction beside an untrained network's 0.1 and chance's 0.05."""
+
+    def figure(value):
+        return {"trained": value, "untrained": 0.1, "chance": 0.05, "trivial": 0.2}
+
+    course = [{"step": k, "seconds": 2.0 * k, "directions": {"video_to_audio": found * k / 4}} for k in range(5)]
+    return {
+        "config": "audiovisual", "on": "world", "figure": "ndcg10", "name": name, "steps": 9, "seed": seed,
+        "data": "abcdef", "train_seconds": 8.0,
+        "retrieval": {"video_to_audio": {"ndcg10": figure(found), "r1": figure(found)}},
+        "probes": {"video": {"kind": figure(probe)}, "audio": {"esc10": figure(probe)}}, "course": course, **more,
+    }  # fmt: skip
+
+
+def test_tables_hold_the_spread_and_who_is_ahead_of_the_flagship():
+    rows = [made_row("trimodal", seed, value, 0.5) for seed, value in enumerate((0.4, 0.6))]
+    rows += [made_row("avid", seed, value, 0.4) for seed, value in enumerate((0.7, 0.9))]
+    rows += [made_row("gdt", seed, 0.6, 0.9) for seed in (0, 1)]
+    rows += [made_row("cma", 0, 1.0, 1.0)]
+    text = "\n".join(audiovisual_tables.section(rows, {"title": "T", "text": "Said."}))
+    assert "| trimodal | 50.0 ± 14.1 (10.0) |  |  |  |  |  | 9 | 8 | 2 |" in text
+    assert "| chance | 5.0 |  |" in text
+    assert "| without an encoder | 20.0 | 20.0 |" in text
+    assert "Ahead of `trimodal` by more than the spread: picture → sound: avid (+30.0);" in text
+    assert "picture, kind: gdt (+40.0); sound, ESC-10: gdt (+40.0)." in text, "one seed has no spread"
+    assert "Seeds 0, 1; training 8 to 8 s; data world abcdef; percent (untrained)." in text
+    alone = "\n".join(audiovisual_tables.section(rows[-1:], {}))
+    assert "`trimodal` has no run here" in alone
+    few = "\n".join(audiovisual_tables.section([*rows[:1], *rows[-1:]], {}))
+    assert "picture → sound: not told, for the spread needs two seeds of each" in few
+
+
+def test_many_labels_are_told_encoder_by_encoder():
+    labels = {label: {"trained": 0.5, "untrained": 0.1, "chance": 0.1, "trivial": 0.3} for label in audiovisual.WORDS}
+    rows = [made_row("trimodal", 0, 0.5, 0.5, on="grid", figure="r1", probes={"video": labels, "text": labels})]
+    titles = [told.title for told in audiovisual_tables.tables(rows)]
+    whole = "GRID: what encoders know, accuracy of a linear probe"
+    assert titles == ["GRID: finding, R@1", f"{whole}, encoder of picture", f"{whole}, encoder of text"]
+
+
+def test_curves_are_drawn(compared, tmp_path):
+    _, words = compared
+    audiovisual.main([*words, "--plots", str(tmp_path)])
+    assert [path.name for path in tmp_path.iterdir()] == ["audiovisual-world.svg"]
+    figure = audiovisual_tables.curves([made_row("trimodal", 0, 0.5, 0.5)], "T")
+    (line,) = figure.axes[0].lines
+    assert line.get_xydata().tolist() == [[0, 0], [2, 12.5], [4, 25], [6, 37.5], [8, 50]]
+    assert not figure.axes[1].lines
+    with pytest.raises(ValueError, match="no rows to draw"):
+        audiovisual_tables.draw([], tmp_path)
+
+
+def test_an_interruption_is_no_training(tmp_path):
+    times = [100.0, 110.0, 120.0, 5000.0, 5010.0]
+    lines = [json.dumps({"step": 10 * (k + 1), "time": moment}) + "\n" for k, moment in enumerate(times)]
+    (tmp_path / "log.jsonl").write_text("".join(lines))
+    assert audiovisual.seconds_at(tmp_path) == ([10, 20, 30, 40, 50], [0.0, 10.0, 20.0, 30.0, 40.0])
+
+
+@pytest.mark.skipif(not (DATA / "grid" / "video").is_dir(), reason="needs GRID, see AVSSL_DATA")
+def test_grid_is_asked_its_six_words(tmp_path):
+    for clip in sorted((DATA / "grid" / "video").glob("*.mp4"))[::20]:
+        for path in (clip, DATA / "grid" / "align" / f"{clip.stem}.align"):
+            (tmp_path / "grid" / path.parent.name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, tmp_path / "grid" / path.parent.name)
+    shutil.copy(DATA / "grid" / "labels.tsv", tmp_path / "grid")
+    audiovisual.main(["-o", str(tmp_path / "out"), "--rows", str(tmp_path / "rows.jsonl"), "--on", "grid", "--seeds",
+                      "0", "--steps", "2", "--data", str(tmp_path), "--only", "trimodal", "--set", *TINY])  # fmt: skip
+    (row,) = rows_of(tmp_path)
+    assert {encoder: set(labels) for encoder, labels in row["probes"].items()} == {
+        name: set(audiovisual.WORDS) for name in ("video", "audio", "text")
+    }
+    assert row["figure"] == "r1"
+    assert len(row["course"][-1]["directions"]) == 6
+    assert row["probes"]["text"]["letter"]["judged"] == 5

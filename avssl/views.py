@@ -131,6 +131,20 @@ def speed(wave: Tensor, generator: Generator, most: float) -> Tensor:
     return changed
 
 
+def tone(wave: Tensor, generator: Generator, decibels: float, bands: int = 8) -> Tensor:
+    """Frequencies louder or softer by up to ``decibels``, as another microphone or room has them; wave [S].
+
+    Levels are drawn at ``bands`` points, evenly apart in octaves over seven of them, and lie on lines in between.
+    """
+    drawn = torch.tensor([uniform(generator, -decibels, decibels) for _ in range(bands)])
+    size = len(wave) // 2 + 1
+    place = (1 + torch.log2(torch.arange(1, size + 1) / size) / 7).clamp(0, 1) * (bands - 1)  # [size]
+    below = place.long().clamp(max=bands - 2)
+    level = drawn[below] + (place - below) * (drawn[below + 1] - drawn[below])
+    changed: Tensor = torch.fft.irfft(torch.fft.rfft(wave) * 10 ** (level / 20), n=len(wave))
+    return changed
+
+
 def hide(mel: Tensor, generator: Generator, times: float = 0.2, bands: float = 0.2) -> Tensor:
     """SpecAugment (Park et al., 2019) without warping: one stretch of time and one of bands become silence.
 

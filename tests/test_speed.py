@@ -31,3 +31,17 @@ def test_literal_interpolation_and_silence_after_the_end():
             low = int(at)
             assert abs(float(made[place]) - (known[low] + (at - low) * (known[low + 1] - known[low]))) < 1e-4
     assert torch.equal(views.speed(wave, torch.Generator().manual_seed(0), 0.0), wave)
+
+
+def test_tone_changes_each_frequency_within_its_bounds_and_smoothly():
+    wave = torch.randn(4000, generator=torch.Generator().manual_seed(1))
+    gains = []
+    for seed in range(20):
+        made = views.tone(wave, torch.Generator().manual_seed(seed), 12.0)
+        gains.append(20 * np.log10(np.abs(np.fft.rfft(made.numpy()) / np.fft.rfft(wave.numpy()))))
+    level = np.stack(gains)[:, 1:-1]
+    assert np.abs(level).max() < 12.05
+    assert level.max() > 8
+    assert level.min() < -8
+    assert np.abs(np.diff(level[:, 60:], axis=1)).max() < 1.0
+    torch.testing.assert_close(views.tone(wave, torch.Generator().manual_seed(0), 0.0), wave, atol=1e-5, rtol=1e-4)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Generator, Tensor, nn
 
@@ -48,6 +47,8 @@ class Side(Frozen):
     """most by which a sound is made louder or softer"""
     speed: float = Field(0.0, ge=0, le=1)
     """most by which a sound is faster or slower, and higher or deeper; for what need not keep step"""
+    tone: float = Field(0.0, ge=0)
+    """decibels, most by which single frequencies are louder or softer"""
 
 
 class Config(MethodConfig):
@@ -78,12 +79,12 @@ class PairedStreams:
         for side, seed in zip((self.cfg.first, self.cfg.second), seeds, strict=True):
             x = sample.stream(side.stream)[0]
             if side.encoder == "audio":
-                x = self.inputs.audio(views.gain(views.speed(x, generator, side.speed), generator, side.decibels))
+                x = views.tone(views.speed(x, generator, side.speed), generator, side.tone)
+                x = self.inputs.audio(views.gain(x, generator, side.decibels))
                 x = views.hide(x, generator) if self.inputs.cfg.audio == "mel" else x
             else:
                 geometry = Generator().manual_seed(seeds[0] if self.cfg.together else seed)
-                x = views.crop(x, geometry, (side.area, 1.0))
-                x = views.flip(x, geometry) if side.mirror else x
+                x = views.flip(views.crop(x, geometry, (side.area, 1.0)), geometry, 0.5 * side.mirror)
                 x = x.clamp(0, 1) if x.is_floating_point() else views.color(x, generator, side.strength)
             made[side.stream] = x
         return made
@@ -101,8 +102,7 @@ class PairedContrast(Method[Config]):
         if len(kinds) < 2 or (cfg.steps > 1 and "image" in kinds):
             wrong = "choose two different streams" if len(kinds) < 2 else "an image encoder sees no time, so steps is 1"
             raise ValueError(f"method.first, method.second ({', '.join(self.sides)}), steps={cfg.steps}: {wrong}")
-        sizes = {name: towers.width(encoders[name]) for name in self.sides}
-        self.heads = nn.ModuleDict({name: mlp(size, 2 * cfg.width, cfg.width) for name, size in sizes.items()})
+        self.heads = nn.ModuleDict({n: mlp(towers.width(encoders[n]), 2 * cfg.width, cfg.width) for n in self.sides})
         self.temperature = Temperature()
         self.spaces = {"main": Space(tuple(self.sides), cfg.steps * cfg.width)}
 
@@ -132,8 +132,9 @@ class PairedContrast(Method[Config]):
         first, second = (gather(self.embed(name, batch[name])) for name in self.sides)
         recording = gather(batch["recording"])
         logits = first @ second.T * self.temperature()  # [B, B]
-        same, told = recording[:, None] == recording, {"accuracy": retrieval_accuracy(logits)}
-        return Step(info_nce(logits, same), detached(told))
+        return Step(
+            info_nce(logits, recording[:, None] == recording), detached({"accuracy": retrieval_accuracy(logits)})
+        )
 
     def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
         """Unit vectors [B, K D] of a stream: pictures [B, T, 3 or 1, H, W], sound [B, M, F]."""
@@ -141,10 +142,9 @@ class PairedContrast(Method[Config]):
             raise self.no_space(modality, space)
         side, head = self.sides[modality], self.heads[modality]
         x = self.inputs.middle(x, side.seconds, side.encoder)
-        x = x if side.encoder == "audio" else x.expand(*x.shape[:-3], 3, *x.shape[-2:])
-        features = self.encoders[modality](x)
+        features = self.encoders[modality](x if side.encoder == "audio" else x.expand(*x.shape[:-3], 3, *x.shape[-2:]))
         if self.cfg.steps == 1:
             return ops.unit(head(features.pooled("max")))
-        course = F.adaptive_avg_pool1d(features.course("max"), self.cfg.steps)  # [B, E, K]
+        course = nn.functional.adaptive_avg_pool1d(features.course("max"), self.cfg.steps)  # [B, E, K]
         parts = head(course.transpose(1, 2))  # [B, K, D]
         return ops.unit((parts - parts.mean(1, keepdim=True)).flatten(1))

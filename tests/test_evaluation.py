@@ -101,11 +101,12 @@ def test_a_network_that_listens(listening):
     chosen = locating.threshold(listening)
     table = locating.table(listening, listening, {"trained": chosen, "untrained": chosen})
     trained = {name: figures["trained"] for name, figures in table.items()}
-    for name in ("ciou", "iiou", "two_things", "swap_gap", "lit_sounding", "pointing"):
+    for name in ("ciou", "iiou", "both", "two_things", "swap_gap", "lit_sounding", "pointing"):
         assert trained[name] == 1.0, name
     assert trained["silence_area"] == trained["offscreen_area"] == 0.0
     assert table["ciou"]["oracle"] == table["two_things"]["oracle"] == table["iiou"]["oracle"] == 1.0
     assert table["swap_gap"]["center"] == 0.0
+    assert table["both"]["center"] == 0.25  # half of the disc lies in each
     assert "oracle" not in table["silence_area"]
     assert table["swap_gap"]["whole"] == 0.0
     assert table["two_things"]["whole"] == 0.5

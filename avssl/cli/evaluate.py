@@ -25,6 +25,9 @@ def evaluate(
     output: Annotated[
         Path | None, typer.Option("--json", help="Write the figures; RUN/results.json by default.")
     ] = None,
+    choose: Annotated[
+        bool, typer.Option("--choose", help="Choose the threshold of localization anew, in place of the run's.")
+    ] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
@@ -50,7 +53,10 @@ def evaluate(
     from avssl.train.distributed import device_of
 
     where = device_of(device)
-    result = judge(run, Manifest.load(manifest), split=split, truth=truth, label=label, threads=threads, device=where)
+    result = judge(
+        run, Manifest.load(manifest), split=split, truth=truth, label=label, threads=threads, device=where,
+        choose=choose,
+    )  # fmt: skip
     replace_text(output or run / "results.json", json.dumps(result, indent=1) + "\n")
     show(Console(), result)
 

@@ -34,6 +34,7 @@ def evaluate(
     label: str = "",
     threads: int | None = None,
     device: str | torch.device = "cpu",
+    choose: bool = False,
 ) -> dict[str, Any]:
     """Judge a run on one split of a manifest.
 
@@ -43,13 +44,14 @@ def evaluate(
     Args:
         run: its folder.
         manifest: the recordings.
-        split: the one judged; the threshold of localization is chosen on ``val``.
+        split: the one judged; the threshold of localization is chosen on ``val`` where the run has none.
         truth: ``truth.jsonl`` of a made-up world or of mosaics; with it localization is judged too, if the method
             localizes.
         label: what makes two recordings relevant to each other; "" takes ``kind`` if there is one, else the first
             label there is, else each recording is relevant to itself alone.
         threads: of torch; None leaves them.
         device: where the networks run.
+        choose: choose the threshold anew and keep it in place of the run's.
 
     Returns:
         ``retrieval.<from>_to_<to>.{r1,r5,r10,medr,ndcg10}`` each {trained, untrained, chance};
@@ -90,6 +92,7 @@ def evaluate(
     }
     val = [recording for recording in manifest.split("val") if recording.labels.get("case") not in UNSEEN]
     kinds = ("text",) if truth is not None else ("audio", "text")
+    kinds = tuple(kind for kind in kinds if choose or calibration.stored(Path(run), loaded.digest, kind) is None)
     scales.keep(Path(run), loaded.digest, loaded.method, loaded.inputs, manifest, val, kinds)
     if truth is not None and localizes(loaded.method):
         known = maps.read_truth(Path(truth))
@@ -100,7 +103,11 @@ def evaluate(
             chosen[who] = locating.threshold(validation)
             if who == "trained":
                 average = locating.prior(validation)
-                _keep(Path(run), peaks(validation), chosen[who], loaded.digest)
+                kept = None if choose else calibration.stored(Path(run), loaded.digest)
+                if kept is None:
+                    _keep(Path(run), peaks(validation), chosen[who], loaded.digest)
+                else:
+                    chosen[who] = kept.threshold
             columns[who] = maps.judged(one.method, one.inputs, clips[split])
         result["localization"] = locating.table(columns["trained"], columns["untrained"], chosen, average)
         result["thresholds"] = chosen

@@ -3,10 +3,12 @@
 A clip's place is the mean of its maps over the window, its truth the union of the sounding thing's boxes over that
 window. ``ciou``, ``auc`` and ``iiou`` mark as many pixels as the truth has (the rule "adaptive"). What is lit, and
 ``swap_gap``, use one threshold for all clips, chosen on validation clips: a clip that stays below it marks nothing.
+``both`` points at each of two sounding things when it is asked for its sound alone.
 ``ap`` and ``max_f1`` ask whether clips that sound and are found come before those that do not sound, by their highest
 score; silence and sounds from off screen are what does not sound.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -69,6 +71,11 @@ def each(clips: Sequence[Judged]) -> dict[str, list[float]]:
     if groups:
         result["iiou"] = _reached([min(group) for group in groups])
         result["iauc"] = [score.iauc([group]) for group in groups]
+        several = [clip for clip in clips if len(clip.solo) > 1]
+        result["both"] = [
+            math.prod(score.pointing(place(maps), clip.things[k].mask) for k, maps in clip.solo.items())
+            for clip in several
+        ]
     chosen = [score.two_things(place(clip.own), clip.truth, clip.silent) for clip in single if any(clip.silent.ravel())]
     if chosen:
         result["two_things"] = chosen

@@ -30,6 +30,7 @@ LOCATING = {
     "ciou_large": ("cIoU@0.5, large", "of large things"),
     "ciou_huge": ("cIoU@0.5, huge", "of things that fill much of the picture"),
     "pointing": ("pointing", "share of clips whose highest place lies on the thing"),
+    "both": ("both of two", "share of clips with two sounds in which each is pointed at, by its own sound"),
     "iiou": ("IIoU@0.5", "share of clips with two sounds in which both are found, each by its own sound"),
     "iauc": ("IAUC", "the same over all overlaps from 0 to 1"),
     "two_things": ("one of two", "share of clips in which the sounding thing, not the silent one, is lit more"),

@@ -12,7 +12,8 @@ from seeds import Row, by_label, spread
 
 FIGURES = {
     "ciou": "cIoU", "auc": "AUC", "pointing": "pointing", "two_things": "two things", "both": "both",
-    "iiou": "IIoU", "iauc": "IAUC", "ap": "AP", "max_f1": "max F1", "swap_gap": "swap gap", "f_loc": "F_LOC", "miou": "mIoU",
+    "iiou": "IIoU", "iauc": "IAUC", "ap": "AP", "max_f1": "max F1", "swap_gap": "swap gap", "f_loc": "F_LOC",
+    "miou": "mIoU",
     "silence_area": "silence", "noise_area": "noise", "offscreen_area": "off-screen", "lit_sounding": "lit sounding",
 }  # fmt: skip
 """figure -> its column; those after mIoU are what is lit at the threshold"""

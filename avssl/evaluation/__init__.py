@@ -92,8 +92,8 @@ def evaluate(
     }
     val = [recording for recording in manifest.split("val") if recording.labels.get("case") not in UNSEEN]
     kinds = ("text",) if truth is not None else ("audio", "text")
-    kinds = tuple(kind for kind in kinds if choose or calibration.stored(Path(run), loaded.digest, kind) is None)
-    scales.keep(Path(run), loaded.digest, loaded.method, loaded.inputs, manifest, val, kinds)
+    lacking = [kind for kind in kinds if choose or calibration.stored(Path(run), loaded.digest, kind) is None]
+    scales.keep(Path(run), loaded.digest, loaded.method, loaded.inputs, manifest, val, lacking)
     if truth is not None and localizes(loaded.method):
         known = maps.read_truth(Path(truth))
         columns, chosen, average = {}, {}, None

@@ -239,6 +239,21 @@ def test_evaluate_localize_and_report(home, avssl, tmp_path):
     assert {"ciou", "auc", "iiou", "two_things", "swap_gap", "lit_sounding"} <= set(results["localization"])
     assert results["localization"]["ciou"]["oracle"] == 1.0
 
+    # The threshold is the run's: other recordings do not change it, unless it is asked for.
+    scales = home.run / "localization.json"
+    held = json.loads(scales.read_text())
+    assert held["audio"]["threshold"] == results["thresholds"]["trained"]
+    held["audio"]["threshold"] -= 0.125
+    scales.write_text(json.dumps(held))
+    words = ["evaluate", home.run, home.manifest, "--truth", home.world / "truth.jsonl", "--threads", 1]
+    found = {}
+    for more in ([], ["--choose"]):
+        assert avssl(*words, *more)[0] == 0
+        told, kept = (json.loads((home.run / name).read_text()) for name in ("results.json", "localization.json"))
+        found[bool(more)] = told["thresholds"]["trained"]
+        assert kept["audio"]["threshold"] == found[bool(more)]
+    assert found == {False: held["audio"]["threshold"], True: results["thresholds"]["trained"]}
+
     clip = next(iter(sorted((home.world / "videos" / "test").glob("*.mp4"))))
     code, _, err = avssl("localize", home.run, clip, "-o", tmp_path / "overlay.mp4")
     assert code == 0, err

@@ -13,7 +13,7 @@ from avssl.cli._counting import counting
 def world(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write; an unfinished world goes on.")],
     clips: Annotated[int, typer.Option(help="Clips in all: 80 % train, 8 % val, 12 % test.")] = 1200,
-    level: Annotated[str, typer.Option(help="easy, medium or hard.")] = "easy",
+    level: Annotated[str, typer.Option(help="easy, medium, hard, or crowded (up to three sounds at once).")] = "easy",
     seed: Annotated[int, typer.Option(help="Another seed is another world.")] = 0,
     side: Annotated[int, typer.Option(help="Width and height of the picture in pixels.")] = 112,
     fps: Annotated[float, typer.Option(help="Frames per second.")] = 12.5,

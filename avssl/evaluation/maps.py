@@ -35,7 +35,7 @@ class Clips:
         things: what is visible in each, with the boxes of the window.
         pictures: uint8 [N, T, 3, H, W].
         sounds: float32 [N, S].
-        alone: (index of a clip, index of a thing, its sound [1, S]) for the clips with two sounding things.
+        alone: (index of a clip, index of a thing, its sound [1, S]) for the clips with several sounding things.
         sizes: in which pictures are looked at, in multiples of the run's; ``pictures`` have the largest.
     """
 
@@ -149,7 +149,7 @@ def _apart(own: Truth, other: Truth) -> bool:
 def _alone(clips: Sequence[tuple[Recording, Truth]], window: Window, root: Path) -> list[tuple[int, int, Tensor]]:
     found = []
     for index, (recording, known) in enumerate(clips):
-        if known["case"] == "two":
+        if sum(bool(thing["sounding"]) for thing in known["things"]) > 1:
             for thing, told in enumerate(known["things"]):
                 path = root / "solo" / f"{Path(recording.path).stem}.{thing}.wav"
                 if told["sounding"] and path.exists():

@@ -13,7 +13,7 @@ from avssl.cli.world import world
 from avssl.data.manifest import make
 from avssl.data.subtitles import read
 from avssl.data.world import LEVELS, cases_per_split, make_world
-from avssl.data.world.scene import HELD_OUT, Scene, plan
+from avssl.data.world.scene import Scene, plan
 from avssl.data.world.write import split_sizes
 
 SMALL = {"clips": 12, "side": 64, "seconds": 2.0, "seed": 3}
@@ -105,13 +105,16 @@ def test_splits_and_cases() -> None:
         for split in ("val", "test"):
             cases = [scene(split, k, level).case for k in range(20)]
             shares = {case: cases.count(case) / 20 for case in cases}
-            assert shares == {"one": 0.4, "bystander": 0.3, "two": 0.1, "silent": 0.1, "offscreen": 0.1}
+            if level == "crowded":
+                assert shares == {"three": 0.4, "two": 0.3, "one": 0.1, "silent": 0.1, "offscreen": 0.1}
+            else:
+                assert shares == {"one": 0.4, "bystander": 0.3, "two": 0.1, "silent": 0.1, "offscreen": 0.1}
     counted = cases_per_split([{"split": "val", "case": "one"}] * 2)
     assert counted["val"] == {"one": 2}
     train = [scene("train", k) for k in range(60)]
     assert {s.case for s in train} == {"one", "bystander"}
     assert 0.3 < np.mean([s.case == "bystander" for s in train]) < 0.7
-    assert {s.case for s in (scene("train", k, "hard") for k in range(60))} == set(HELD_OUT)
+    assert {s.case for s in (scene("train", k, "hard") for k in range(60))} == set(LEVELS["hard"].held_out)
 
 
 def test_files_decode_to_the_plan(tmp_path: Path) -> None:
@@ -137,7 +140,7 @@ def test_files_decode_to_the_plan(tmp_path: Path) -> None:
                     assert (file.getframerate(), file.getnchannels(), file.getnframes()) == (16000, 1, 24000)
                     solos.append(np.frombuffer(file.readframes(24000), "<i2") / 32767)
             assert np.corrcoef(sum(solos), sound)[0, 1] > 0.98
-    assert seen == set(HELD_OUT)
+    assert seen == set(LEVELS["hard"].held_out)
 
 
 def test_the_truth_is_no_recording(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ Onset = tuple[float, float, float]  # start and end in seconds, strength
 
 @dataclass(frozen=True)
 class Level:
-    """What one level of difficulty holds. Shares are of the training clips; val and test have a fixed mixture."""
+    """What one level of difficulty holds. Shares are of the training clips; val and test take turns of ``held_out``."""
 
     cases: dict[str, float]
     most_bystanders: int
@@ -25,16 +25,24 @@ class Level:
     travel: float  # of the background, as a fraction of the side over the whole clip
     octaves: int  # of the texture: fineness
     snr_db: float | None  # of added noise
+    # Held-out clips take turns, so that any ten in a row hold every case and a longer split only appends.
+    held_out: tuple[str, ...] = (
+        "one", "bystander", "two", "silent", "offscreen", "one", "bystander", "one", "bystander", "one",
+    )  # fmt: skip
 
 
 LEVELS = {
     "easy": Level({"one": 0.5, "bystander": 0.5}, 1, 9, 0.02, 1, None),
     "medium": Level({"one": 0.35, "bystander": 0.4, "two": 0.25}, 2, 26, 0.12, 2, 20.0),
     "hard": Level({"one": 0.2, "bystander": 0.3, "two": 0.26, "silent": 0.12, "offscreen": 0.12}, 2, 40, 0.25, 3, 10.0),
-}
+    "crowded": Level(
+        {"one": 0.2, "two": 0.4, "three": 0.4}, 1, 26, 0.12, 2, 20.0,
+        ("three", "two", "one", "three", "silent", "two", "three", "offscreen", "two", "three"),
+    ),
+}  # fmt: skip
 SPLITS = ("train", "val", "test")
-# Held-out clips take turns, so that any ten in a row hold every case and a longer split only appends.
-HELD_OUT = ("one", "bystander", "two", "silent", "offscreen", "one", "bystander", "one", "bystander", "one")
+SOUNDING = {"two": 2, "three": 3, "silent": 0, "offscreen": 0}
+"""case -> how many things sound, where it is not one"""
 
 
 @dataclass(frozen=True)
@@ -97,11 +105,11 @@ def plan(seed: int, split: str, index: int, level: str, side: int, fps: float, s
     if split == "train":
         case = str(rng.choice(list(rules.cases), p=list(rules.cases.values())))
     else:
-        case = HELD_OUT[index % len(HELD_OUT)]
-    bystanders = {"one": 0, "two": 0}.get(case, 1)
+        case = rules.held_out[index % len(rules.held_out)]
+    bystanders = {"one": 0, "two": 0, "three": 0}.get(case, 1)
     if rules.most_bystanders > 1:
         bystanders += int(case != "one" and rng.random() < 0.4)
-    sounding = {"two": 2, "silent": 0, "offscreen": 0}.get(case, 1)
+    sounding = SOUNDING.get(case, 1)
     kinds = _kinds(empty.seed, rng)
 
     ground = _ground(rules, rng)

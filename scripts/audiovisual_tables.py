@@ -43,12 +43,12 @@ class Told(NamedTuple):
         for label, seeds in self.cells.items():
             yield [label, *(_cell(seeds, name) for name in self.columns), *self.about(label)]
         for key, title in self.beside.items():
-            yield [title, *(spread(self.first(name, key)) for name in self.columns), "", "", ""]
+            yield [title, *(self.level(name, key) for name in self.columns), "", "", ""]
 
-    def first(self, column: str, key: str) -> list[float]:
-        """What any row tells: it is the same for all that were judged on the same recordings."""
-        held = (one[column][key] for seeds in self.cells.values() for one in seeds if column in one)
-        return [value for _, value in zip(range(1), held, strict=False)]
+    def level(self, column: str, key: str) -> str:
+        """What stands beside is the same for all, but for what one picture tells and what a window of them does."""
+        held = [one[column][key] for seeds in self.cells.values() for one in seeds if column in one]
+        return " or ".join(dict.fromkeys(spread([value]) for value in sorted(held)))
 
     def about(self, label: str) -> list[str]:
         """Steps, seconds of training, seeds."""
@@ -61,7 +61,7 @@ class Told(NamedTuple):
         own = next((label for label, rows in self.rows.items() if rows[0]["name"] == FLAGSHIP), None)
         if own is None:
             return f"`{FLAGSHIP}` has no run here to compare with."
-        told, none = [], []
+        told, none, unsure = [], [], []
         for name in self.columns:
             limit = _values(self.cells[own], name)
             others = {
@@ -71,7 +71,7 @@ class Told(NamedTuple):
             }
             others = {label: values for label, values in others.items() if len(values) > 1}
             if len(limit) < 2 or not others:
-                told.append(f"{name}: not told, for the spread needs two seeds of each")
+                unsure.append(name)
                 continue
             margin = {label: statistics.fmean(values) - statistics.fmean(limit) for label, values in others.items()}
             noise = {label: statistics.stdev(values) + statistics.stdev(limit) for label, values in others.items()}
@@ -84,6 +84,8 @@ class Told(NamedTuple):
                 none.append(name)
         if none:
             told.append(f"{', '.join(none)}: none")
+        if unsure:
+            told.append(f"{', '.join(unsure)}: not told, for the spread needs two seeds of each")
         return f"Ahead of `{FLAGSHIP}` by more than the spread: {'; '.join(told)}."
 
 

@@ -181,17 +181,21 @@ def test_tables_hold_the_spread_and_who_is_ahead_of_the_flagship():
     rows += [made_row("avid", seed, value, 0.4) for seed, value in enumerate((0.7, 0.9))]
     rows += [made_row("gdt", seed, 0.6, 0.9) for seed in (0, 1)]
     rows += [made_row("cma", 0, 1.0, 1.0)]
+    rows[-1]["probes"]["audio"]["esc10"]["trivial"] = 0.3
     text = "\n".join(audiovisual_tables.section(rows, {"title": "T", "text": "Said."}))
     assert "| trimodal | 50.0 ± 14.1 (10.0) |  |  |  |  |  | 9 | 8 | 2 |" in text
     assert "| chance | 5.0 |  |" in text
-    assert "| without an encoder | 20.0 | 20.0 |" in text
-    assert "Ahead of `trimodal` by more than the spread: picture → sound: avid (+30.0);" in text
+    assert "| without an encoder | 20.0 | 20.0 or 30.0 |" in text, "of one picture, or of more"
+    assert "Ahead of `trimodal` by more than the spread: picture → sound: avid (+30.0); picture → text, " in text
     assert "picture, kind: gdt (+40.0); sound, ESC-10: gdt (+40.0)." in text, "one seed has no spread"
     assert "Seeds 0, 1; training 8 to 8 s; data world abcdef; percent (untrained)." in text
     alone = "\n".join(audiovisual_tables.section(rows[-1:], {}))
     assert "`trimodal` has no run here" in alone
     few = "\n".join(audiovisual_tables.section([*rows[:1], *rows[-1:]], {}))
-    assert "picture → sound: not told, for the spread needs two seeds of each" in few
+    assert (
+        "picture → sound, picture → text, sound → picture, sound → text, text → picture, text → sound: not told, "
+        in few
+    )
 
 
 def test_many_labels_are_told_encoder_by_encoder():

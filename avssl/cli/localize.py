@@ -1,5 +1,6 @@
 """avssl localize: see where in the picture the sound, or a word, is."""
 
+import json
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 PAGE_BYTES = 100_000_000
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".m4v")
+BESIDE = (".png", ".json")
+"""what `film.make` writes next to an overlay: the sheet and the figures"""
 
 
 def localize(
@@ -55,12 +58,15 @@ def localize(
         raise ValueError("--text and --audio are two queries; give one of them")
     if text and len(set(text)) < len(text):
         raise ValueError("--text says the same words twice; each query has one colour")
+    if audio is not None and not audio.exists():
+        raise ValueError(f"--audio {audio}: no such file")
     if page is not None:
         check_output("--page", page)
     each_size = numbers("--sizes", sizes)
     console, log = Console(), Console(stderr=True)
     recordings, chosen = named_recordings(inputs), len(inputs) == 1 and inputs[0].is_file()
     videos = _targets(recordings, output, chosen)
+    _check_written(videos, recordings, output, audio, page)
 
     from avssl.localize import film
     from avssl.localize.looking import Looking, sharpened
@@ -137,22 +143,60 @@ def localize(
 
 
 def _targets(recordings: list[Path], output: Path, single: bool) -> list[Path]:
-    """Where each overlay goes; ValueError when one would take the place of a recording."""
+    """Where each overlay goes."""
     if output.suffix.lower() in VIDEO_SUFFIXES and not output.is_dir():
         if not single:
             raise ValueError(f"-o {output} is one video, but there are several recordings; name a folder")
-        targets = [output]
-    else:
-        # The shortest of these names that tells all recordings apart.
-        ways = (
-            [path.stem for path in recordings],
-            [f"{path.parent.name}_{path.stem}" for path in recordings],
-            [f"{path.parent.name}_{path.stem}_{path.suffix[1:]}" for path in recordings],
-            [f"{number:04d}_{path.stem}" for number, path in enumerate(recordings)],
-        )
-        names = next(names for names in ways if len(set(names)) == len(names))
-        targets = [output / f"{name}.mp4" for name in names]
-    for target in targets:
-        if any(target.resolve() == recording.resolve() for recording in recordings):
-            raise ValueError(f"-o {output} would write over the recording {target}; choose another place")
-    return targets
+        return [output]
+    # The shortest of these names that tells all recordings apart.
+    ways = (
+        [path.stem for path in recordings],
+        [f"{path.parent.name}_{path.stem}" for path in recordings],
+        [f"{path.parent.name}_{path.stem}_{path.suffix[1:]}" for path in recordings],
+        [f"{number:04d}_{path.stem}" for number, path in enumerate(recordings)],
+    )
+    names = next(names for names in ways if len(set(names)) == len(names))
+    return [output / f"{name}.mp4" for name in names]
+
+
+def _check_written(
+    videos: list[Path], recordings: list[Path], output: Path, audio: Path | None, page: Path | None
+) -> None:
+    """Raise ValueError, before any work, where what is kept would be lost.
+
+    Nothing is written over a recording or the sound that is looked for. Other files that are already there are only
+    replaced where their figures (.json) say that they are an overlay's, but for a video that the person named.
+    """
+    held = {_place(path): f"the recording {path}" for path in recordings}
+    if audio is not None:
+        held[_place(audio)] = f"the sound to look for, {audio}"
+    if page is not None and page.exists() and _place(page) in held:
+        raise ValueError(f"--page {page} would write over {held[_place(page)]}; choose another place")
+    for video in videos:
+        files = [video, *(video.with_suffix(suffix) for suffix in BESIDE)]
+        for path in files:
+            check_output("-o", path, makes=True)
+        if page is not None and page.resolve() in [path.resolve() for path in files]:
+            raise ValueError(f"--page {page} is what -o {output} writes too; choose another place")
+        there = [path for path in files if path.exists()]
+        for path in there:
+            if _place(path) in held:
+                raise ValueError(f"-o {output} would write over {held[_place(path)]}; choose another place")
+        foreign = [path for path in there if path != output]
+        if foreign and not _of_overlay(files[-1]):
+            raise ValueError(f"-o {output} would write over {foreign[0]}, which is no overlay's; choose another place")
+
+
+def _place(path: Path) -> tuple[int, int]:
+    """The same for all names of a file."""
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def _of_overlay(figures: Path) -> bool:
+    """Whether this file holds what `film.figures` tells of a recording."""
+    try:
+        told = json.loads(figures.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(told, dict) and "recording" in told and ("moments" in told or "queries" in told)

@@ -81,8 +81,9 @@ def make(
         frames = _frames(path, size, fps, start, max(1, round(seconds * fps)))
         render(video, frames, fps, [layer.since(start) for layer in layers], sound, hz, progress)
         written.append(video)
-    stills(path, video.with_suffix(".png"), found, height, boxes=boxes)
+    # The figures first: by them a later run knows the sheet of one that was stopped here, and may replace it.
     write_json(video.with_suffix(".json"), figures(path, found))
+    stills(path, video.with_suffix(".png"), found, height, boxes=boxes)
     return [*written, video.with_suffix(".png"), video.with_suffix(".json")]
 
 

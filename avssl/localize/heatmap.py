@@ -1,4 +1,4 @@
-"""A method run over a whole recording: where its sound, or a query, is at every moment.
+"""A method run over a whole recording: where its sound, or a query, is at every moment. In silence it is nowhere.
 
 The recording is read once, in windows of the length the method was trained on. Windows overlap and their maps are
 averaged with weights that fall towards a window's ends, so the map changes smoothly in time and, the weights being
@@ -21,6 +21,7 @@ from avssl.inputs import Inputs
 from avssl.localize import calibration
 from avssl.localize.enlarged import check_sizes, highest, in_sizes
 from avssl.localize.masks import Floats, as_scores
+from avssl.localize.overlay import SILENCE_DB
 from avssl.localize.reader import WINDOWS_AT_ONCE, Frames, Reader
 from avssl.methods.base import HasHeads, Method, localizes
 
@@ -132,8 +133,14 @@ def heatmaps(
     finally:
         method.train(training)
     stacks = (np.stack(totals) / np.array(weights)[:, None, None, None]).swapaxes(0, 1)  # [Q, T, h, w]
-    times = (reader.first + np.arange(len(totals))) / cfg.fps
-    return [Heat(as_scores(stack, (3,)), times, np.array(levels)) for stack in stacks]
+    times, loudness = (reader.first + np.arange(len(totals))) / cfg.fps, np.array(levels)
+    silent = loudness <= SILENCE_DB
+    for own, stack in zip(
+        np.repeat([query is None for query in queries], len(stacks) // len(queries)), stacks, strict=True
+    ):
+        if own and silent.any():
+            stack[silent] = stack.min()  # a window reaches over a pause; nothing sounds in it
+    return [Heat(as_scores(stack, (3,)), times, loudness) for stack in stacks]
 
 
 def _batches(windows: Iterator[Frames]) -> Iterator[list[Frames]]:

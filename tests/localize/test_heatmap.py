@@ -86,7 +86,7 @@ def test_overlapping_windows_agree_with_single_ones(tmp_path):
     """Maps that depend on the frame alone come out as without windows, in time and in order."""
     level = np.linspace(20, 240, 50).astype(np.uint8)
     frames = [np.full((32, 48, 3), v, dtype=np.uint8) for v in level]
-    write_clip(tmp_path / "ramp.mp4", frames, FPS, np.zeros(4 * HZ, np.float32), HZ, crf=4)
+    write_clip(tmp_path / "ramp.mp4", frames, FPS, np.full(4 * HZ, 0.1, np.float32), HZ, crf=4)
     expected = level[(np.arange(16) / CFG.fps * FPS + 1e-6).astype(int)] / 255
     for hop in (0.25, 0.5, 1.0):
         heat = heatmap(Clock(), Inputs(CFG), tmp_path / "ramp.mp4", hop_seconds=hop)
@@ -104,6 +104,23 @@ def test_light_follows_the_sound_without_lag(tmp_path):
     assert middle == pytest.approx(4.0, abs=0.15)
     assert heat.loudness[np.abs(heat.times - 4.0) < 0.8].min() > -12
     assert heat.loudness[heat.times < 2.7].max() < -45
+
+
+def test_a_pause_is_dark_whatever_the_window_hears_around_it(tmp_path):
+    """This network lights the bright square in every window; the recording is silent before 1 s and after 2 s."""
+
+    class Deaf(Bright):
+        def localize(self, video, query, modality):
+            return super().localize(video, torch.ones_like(query), modality)
+
+    clip = recording(tmp_path / "clip.mp4", 3, loud=(1.0, 2.0))
+    own, text = heatmaps(Deaf(), Inputs(CFG, Vocabulary.train(["a bell"], 40)), clip, [None, "a bell"])
+    sounding = own.loudness > -60
+    assert sounding.sum() in (4, 5)
+    peaks = own.maps.max(axis=(1, 2))
+    assert peaks[sounding].min() > 0.5
+    assert (peaks[~sounding] == own.maps.min()).all()
+    assert text.maps.max(axis=(1, 2)).min() > 0.5, "what is said to look for is there in silence too"
 
 
 def test_window_and_hop_can_be_chosen(tmp_path):

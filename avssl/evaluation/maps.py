@@ -57,7 +57,8 @@ def read_truth(path: Path) -> dict[str, Truth]:
                 known = {key: record[key] for key in ("case", "kinds", "things", "fps")}
                 found[record["id"]] = {**known, "sources": record.get("sources", [])}
             except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(f"{path}, line {number}: no truth about a clip ({error!r})") from None
+                why = f"no {error.args[0]}" if isinstance(error, KeyError) else str(error)
+                raise ValueError(f"{path}, line {number}: no truth about a clip ({why})") from None
     return found
 
 

@@ -65,7 +65,7 @@ def cut_hit(hit: Hit, folder: Path, rank: int) -> Path:
     path = Path(hit.path)
     header = probe(path)
     stem = re.sub(r"[^\w.-]+", "_", path.stem)[:80]
-    name = f"{rank:02d}-{stem}_at_{hit.start:.1f}s"
+    name = f"{rank:02d}-{stem}_at_{hit.peak:.1f}s"
     if header.duration is None:
         out = folder / f"{name}{path.suffix}"
         with replacing(out) as partial:

@@ -32,7 +32,7 @@ def overlays(
     for rank, hit in enumerate(hits, 1):
         path = Path(hit.path)
         stem = re.sub(r"[^\w.-]+", "_", path.stem)[:80]
-        video = folder / f"{rank:02d}-{stem}_at_{hit.start:.1f}s.mp4"
+        video = folder / f"{rank:02d}-{stem}_at_{hit.peak:.1f}s.mp4"
         span = (hit.start, max(hit.end, hit.start + LEAST_SECONDS))
         try:
             found = look(path, queries or {OWN: None}, span=span)

@@ -100,8 +100,7 @@ def stills(path: Path, png: Path, found: Sequence[Found], height: int = 480, *, 
 def layer_of(found: Found, hue: int | None, boxes: bool = True) -> Layer:
     """What is drawn for a query."""
     heat, scale = found.heat, found.scale
-    around = [[one.box for one in boxes_of(scores, scale.threshold)] for scores in heat.maps] if boxes else ()
-    return Layer(heat.maps, heat.times, scale.threshold, scale.ceiling, found.query, hue, around)
+    return Layer(heat.maps, heat.times, scale.threshold, scale.ceiling, found.query, hue, boxes)
 
 
 def render(
@@ -115,9 +114,9 @@ def render(
 ) -> None:
     """Write the overlay video: frames uint8 [H, W, 3] with what is lit, the sound kept, a strip below.
 
-    Frame k is shown at k / fps seconds; maps are interpolated linearly in time, outlines are those of the nearest
-    map. The strip (see `strip`) spans the whole length, with the present moment as a line. `sound` is float32 [S] or
-    [C, S] at `hz`, or None. Raises ValueError for frames that are no pictures.
+    Frame k is shown at k / fps seconds; maps are interpolated linearly in time, and outlines are those of the
+    interpolated map. The strip (see `strip`) spans the whole length, with the present moment as a line. `sound` is
+    float32 [S] or [C, S] at `hz`, or None. Raises ValueError for frames that are no pictures.
     """
     heard = 0.0 if sound is None else np.shape(sound)[-1] / hz
     named = LEGEND_PIXELS if len(layers) > 1 else 0  # the line of the present moment leaves the names alone

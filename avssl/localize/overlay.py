@@ -6,13 +6,14 @@ One query is drawn in a scale of many colours; several have a hue each.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from avssl.localize.boxes import boxes_of
 from avssl.localize.masks import Floats, as_scores, reach, upsample
 
 Picture = NDArray[np.uint8]
@@ -35,7 +36,7 @@ class Layer:
         ceiling: the score at which the colours end, above the threshold.
         name: what was looked for, for people.
         hue: which of HUES it has; None for the scale of many colours.
-        boxes: outlines for each map, each [K, 4] fractions; empty for none at all.
+        outlined: whether what is lit gets outlines, at each moment those of the map of that very moment.
     """
 
     maps: Floats
@@ -44,15 +45,13 @@ class Layer:
     ceiling: float
     name: str = ""
     hue: int | None = None
-    boxes: Sequence[ArrayLike | Any] = field(default_factory=tuple)
+    outlined: bool = False
 
     def __post_init__(self) -> None:
         stack, times = _timed(self.maps, self.times)
         object.__setattr__(self, "maps", stack)
         object.__setattr__(self, "times", times)
         calibrate(0.0, self.threshold, self.ceiling)
-        if len(self.boxes) not in (0, len(stack)):
-            raise ValueError(f"{len(stack)} maps but boxes for {len(self.boxes)} times; give one entry (or []) per map")
 
     def at(self, seconds: float) -> Floats:
         """The map [h, w] at a moment."""
@@ -144,8 +143,8 @@ def overlay_layers(frame: Picture, layers: Sequence[Layer], seconds: float) -> P
     else:
         out = _mixed(frame, layers, seconds)
     for layer in layers:
-        if layer.boxes:
-            outline(out, layer.boxes[int(np.argmin(np.abs(layer.times - seconds)))], layer.line)
+        if layer.outlined:
+            outline(out, [one.box for one in boxes_of(layer.at(seconds), layer.threshold)], layer.line)
     return out
 
 

@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 
 from avssl.localize import overlay
-from avssl.localize.film import render
+from avssl.localize.boxes import boxes_of
+from avssl.localize.calibration import Calibration
+from avssl.localize.film import Found, layer_of, render
+from avssl.localize.heatmap import Heat
 from avssl.localize.overlay import HUES, Layer, overlay_layers
 from avssl.localize.stills import sheet
 from avssl.localize.strip import legible, strip
@@ -88,9 +91,8 @@ def test_video_lights_up_in_place_and_time_and_keeps_the_sound(tmp_path):
     sound[hz:] = 0.4 * np.sin(2 * np.pi * 440 * np.arange(hz) / hz)
     maps = np.zeros((5, 4, 6))
     maps[3:, 1, 4] = 1.0  # from 1.5 s on; rising from 1 s
-    boxes = [[], [], [], [[0.0, 0.5, 0.25, 1.0]], []]
     done = []
-    layer = Layer(maps, np.arange(5) / 2, 0.3, 1.0, boxes=boxes)
+    layer = Layer(maps, np.arange(5) / 2, 0.3, 1.0, outlined=True)
     render(tmp_path / "o.mp4", iter(frames), fps, [layer], sound, hz, done.append)
     assert done == [k / fps for k in range(20)]
     assert [file.name for file in tmp_path.iterdir()] == ["o.mp4"]
@@ -101,8 +103,10 @@ def test_video_lights_up_in_place_and_time_and_keeps_the_sound(tmp_path):
     touched = np.abs(pictures[18][:64] - 90).max(axis=-1)
     assert touched[24, 72] > 60
     assert touched[:, :32].max() <= 6
-    outlined = pictures[14][:64]
-    assert outlined[33:62, 0].mean() > 180, "the box is drawn at the time nearest to its map"
+    # The cell is 16..32 x 64..80; at 1.4 s it scores 0.8 and is lit where the enlarged map is at least 0.3.
+    assert pictures[14][18:30, 62].mean() > 180, "the outline's left side"
+    assert np.abs(pictures[12][:64] - 90).max() > 60, "lit before the moment of the first lit map"
+    assert np.abs(pictures[11][:64] - 90).max() <= 6, "0.2 is below the threshold"
     strip = pictures[0][64:]
     assert strip[8, 70:90].mean() > strip[8, 10:40].mean() + 60, "loud in the second half only"
     # The mark of the present moment is in column 0 here, and at 18 / 20 of the width in frame 18.
@@ -125,13 +129,9 @@ def test_video_without_sound_of_an_odd_size(tmp_path):
 
 
 def test_nothing_is_written_for_what_cannot_be_drawn(tmp_path):
-    for times, ceiling, boxes, words in [
-        ([0.0, 1.0], 1.0, (), "times of shape"),
-        ([0.0], 0.1, (), "not above"),
-        ([0.0], 1.0, [[], []], "boxes for 2 times"),
-    ]:
+    for times, ceiling, words in [([0.0, 1.0], 1.0, "times of shape"), ([0.0], 0.1, "not above")]:
         with pytest.raises(ValueError, match=words):
-            Layer(np.zeros((1, 2, 2)), times, 0.5, ceiling, boxes=boxes)
+            Layer(np.zeros((1, 2, 2)), times, 0.5, ceiling)
     layer = Layer(np.zeros((1, 2, 2)), [0.0], 0.5, 1.0)
     with pytest.raises(ValueError, match="uint8"):
         render(tmp_path / "o.mp4", [GREY.astype(np.float32)], 5.0, [layer], None, 1)
@@ -187,8 +187,34 @@ def test_two_queries_have_a_colour_each_and_mix_in_no_order():
     dark = (overlay.upsample(layers[0].maps[0], (48, 48)) < 0.5) & (overlay.upsample(layers[1].maps[0], (48, 48)) < 0.5)
     assert 0.2 < dark.mean() < 0.8
     assert np.array_equal(noisy[dark], frame[dark])
-    unlit = [Layer(np.full((1, 2, 2), 0.4), [0.0], 0.5, 1.0, hue=k, boxes=[[]]) for k in range(2)]
+    unlit = [Layer(np.full((1, 2, 2), 0.4), [0.0], 0.5, 1.0, hue=k, outlined=True) for k in range(2)]
     assert np.array_equal(overlay_layers(frame, unlit, 0.0), frame)
+
+
+@pytest.mark.parametrize("hues", [(None,), (0, 1)])
+def test_outlines_are_those_of_what_the_frame_itself_lights(hues):
+    maps = np.zeros((2, 8, 8))
+    maps[0, 2:6, 2:6] = 1.0
+    found = Found("bell", Heat(maps, np.array([0.0, 0.08]), np.zeros(2)), Calibration(0.9, 2.0, "abc", "by hand"))
+    layers = [layer_of(found, hue, boxes=True) for hue in hues]
+    frame = np.random.default_rng(0).integers(0, 200, (64, 64, 3), dtype=np.uint8)
+    for seconds in (0.009, 0.02, 0.039, 0.041, 0.08, 1.0):  # below 0.9 from 0.008 s on, nearer to the lit map at first
+        assert np.array_equal(overlay_layers(frame, layers, seconds), frame), seconds
+    for seconds in (0.0, 0.007):
+        (box,) = boxes_of(layers[0].at(seconds), 0.9)
+        left, row = int(64 * box.box[0]), 32
+        drawn = overlay_layers(frame, layers, seconds)
+        assert drawn[row, left].tolist() == list(layers[-1].line), "the outline begins where the frame's own map is lit"
+        plain = [layer_of(found, hue, boxes=False) for hue in hues]
+        assert overlay_layers(frame, plain, seconds)[row, left].tolist() != list(layers[-1].line), "none was asked for"
+
+
+def test_outlines_move_with_what_is_lit_between_maps():
+    maps = np.zeros((2, 8, 8))
+    maps[0, :, :4], maps[1, :, 4:] = 1.0, 1.0
+    layer = Layer(maps, [0.0, 1.0], 0.6, 2.0, outlined=True)
+    halves = [overlay_layers(np.zeros((64, 64, 3), np.uint8), [layer], at).max(axis=(0, 2)) for at in (0.0, 0.5, 1.0)]
+    assert [(half[:28].max() > 0, half[36:].max() > 0) for half in halves] == [(1, 0), (0, 0), (0, 1)]
 
 
 def test_strip_has_a_row_for_each_query_and_their_names():

@@ -69,6 +69,9 @@ def localize(
     _check_written(videos, recordings, output, audio, page)
 
     from avssl.localize import film
+    from avssl.localize.calibration import check_ends
+    from avssl.localize.enlarged import check_sizes
+    from avssl.localize.heatmap import check_seconds
     from avssl.localize.looking import Looking, sharpened
     from avssl.localize.overlay import HUES
     from avssl.report.clips import Budget
@@ -76,11 +79,16 @@ def localize(
     from avssl.train.checkpoint import load_run
     from avssl.train.distributed import device_of
 
+    check_seconds("--window", window)
+    check_seconds("--hop", hop)
+    check_ends(threshold, ceiling)
+    check_sizes(each_size)
+    film.check_height(height)
+    if text and len(text) > len(HUES):
+        raise ValueError(f"{len(text)} queries; there are colours for {len(HUES)}")
     where = device_of(device)
     loaded = load_run(run)
     look = Looking(run, loaded.digest, loaded.method.to(where), loaded.inputs, where, window, hop, heads, each_size)
-    if text and len(text) > len(HUES):
-        raise ValueError(f"{len(text)} queries; there are colours for {len(HUES)}")
     queries: dict[str, Query] = {f'"{words}"': words for words in text or []}
     if not queries:
         queries = {f"the sound of {audio.name}" if audio else "its own sound": audio}

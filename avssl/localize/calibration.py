@@ -4,6 +4,7 @@ Scores of sounds and of texts are on different scales, so each kind has its own,
 """
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -47,8 +48,7 @@ class Calibration:
     chosen: str
 
     def __post_init__(self) -> None:
-        if not self.ceiling > self.threshold:
-            raise ValueError(f"the ceiling {self.ceiling:g} of the scale is not above its threshold {self.threshold:g}")
+        check_ends(self.threshold, self.ceiling)
 
     def save(self, folder: Path, kind: str = "audio") -> Path:
         """Write it into a run's folder, beside the other kind's of the same checkpoint."""
@@ -56,6 +56,15 @@ class Calibration:
         held = {name: found for name in KINDS if (found := load(folder, self.digest, name)) and name != kind}
         write_json(path, {name: asdict(scale) for name, scale in [*held.items(), (kind, self)]})
         return path
+
+
+def check_ends(threshold: float | None, ceiling: float | None) -> None:
+    """Raise ValueError, one line, for ends of a scale, as far as they are given, that no map can be read on."""
+    for name, value in (("threshold", threshold), ("ceiling", ceiling)):
+        if value is not None and not math.isfinite(value):
+            raise ValueError(f"the {name} of the scale is {value:g}; it must be a finite number, such as 0.5")
+    if threshold is not None and ceiling is not None and not ceiling > threshold:
+        raise ValueError(f"the ceiling {ceiling:g} of the scale is not above its threshold {threshold:g}")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -85,7 +94,7 @@ def load(folder: Path, digest: str, kind: str = "audio") -> Calibration | None:
         held = json.loads(path.read_text(encoding="utf-8"))
         told = {"audio": held} if "threshold" in held else held  # earlier runs kept that of sounds alone
         found = Calibration(**told[kind]) if kind in told else None
-    except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error}); avssl evaluate writes it anew") from None
     return found if found is not None and found.digest == digest else None
 

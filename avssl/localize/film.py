@@ -27,6 +27,7 @@ SOUND_HZ = (16000, 22050, 24000, 32000, 44100, 48000)  # rates every player take
 LONG_SECONDS, LONG_HZ = 1200.0, 16000  # sound is held in memory whole, so that of a long recording is thinned
 STILLS, NAME_LETTERS = 6, 20
 LEAST_HEIGHT = 240  # names and outlines are illegible on less
+SMALLEST = 16  # pixels of height that may be asked for
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ def make(
         path: the recording.
         video: where the overlay goes.
         found: one to four queries; several get a hue each, one the scale of many colours.
-        height: of the picture in pixels, at most; frame rates above 30 are thinned, and small pictures enlarged.
+        height: of the picture in pixels, at most, and 16 at least; frame rates above 30 are thinned, and small
+            pictures enlarged.
         boxes: draw outlines around what is lit.
         progress: called with the seconds drawn so far.
 
@@ -64,6 +66,7 @@ def make(
     """
     if not 1 <= len(found) <= len(HUES):
         raise ValueError(f"{len(found)} queries; an overlay has colours for 1 to {len(HUES)}")
+    check_height(height)
     header = probe(path)
     size = _size(header, height)
     fps = min(max(header.pictures[0].fps, LEAST_FPS), MOST_FPS)
@@ -85,6 +88,12 @@ def make(
     write_json(video.with_suffix(".json"), figures(path, found))
     stills(path, video.with_suffix(".png"), found, height, boxes=boxes)
     return [*written, video.with_suffix(".png"), video.with_suffix(".json")]
+
+
+def check_height(height: int) -> None:
+    """Raise ValueError, one line, for a height that no picture can be drawn in."""
+    if height < SMALLEST:
+        raise ValueError(f"a height of {height} pixels is too small; {SMALLEST} at least are needed, such as 480")
 
 
 def stills(path: Path, png: Path, found: Sequence[Found], height: int = 480, *, boxes: bool = True) -> None:

@@ -5,6 +5,7 @@ averaged with weights that fall towards a window's ends, so the map changes smoo
 symmetric, is never late.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from avssl.localize.reader import WINDOWS_AT_ONCE, Frames, Reader
 from avssl.methods.base import HasHeads, Method, localizes
 
 QUERY_SECONDS = 60.0  # of a sound given as a query, how much is searched for its loudest part
+MOST_SECONDS = 600.0  # of a window: several are in memory whole
 
 Query = str | Path | NDArray[np.float32] | None
 """None: the recording's own sound; str: a text; Path: a sound file; array [S]: a sound at the run's rate"""
@@ -38,6 +40,12 @@ class Heat:
     maps: Floats
     times: Floats
     loudness: Floats
+
+
+def check_seconds(name: str, seconds: float | None) -> None:
+    """Raise ValueError, one line, where this is no length of a window or of the way to the next (None: left out)."""
+    if seconds is not None and not (math.isfinite(seconds) and 0.0 < seconds <= MOST_SECONDS):
+        raise ValueError(f"{name} {seconds:g}: seconds above 0 and at most {MOST_SECONDS:g} are needed, such as 1.5")
 
 
 def heatmap(
@@ -79,7 +87,7 @@ def heatmaps(
         inputs: the run's inputs; pictures are scaled to their size.
         path: the recording, or a still picture when no query is its own sound.
         queries: None for the recording's own sound, else a text, a sound file (its loudest part is used), or a sound.
-        window_seconds: length of a window; the run's own by default.
+        window_seconds: length of a window, at most 600; the run's own by default.
         hop_seconds: from one window to the next, at most a window; half a window by default.
         span: the part to look at, (start, end) in seconds; all of it by default.
         heads: give the maps of each of the method's heads, those of the first query first.
@@ -88,9 +96,11 @@ def heatmaps(
         progress: called with the seconds done so far.
 
     Raises ValueError for a recording without pictures, for one without sound when that is a query, for a kind of query
-    the method does not localize, and for `heads` of a method that has none.
+    the method does not localize, for seconds that are no length, and for `heads` of a method that has none.
     """
     path, cfg = Path(path), inputs.cfg
+    check_seconds("window_seconds", window_seconds)
+    check_seconds("hop_seconds", hop_seconds)
     check_sizes(sizes)
     if heads and not isinstance(method, HasHeads):
         raise ValueError(f"{method.cfg.name} has no heads: there is one map for a query")

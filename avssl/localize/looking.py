@@ -69,6 +69,8 @@ class Looking:
         for told, query in queries.items():
             of_kind.setdefault(calibration.kind_of(query), []).append(told)
         scales = {kind: calibration.stored(self.run, self.digest, kind) for kind in of_kind}
+        for held in scales.values():  # what was asked for is wrong before anything is looked at
+            calibration.check_ends(held.threshold if held and threshold is None else threshold, ceiling)
         nothing = {
             kind: calibration.deaf(kind, self.inputs)
             for kind, scale in scales.items() if scale is None and threshold is None

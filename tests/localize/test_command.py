@@ -101,6 +101,34 @@ def test_wrong_requests_get_one_line(tmp_path, model, monkeypatch, capsys, words
     assert not (tmp_path / "out.mp4").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        *((f"--window {value}", f"--window {value}: seconds above 0") for value in ("inf", "nan", "0", "-3", "1e+09")),
+        *((f"--hop {value}", f"--hop {value}: seconds above 0") for value in ("inf", "nan", "0", "-1")),
+        *((f"--height {value}", f"a height of {value} pixels is too small; 16 at least") for value in (0, -5, 15)),
+        *((f"--ceiling {value}", f"the ceiling of the scale is {value}") for value in ("inf", "nan")),
+        *((f"--threshold {value}", f"the threshold of the scale is {value}") for value in ("inf", "-inf", "nan")),
+        ("--threshold 0.5 --ceiling 0.5", "not above its threshold 0.5"),
+        ("--sizes 1,nan", "sizes must be different numbers from 0.25 to 8"),
+        ("--text a --text b --text c --text d --text e", "5 queries; there are colours for 4"),
+    ],
+)
+def test_wrong_values_are_refused_before_any_work(tmp_path, model, monkeypatch, capsys, words, answer):
+    def load(folder):
+        raise AssertionError("work was begun")
+
+    monkeypatch.setattr("avssl.train.checkpoint.load_run", load)
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"not looked at")
+    assert call(model, clip, "-o", tmp_path / "out.mp4", *words.split()) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert answer in said
+    assert said.count("\n") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"clip.mp4", "run"}
+
+
 def test_a_sound_of_another_file_is_looked_for(tmp_path, model):
     mute = recording(tmp_path / "mute.mp4", 1, sound=False)
     loud = recording(tmp_path / "loud.mp4", 1)

@@ -165,6 +165,36 @@ def test_recordings_without_picture_are_refused(tmp_path):
         heatmap(Bright(), Inputs(CFG), tmp_path / "only.wav")
 
 
+@pytest.mark.parametrize("seconds", [0.0, -3.0, float("inf"), float("nan"), 601.0])
+@pytest.mark.parametrize("name", ["window_seconds", "hop_seconds"])
+def test_seconds_that_are_no_length_are_refused(tmp_path, name, seconds):
+    with pytest.raises(ValueError, match=f"^{name} {seconds:g}: seconds above 0 and at most 600"):
+        heatmap(Bright(), Inputs(CFG), tmp_path / "not looked for.mp4", **{name: seconds})
+
+
+@pytest.mark.parametrize("given", [{"ceiling": 0.1}, {"threshold": float("nan")}, {"ceiling": float("inf")}])
+def test_a_scale_that_cannot_be_is_refused_before_anything_is_looked_at(tmp_path, given):
+    calibration.Calibration(0.2, 0.8, "abc", "validation").save(tmp_path)
+    look = Looking(tmp_path, "abc", Bright().eval(), Inputs(CFG))
+    with pytest.raises(ValueError, match="of the scale"):
+        look(tmp_path / "not looked for.mp4", {"its own sound": None}, **given)
+
+
+def test_a_stored_scale_without_end_is_named(tmp_path):
+    calibration.Calibration(0.2, 0.8, "abc", "validation").save(tmp_path)
+    held = tmp_path / calibration.FILE
+    held.write_text(held.read_text().replace("0.8", "Infinity"))
+    with pytest.raises(ValueError, match=rf"{calibration.FILE} is damaged \(the ceiling of the scale is inf"):
+        calibration.load(tmp_path, "abc")
+
+
+def test_a_film_of_no_height_is_refused(tmp_path):
+    heat = film.Heat(np.zeros((1, 2, 2)), np.zeros(1), np.zeros(1))
+    found = film.Found("a sound", heat, calibration.Calibration(0.1, 1.0, "d", "by hand"))
+    with pytest.raises(ValueError, match="a height of 0 pixels is too small; 16 at least"):
+        film.make(tmp_path / "not looked for.mp4", tmp_path / "out.mp4", [found], 0)
+
+
 def test_a_still_picture_takes_a_query(tmp_path):
     from matplotlib.image import imsave
 

@@ -7,7 +7,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +153,17 @@ def settle(
     lit, chosen = (threshold, "as given") if threshold is not None else (found.threshold, found.chosen)  # type: ignore[union-attr]
     end = found.ceiling if found is not None else float(as_scores(maps, (3,)).max())
     return Calibration(lit, max(end, _just_above(lit)) if ceiling is None else ceiling, digest, chosen)
+
+
+def in_sizes(found: Calibration, sizes: Sequence[float]) -> Calibration:
+    """A run's own scale, for pictures looked at in these sizes: it says that it was chosen at one, the run's.
+
+    The highest score of several sizes tends to be higher, so that more may be lit than where the threshold was chosen.
+    """
+    if tuple(sizes) == (1.0,):
+        return found
+    told = ", ".join(f"{size:g}" for size in sizes)
+    return replace(found, chosen=f"{found.chosen}; chosen at one size, the run's own, and used for sizes {told}")
 
 
 def _just_above(threshold: float) -> float:

@@ -39,6 +39,8 @@ class Found:
     scale: Calibration
     refined: bool = False
     """whether what is lit was fitted to the picture's edges, so that scores near the threshold are not the method's"""
+    sizes: tuple[float, ...] = (1.0,)
+    """in which the pictures were looked at, in multiples of the run's"""
 
 
 def make(
@@ -202,9 +204,13 @@ def moments(heats: Sequence[Heat], count: int = STILLS, names: Sequence[str] = (
 
 
 def figures(path: Path, found: Sequence[Found]) -> dict[str, Any]:
-    """What is told of a recording: of one query at the top, of several as a list under "queries"."""
+    """What is told of a recording: of one query at the top, of several as a list under "queries".
+
+    "sizes" are there where the pictures were not looked at in the run's own size alone.
+    """
     told = [_told(one) for one in found]
-    return {"recording": str(path), **(told[0] if len(told) == 1 else {"queries": told})}
+    sizes = {} if found[0].sizes == (1.0,) else {"sizes": list(found[0].sizes)}
+    return {"recording": str(path), **sizes, **(told[0] if len(told) == 1 else {"queries": told})}
 
 
 def _told(found: Found) -> dict[str, Any]:

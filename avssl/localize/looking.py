@@ -60,15 +60,16 @@ class Looking:
         """What is found for each query (its name for people -> what is looked for) in one reading of the recording.
 
         Each kind of query is read on the run's scale for it, as far as `threshold` and `ceiling` do not say otherwise;
-        where the run has none, on one that queries which mean nothing set on this recording. `span` is the part
-        looked at, (start, end) in seconds. Raises ValueError as `heatmaps` does.
+        where the run has none, on one that queries which mean nothing set on this recording, looked at in the same
+        sizes. `span` is the part looked at, (start, end) in seconds. Raises ValueError as `heatmaps` does.
         """
         if self.heads and len(queries) > 1:
             raise ValueError(f"{len(queries)} queries; what each head lights is shown of one")
         of_kind: dict[str, list[str]] = {}
         for told, query in queries.items():
             of_kind.setdefault(calibration.kind_of(query), []).append(told)
-        scales = {kind: calibration.stored(self.run, self.digest, kind) for kind in of_kind}
+        kept = {kind: calibration.stored(self.run, self.digest, kind) for kind in of_kind}
+        scales = {kind: scale and calibration.in_sizes(scale, self.sizes) for kind, scale in kept.items()}
         for held in scales.values():  # what was asked for is wrong before anything is looked at
             calibration.check_ends(held.threshold if held and threshold is None else threshold, ceiling)
         nothing = {
@@ -93,7 +94,10 @@ class Looking:
                 deaf, rest = rest[:count], rest[count:]
                 scale = calibration.stand_in(kind, maps, [heat.maps for heat in deaf], self.digest)
             scales[kind] = calibration.settle(scale, maps, threshold, ceiling, self.digest)
-        found = [Found(told, heat, _known(scales[calibration.kind_of(queries[told])])) for told, heat in own.items()]
+        found = [
+            Found(told, heat, _known(scales[calibration.kind_of(queries[told])]), sizes=tuple(self.sizes))
+            for told, heat in own.items()
+        ]
         if self.heads and each > len(HUES):
             least = sorted((float(one.heat.maps.max()) for one in found), reverse=True)[len(HUES) - 1]
             found = [one for one in found if float(one.heat.maps.max()) >= least][: len(HUES)]

@@ -42,6 +42,33 @@ def test_one_recording_with_the_stored_scale(tmp_path, model, capsys):
     assert "threshold 0.05" in said
 
 
+def test_sizes_are_told_and_that_the_threshold_was_chosen_at_one(tmp_path, model, capsys):
+    clip, out = recording(tmp_path / "clip.mp4", 1), tmp_path / "out.mp4"
+
+    def told(*words):
+        assert call(model, clip, "-o", out, *words) == 0
+        return json.loads(out.with_suffix(".json").read_text()), " ".join(capsys.readouterr().out.split())
+
+    figures, _ = told("--sizes", "1,2")
+    assert figures["sizes"] == [1, 2]
+    assert "one size" not in figures["threshold_is"], "silence and noise were looked at in the same sizes"
+    calibration.Calibration(0.05, 0.4, "abc", "on validation clips").save(model)
+    figures, said = told("--sizes", "1,2")
+    assert figures["sizes"] == [1, 2]
+    chosen = "on validation clips; chosen at one size, the run's own, and used for sizes 1, 2"
+    assert figures["threshold_is"] == chosen
+    assert f"threshold 0.05, {chosen}" in said
+    figures, said = told("--sizes", "2")
+    assert figures["sizes"] == [2]
+    assert "chosen at one size" in said
+    figures, _ = told("--sizes", "1,2", "--threshold", 0.1)
+    assert (figures["sizes"], figures["threshold_is"]) == ([1, 2], "as given")
+    figures, said = told("--sizes", "1")
+    assert "sizes" not in figures
+    assert figures["threshold_is"] == "on validation clips"
+    assert "one size" not in said
+
+
 def test_without_a_stored_scale_silence_and_noise_set_it(tmp_path, model):
     quiet = recording(tmp_path / "quiet.mp4", 2, loud=(9, 9))
     loud = recording(tmp_path / "loud.mp4", 2)

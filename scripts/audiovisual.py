@@ -22,7 +22,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,13 +141,12 @@ def seconds_at(folder: Path) -> tuple[list[int], list[float]]:
     return [line["step"] for line in told], np.cumsum(gaps).tolist()
 
 
-def course(place: Ground, folder: Path) -> list[dict[str, Any]]:
+def course(place: Ground, folder: Path) -> Iterator[dict[str, Any]]:
     """(step, seconds of training, figure of each direction) at the ends of all parts of a run but the last."""
     held = Manifest.load(place.listed)
     shown = [one for one in held.split("test") if one.labels.get("case") not in UNSEEN]
     labels = [one.labels.get(place.label, "") for one in shown]
     steps, seconds = seconds_at(folder)
-    told = []
     for path in steps_in(folder / "checkpoints")[:-1]:
         one = load_run(path)
         vectors = middles(one.method, one.inputs, held, shown) if one.method.spaces else {}
@@ -156,10 +155,8 @@ def course(place: Ground, folder: Path) -> list[dict[str, Any]]:
             for a, b in finding.directions(list(vectors))
             if a != b and (judged := finding.direction(vectors[a], vectors[b], labels, intra=False))
         }
-        told.append(
-            {"step": one.step, "seconds": round(float(np.interp(one.step, steps, seconds)), 1), **scored(figures)}
-        )
-    return told
+        spent = round(float(np.interp(one.step, steps, seconds)), 1)
+        yield {"step": one.step, "seconds": spent, **scored(figures)}
 
 
 def scored(figures: dict[str, float]) -> dict[str, Any]:
@@ -177,10 +174,17 @@ def row(asked: dict[str, Any], cfg: RunConfig, place: Ground, folder: Path) -> d
     began = time.monotonic()
     networks = {"trained": load_run(folder), "untrained": load_run(folder, trained=False)}
     found: dict[str, Any] = {}
-    if networks["trained"].method.spaces:  # what has none cannot be searched
-        found = evaluate(folder, Manifest.load(place.listed), label=place.label)["retrieval"]
+    along: list[dict[str, Any]] = []
+    with counting(f"judging {asked['name']}, seed {cfg.seed}") as tell:
+        parts = len(steps_in(folder / "checkpoints"))
+        tell(0, parts)
+        for point in course(place, folder):
+            along.append(point)
+            tell(len(along), parts)
+        if networks["trained"].method.spaces:  # what has none cannot be searched
+            found = evaluate(folder, Manifest.load(place.listed), label=place.label)["retrieval"]
+        tell(parts, parts)
     across = {name: one[place.figure] for name, one in found.items() if len(set(name.split("_to_"))) == 2}
-    along = course(place, folder)
     trained = round(seconds_at(folder)[1][-1], 1)
     first, last = (scored({name: one[who] for name, one in across.items()}) for who in ("untrained", "trained"))
     along = [{"step": 0, "seconds": 0.0, **first}, *along, {"step": cfg.steps, "seconds": trained, **last}]

@@ -187,7 +187,7 @@ def test_tables_hold_the_spread_and_who_is_ahead_of_the_flagship():
     assert "| chance | 5.0 |  |" in text
     assert "| without an encoder | 20.0 | 20.0 or 30.0 |" in text, "of one picture, or of more"
     assert "Ahead of `trimodal` by more than the spread: picture → sound: avid (+30.0); picture → text, " in text
-    assert "picture, kind: gdt (+40.0); sound, ESC-10: gdt (+40.0)." in text, "one seed has no spread"
+    assert "picture kind: gdt (+40.0); sound ESC-10: gdt (+40.0)." in text, "one seed has no spread"
     assert "Seeds 0, 1; training 8 to 8 s; data world abcdef; percent (untrained)." in text
     alone = "\n".join(audiovisual_tables.section(rows[-1:], {}))
     assert "`trimodal` has no run here" in alone

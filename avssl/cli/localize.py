@@ -61,7 +61,7 @@ def localize(
     if audio is not None and not audio.exists():
         raise ValueError(f"--audio {audio}: no such file")
     if page is not None:
-        check_output("--page", page)
+        check_output("--page", page, makes=output in page.parents)  # -o makes its folder
     each_size = numbers("--sizes", sizes)
     console, log = Console(), Console(stderr=True)
     recordings, chosen = named_recordings(inputs), len(inputs) == 1 and inputs[0].is_file()
@@ -140,7 +140,7 @@ def localize(
                 if (line := f"  threshold {scale.threshold:.4g}, {scale.chosen}") != told:
                     told = line
                     console.print(line, style="dim", soft_wrap=True)
-            bar.advance(task)
+            bar.update(task, advance=1, rate="")
     if page is not None and shown:
         write_looks(page, shown, f"{loaded.method.cfg.name} · {run.name}")
         console.print(f"{page}: {len(shown)} of {made} to scrub through", soft_wrap=True, markup=False)

@@ -110,12 +110,12 @@ def tables(rows: Sequence[Row]) -> Iterator[Told]:
         yield Told(f"{title}: finding, {FIGURES[figure]}", names, cells, {"chance": "chance"}, held)
         cells = {label: [_probed(row) for row in seeds] for label, seeds in held.items()}
         known = list(dict.fromkeys(name for seeds in cells.values() for one in seeds for name in one))
-        known.sort(key=lambda name: list(KINDS.values()).index(name.split(",")[0]))
+        known.sort(key=lambda name: list(KINDS.values()).index(name.split()[0]))
         whole = f"{title}: what encoders know, accuracy of a linear probe"
-        groups = {kind: [name for name in known if name.startswith(f"{kind},")] for kind in KINDS.values()}
+        groups = {kind: [name for name in known if name.startswith(f"{kind} ")] for kind in KINDS.values()}
         for part in [known] if len(known) <= FEW else groups.values():
             if part:
-                of = part[0].split(",")[0]
+                of = part[0].split()[0]
                 told = whole if part == known else f"{whole}, encoder of {of}"
                 kept = {label: seeds for label, seeds in cells.items() if any(name in seeds[0] for name in part)}
                 beside = {"chance": "chance", "trivial": "without an encoder"}
@@ -134,7 +134,7 @@ def _found(row: Row) -> Cells:
 
 def _probed(row: Row) -> Cells:
     return {
-        f"{KINDS[modality.replace('image', 'video')]}, {'ESC-10' if label == 'esc10' else label}": figure
+        f"{KINDS[modality.replace('image', 'video')]} {'ESC-10' if label == 'esc10' else label}": figure
         for modality, labels in row["probes"].items()
         for label, figure in labels.items()
     }

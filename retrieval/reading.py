@@ -139,8 +139,12 @@ class Reading:
         Not of the files' names, which a folder made anew repeats, and not of what recordings are called.
         """
         state = self._state
-        files = state.manifest["files"]
-        told = [(files[s.vectors_name]["sha256"], files[s.ids_name]["sha256"], s.modalities) for s in state.segments]
+        files, entries = state.manifest["files"], state.manifest["segments"]
+        # Named by the entries: a segment that is open already may have been opened under a name from before.
+        told = [
+            (files[entry["vectors"]]["sha256"], files[entry["ids"]]["sha256"], segment.modalities)
+            for entry, segment in zip(entries, state.segments, strict=True)
+        ]
         return tuple(digest for some in told for digest in some)
 
     def sides(self, kind: str) -> list[SideEntry]:

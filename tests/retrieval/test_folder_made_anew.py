@@ -194,3 +194,15 @@ def test_as_many_rows_come_as_went(tmp_path, compact, own):
     for found in (index.extend(store, built), index.load(store), index.update(store)[0]):
         assert [hits[0].id for hits in search(store, found, vectors_of(2, 7), k=1)] == new.tolist()
         assert {hit.id for hit in search(store, found, vectors_of(1, 1), k=20)[0]} == set(store.ids().tolist())
+
+
+def test_a_segment_that_is_written_again_as_it_was_may_keep_its_opened_files(tmp_path):
+    """Compacting what is compact writes the same bytes under new names; what is open already is known by its bytes."""
+    with Store.create(tmp_path / "s", SPACE) as store:
+        store.add(vectors_of(12), rows_of(12))
+        for _ in range(3):
+            store.compact()
+            assert store.held == Store.open(tmp_path / "s").held
+            built = index.build(store)
+            assert built.covered == store.held
+            assert search(store, built, vectors_of(12)[3:4])[0][0].id == 3

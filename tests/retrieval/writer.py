@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import traceback
 
 import numpy as np
 from collection import embedder, random_changes
@@ -152,6 +153,8 @@ def main():
                 print("ready", os.getpid(), flush=True)
                 work(directory, what, *map(int, numbers))
                 code = 0
+            except BaseException:
+                traceback.print_exc()  # nobody else tells
             finally:
                 os._exit(code)
         _, status = os.waitpid(child, 0)

@@ -20,17 +20,17 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import kept
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from avssl import cli
 from avssl.cli._counting import counting
 from avssl.data.manifest import Manifest, Recording
 from avssl.data.narration import Phrase
 from avssl.embedding import Embedder
 from avssl.embedding.alignment import Aligner, Rule, moved
-from avssl.train.checkpoint import load_run, replace_text
+from avssl.train.checkpoint import load_run
 
 ROOT = Path(__file__).resolve().parent.parent
 JITTER_SECONDS = 0.5
@@ -190,19 +190,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of how narration is spoiled")
     parser.add_argument("--rows", type=Path, default=ROOT / "results" / "align.jsonl", help="where the row is added")
     args = parser.parse_args()
-    lines = args.rows.read_text(encoding="utf-8").splitlines() if args.rows.is_file() else []
-    rows = [json.loads(line) for line in lines]
+    rows = kept.rows_of(args.rows)
     wanted = key(args, load_run(args.run).digest)
     if not any(wanted.items() <= one.items() for one in rows):
         rows.append(measured(args))
-        args.rows.parent.mkdir(exist_ok=True)
-        replace_text(args.rows, "".join(json.dumps(one) + "\n" for one in rows))
+        kept.keep(args.rows, rows)
     show(iter([one for one in rows if one["config"] == wanted["config"]]))
 
 
 if __name__ == "__main__":
-    cli.settle_threads()
-    try:
-        main()
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from None
+    kept.start(main)

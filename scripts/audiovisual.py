@@ -32,11 +32,12 @@ import audiovisual_tables
 import beds
 import budget
 import grid
+import kept
 import numpy as np
 from audiovisual_probes import Probing
 from rich.console import Console
 
-from avssl import cli, config
+from avssl import config
 from avssl.cli._counting import counting
 from avssl.config import RunConfig
 from avssl.data.manifest import Manifest
@@ -46,7 +47,7 @@ from avssl.inputs import Inputs
 from avssl.methods import base
 from avssl.train import run
 from avssl.train.build import dump
-from avssl.train.checkpoint import load_run, replace_text, steps_in
+from avssl.train.checkpoint import load_run, steps_in
 
 ROOT = Path(__file__).resolve().parent.parent
 FAMILIES = ("audiovisual", "narration")
@@ -230,8 +231,7 @@ def arguments(words: list[str] | None) -> argparse.Namespace:
 def main(words: list[str] | None = None) -> None:
     """Every data set, method and seed that has no row yet."""
     args = arguments(words)
-    lines = args.rows.read_text(encoding="utf-8").splitlines() if args.rows.is_file() else []
-    rows = [json.loads(line) for line in lines]
+    rows = kept.rows_of(args.rows)
     if args.plots:
         for path in audiovisual_tables.draw(rows, args.plots):
             Console(stderr=True).print(f"wrote {path}", highlight=False)
@@ -268,8 +268,7 @@ def compare(args: argparse.Namespace, rows: list[dict[str, Any]]) -> list[dict[s
             continue
         worked += 1
         rows = [*(one for one in rows if one not in before), done]  # before: asked other questions
-        args.rows.parent.mkdir(parents=True, exist_ok=True)
-        replace_text(args.rows, "".join(json.dumps(one) + "\n" for one in rows))
+        kept.keep(args.rows, rows)
     if failed:
         raise ValueError(f"{len(failed)} of {len(plan)} runs have no row: {'; '.join(failed)}")
     return rows
@@ -284,8 +283,4 @@ def planned(args: argparse.Namespace, name: str, place: Ground, data: str) -> in
 
 
 if __name__ == "__main__":
-    cli.settle_threads()
-    try:
-        main()
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from None
+    kept.start(main)

@@ -29,13 +29,14 @@ from typing import Any, NamedTuple
 
 import budget
 import compare_sheet
+import kept
 import torch
 from compare_sets import Sizes, label_sets, pictures
 from compare_tables import show
 from examiner import MAIN, Examination, LabelSet, figures
 from rich.console import Console
 
-from avssl import cli, config
+from avssl import config
 from avssl.cli._counting import counting
 from avssl.cli._feedback import Feedback
 from avssl.config import RunConfig
@@ -44,7 +45,7 @@ from avssl.inputs import Inputs
 from avssl.methods import base
 from avssl.train import build, run
 from avssl.train.build import Loaded, dump
-from avssl.train.checkpoint import load_run, replace_text, steps_in
+from avssl.train.checkpoint import load_run, steps_in
 
 ROOT = Path(__file__).resolve().parent.parent
 FAMILIES = ("image", "generative")
@@ -202,8 +203,7 @@ def arguments(words: list[str] | None) -> argparse.Namespace:
 def main(words: list[str] | None = None) -> None:
     """Every variant and seed that has no row yet."""
     args = arguments(words)
-    lines = args.rows.read_text(encoding="utf-8").splitlines() if args.rows.is_file() else []
-    rows = [json.loads(line) for line in lines]
+    rows = kept.rows_of(args.rows)
     if args.plots:
         import compare_plots
 
@@ -249,15 +249,10 @@ def compare(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
             print(f"error: {failed[-1]}", flush=True)
             continue
         worked += 1
-        args.rows.parent.mkdir(parents=True, exist_ok=True)
-        replace_text(args.rows, "".join(json.dumps(one) + "\n" for one in rows))
+        kept.keep(args.rows, rows)
     if failed:
         raise ValueError(f"{len(failed)} of {len(plan)} runs have no row: {'; '.join(failed)}")
 
 
 if __name__ == "__main__":
-    cli.settle_threads()
-    try:
-        main()
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from None
+    kept.start(main)

@@ -22,6 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import kept
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
@@ -174,15 +175,14 @@ def main() -> None:
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     held = clips(args.output, args.data, args.copies, 0)
-    lines = args.rows.read_text(encoding="utf-8").splitlines() if args.rows.is_file() else []
-    rows = [json.loads(line) for line in lines]
+    rows = kept.rows_of(args.rows)
     everyone = sorted({recording.labels["speaker"] for recording in held.recordings})
     speakers = args.speakers or everyone
     for seed in args.seeds:
         for speaker in speakers:
             if (speaker, seed, args.changes) not in [(one["speaker"], one["seed"], one["changes"]) for one in rows]:
                 rows.append(row(args.output, held, speaker, seed, args.changes))
-                replace_text(args.rows, "".join(json.dumps(one) + "\n" for one in rows))
+                kept.keep(args.rows, rows)
     table = Table("unheard", "seed", "from, to", "right", "untrained", "chance", box=None)
     for one in rows:
         for name, figures in one["right_digit_first"].items():
@@ -192,8 +192,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.settle_threads()
-    try:
-        main()
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from None
+    kept.start(main)

@@ -28,13 +28,14 @@ from typing import Any, NamedTuple
 
 import beds
 import budget
+import kept
 import numpy as np
 from beds import Bed
 from localizer_tables import show
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from avssl import cli, config
+from avssl import config
 from avssl.data.manifest import Manifest
 from avssl.evaluation import locating, maps
 from avssl.evaluation.judged import Floats, Judged, peaks
@@ -43,7 +44,7 @@ from avssl.localize import calibration
 from avssl.methods import base
 from avssl.train import run
 from avssl.train.build import Loaded
-from avssl.train.checkpoint import load_run, replace_text
+from avssl.train.checkpoint import load_run
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ("name=small", "width=128", "stride=8", "norm=batch")
@@ -260,8 +261,7 @@ def main(words: list[str] | None = None) -> None:
     out.mkdir(parents=True, exist_ok=True)
     place, listed = workplace(args)
     data, judged_on = Manifest.load(listed).digest(), place.digests()
-    lines = args.rows.read_text(encoding="utf-8").splitlines() if args.rows.is_file() else []
-    rows = [json.loads(line) for line in lines]
+    rows = kept.rows_of(args.rows)
     plan: list[tuple[int, str, Path | None]] = [(seed, name, None) for seed in args.seeds for name in args.only]
     if args.judge:
         told = [load_run(run).cfg for run in args.judge]
@@ -287,14 +287,9 @@ def main(words: list[str] | None = None) -> None:
         else:
             rows.append(judged_row(place, run_before, name, [], args.on, data))
         worked += 1
-        args.rows.parent.mkdir(parents=True, exist_ok=True)
-        replace_text(args.rows, "".join(json.dumps(one) + "\n" for one in rows))
+        kept.keep(args.rows, rows)
     show(Console(), [one for one in rows if one["name"] in args.only and one["data"] == data])
 
 
 if __name__ == "__main__":
-    cli.settle_threads()
-    try:
-        main()
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from None
+    kept.start(main)

@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import kept
 from rich.console import Console
 from rich.table import Table
 
@@ -140,8 +141,7 @@ def main() -> None:
     args = parser.parse_args()
     out: Path = args.output
     out.mkdir(parents=True, exist_ok=True)
-    lines = args.rows.read_text(encoding="utf-8").splitlines() if args.rows.is_file() else []
-    rows = [json.loads(line) for line in lines]
+    rows = kept.rows_of(args.rows)
     for seed in args.seeds:
         for method in args.only:
             if (method, seed, LENGTHS[method]) in [(one["method"], one["seed"], one["changes"]) for one in rows]:
@@ -150,7 +150,7 @@ def main() -> None:
             listed = pictures(out, args.data) if of_pictures else made_world(out)
             truth = None if of_pictures else out / "world" / "truth.jsonl"
             rows.append(row(out, listed, truth, method, seed))
-            replace_text(args.rows, "".join(json.dumps(one) + "\n" for one in rows))
+            kept.keep(args.rows, rows)
     show([one for one in rows if one["method"] in args.only])
 
 

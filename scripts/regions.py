@@ -18,6 +18,7 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
+import kept
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -25,7 +26,6 @@ from region_figures import FOUND_AMONG, Row, blind, figures
 from rich.console import Console
 from rich.table import Table
 
-from avssl import cli
 from avssl.cli._counting import counting
 from avssl.data.manifest import Manifest
 from avssl.embedding import Embedder, embed_recordings, query
@@ -247,8 +247,7 @@ def main(words: list[str] | None = None) -> None:
     args = parser.parse_args(words)
     args.truth = args.truth or args.manifest.parent / "world" / "truth.jsonl"
     args.output.mkdir(parents=True, exist_ok=True)
-    lines = args.rows.read_text(encoding="utf-8").splitlines() if args.rows.is_file() else []
-    rows = [json.loads(line) for line in lines]
+    rows = kept.rows_of(args.rows)
     wanted = key(args, load_run(args.run).digest)
     row = next((one for one in rows if wanted.items() <= one.items()), None)
     if row is None:
@@ -259,8 +258,4 @@ def main(words: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    cli.settle_threads()
-    try:
-        main()
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from None
+    kept.start(main)

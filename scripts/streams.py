@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import grid
+import kept
 from rich.console import Console
 from rich.table import Table
 
@@ -27,7 +28,6 @@ from avssl import cli
 from avssl.data.manifest import Manifest
 from avssl.data.world import SENSORS
 from avssl.evaluation import evaluate
-from avssl.train.checkpoint import replace_text
 
 ROOT = Path(__file__).resolve().parent.parent
 PAIRS = {
@@ -106,8 +106,7 @@ def main() -> None:
     args, changes = parser.parse_known_args()
     out: Path = args.output
     out.mkdir(parents=True, exist_ok=True)
-    lines = args.rows.read_text(encoding="utf-8").splitlines() if args.rows.is_file() else []
-    rows = [json.loads(line) for line in lines]
+    rows = kept.rows_of(args.rows)
     if "face" in args.only and not (args.data / "grid").is_dir():
         print(f"{args.data / 'grid'}: not there, so face and voice are passed over; see --data", file=sys.stderr)
         args.only.remove("face")
@@ -118,13 +117,9 @@ def main() -> None:
             if (pair, seed, changes, Manifest.load(listed).digest()) in known:
                 continue
             rows.append(row(out, listed, pair, seed, changes))
-            replace_text(args.rows, "".join(json.dumps(one) + "\n" for one in rows))
+            kept.keep(args.rows, rows)
     show([one for one in rows if one["pair"] in args.only])
 
 
 if __name__ == "__main__":
-    cli.settle_threads()
-    try:
-        main()
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from None
+    kept.start(main)

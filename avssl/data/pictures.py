@@ -190,8 +190,8 @@ class Pictures:
             raise StartEarlier
         if here < len(self._targets) and pts != self._targets[here] and not self.errors and not self.plain:
             raise DecodeAll
-        if here >= self._end or self.errors:
-            # A frame may be shown for long on purpose; then its duration says so.
+        if (here >= self._end and (not self._seen or pts >= self._seen[-1])) or self.errors:
+            # A frame may be shown for long on purpose; then its duration says so, or a later frame.
             self.truncated |= late > max(1.5 * self.interval, (frame.duration or 0) + 0.5 * self.interval)
         if self.shown and self.shown[-1] == pts:
             self.images.append(self.images[-1])

@@ -108,6 +108,17 @@ def test_times_before_the_first_and_after_the_last_frame(media):
     assert not decode(media["mp4"].path, times=[2.97, 3.01]).truncated
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_a_long_pause_before_the_last_frames_is_no_end(tmp_path, suffix):
+    shown = [40 * k for k in range(50)] + [3000, 7040, 11000]  # ms
+    path = write(tmp_path / f"pauses.{suffix}", pts=shown, unit=Fraction(1, 1000), audio=None)
+    for until, last in ((2.9, 49), (6.0, 50), (10.9, 51), (11.0, 52)):
+        for since in (0.0, until - 0.5):
+            got = decode(path, times=np.arange(round(10 * since), round(10 * until) + 1) / 10, size=(48, 64))
+            assert (number(got.video[-1]), got.truncated) == (last, False)
+    assert decode(path, times=[10.5, 12.0]).truncated
+
+
 def test_a_window_long_after_the_end(media):
     got = decode(media["long"].path, times=[50.0], size=(48, 64), audio=(50.0, 0.1))
     assert got.truncated

@@ -19,7 +19,11 @@ from avssl.inputs import Inputs
 
 LEVELS = ("easy", "medium", "hard")
 MOSAICS = ("talkers", "pasted", "classes")
-PER_LEVEL_SEED = {"easy": 0, "medium": 1, "hard": 2}
+TALKERS = {"talkers": (2, 2, 1), "three": (3, 3, 1), "four": (4, 2, 2)}
+"""bed -> how many talkers, in how many columns and rows"""
+HARDER = "crowded"
+"""a level that is judged, and not learnt from"""
+PER_LEVEL_SEED = {"easy": 0, "medium": 1, "hard": 2, HARDER: 3}
 """so that no two levels show the same things"""
 
 
@@ -27,20 +31,21 @@ PER_LEVEL_SEED = {"easy": 0, "medium": 1, "hard": 2}
 class Bed:
     """Clips of known truth: the manifest that has their splits, and the truth beside it.
 
-    ``across`` pictures stand side by side, each as large as the run's pictures are. ``sizes``: in which pictures are
-    looked at, in multiples of the run's.
+    ``across`` pictures stand side by side, in ``down`` rows, each as large as the run's pictures are. ``sizes``: in
+    which pictures are looked at, in multiples of the run's.
     """
 
     name: str
     manifest: Path
     truth: Path
     across: int = 1
+    down: int = 1
     sizes: tuple[float, ...] = (1.0,)
 
     def read(self, inputs: Inputs, split: str) -> maps.Clips:
         """One split, decoded at a run's sizes."""
         cfg, most = inputs.cfg, max(self.sizes)
-        size = {"height": round(cfg.height * most), "width": round(cfg.width * self.across * most)}
+        size = {"height": round(cfg.height * self.down * most), "width": round(cfg.width * self.across * most)}
         known = maps.read_truth(self.truth)
         found = maps.read(
             Inputs(cfg.model_copy(update=size)), Manifest.load(self.manifest), split, known, self.truth.parent
@@ -80,7 +85,7 @@ def joined(beds: Sequence[Bed], out: Path) -> Path:
 def missing(bed: str, data: Path) -> str:
     """Why a bed of mosaics cannot be made of these recordings; "" where it can."""
     needed = {
-        "talkers": [data / "grid" / "video"],
+        **{bed: [data / "grid" / "video"] for bed in TALKERS},
         "pasted": [data / "grid" / "video"],
         "classes": [data / "cifar10" / "cifar10.tar.gz", data / "esc10"],
     }
@@ -89,20 +94,21 @@ def missing(bed: str, data: Path) -> str:
 
 
 def of_mosaics(out: Path, bed: str, data: Path, larger: Path, count: int) -> Bed:
-    """Mosaics of real recordings: pairs of talkers, a talker pasted into a ``larger`` moving picture, 2 x 2 classes."""
+    """Mosaics of real recordings: two, three or four talkers, one in a ``larger`` moving picture, 2 x 2 classes."""
     folder, listed = out / bed, out / f"{bed}.jsonl"
+    count_of, across, down = TALKERS.get(bed, (0, 1, 1))
     if not (folder / "truth.jsonl").is_file():
         words = ["--data", str(data / "grid" / "video")]
-        if bed == "talkers":
-            words += ["--most", "2"]
+        if count_of:
+            words += ["--least", str(count_of), "--most", str(count_of)]
         if bed == "pasted":
             words += ["--over", str(larger)]
         if bed == "classes":
             words = ["--pictures", str(data / "cifar10" / "cifar10.tar.gz"), "--sounds", str(data / "esc10")]
-        mosaic.main([bed, *words, "-o", str(folder), "--count", str(count)])
+        mosaic.main(["talkers" if count_of else bed, *words, "-o", str(folder), "--count", str(count)])
     if not listed.is_file():
         command("manifest", folder / "videos", "-o", listed, "--labels", folder / "labels.tsv")
-    return Bed(bed, listed, folder / "truth.jsonl", across=2 if bed == "talkers" else 1)
+    return Bed(bed, listed, folder / "truth.jsonl", across, down)
 
 
 def of_talker(out: Path, data: Path) -> Path:

@@ -11,7 +11,8 @@ from rich.table import Table
 from seeds import Row, by_label, spread
 
 FIGURES = {
-    "ciou": "cIoU", "auc": "AUC", "pointing": "pointing", "two_things": "two things", "both": "both",
+    "ciou": "cIoU", "auc": "AUC", "pointing": "pointing", "ciou_moments": "moments",
+    "two_things": "two things", "both": "both", "all_three": "all three",
     "iiou": "IIoU", "iauc": "IAUC", "ap": "AP", "max_f1": "max F1", "swap_gap": "swap gap", "f_loc": "F_LOC",
     "miou": "mIoU",
     "silence_area": "silence", "noise_area": "noise", "offscreen_area": "off-screen", "lit_sounding": "lit sounding",

@@ -1,16 +1,18 @@
 """Which localizer listens? All of them with the same trunk, inputs and budget, on the same test beds.
 
     python scripts/localizers.py [-o runs/localizers] [--only dense_av lvs] [--seeds 0 1 2] [--level hard]
-                                 [--steps 300 | --minutes-per-run 5] [--on grid] [--data DATA]
+                                 [--steps 300 | --minutes-per-run 5] [--on world grid] [--data DATA] [--harder]
                                  [--set key=value ...] [--judge RUN ...]
 
-Training is on made-up worlds of three levels, mixed (--on world), or on one talker of GRID (--on grid). Judged, trained
-and untrained, are held-out clips of each level and mosaics of real recordings: pairs of GRID talkers, a GRID talker
-pasted into a larger moving picture, 2 x 2 CIFAR-10 pictures with an ESC-10 sound (see scripts/mosaic.py). A checkpoint
-has one threshold, chosen on validation clips of what it was trained on (for GRID: pairs of talkers), which lights 90 %
-of those that sound at least; it is used on every bed. Beside: a disc in the middle, the average box, the whole picture,
-random maps, and the most that the rule allows. The flagship with its own inputs for GRID: --on grid --only grid --steps
-1650; or, trained by scripts/grid.py already, --on grid --judge runs/grid/run, which trains nothing.
+Training is on made-up worlds of three levels, mixed (--on world: all methods, 300 steps), then, where GRID is there, on
+its one talker (--on grid: the flagship with its own inputs, 1650 steps). Judged, trained and untrained, are held-out
+clips of each level and mosaics of real recordings: pairs of GRID talkers, a GRID talker pasted into a larger moving
+picture, 2 x 2 CIFAR-10 pictures with an ESC-10 sound (see scripts/mosaic.py). --harder adds beds on which more sounds
+or shows than was learnt from: a crowded world, three and four talkers. A checkpoint has one threshold, chosen on
+validation clips of what it was trained on (for GRID: pairs of talkers), which lights 90 % of those that sound at least;
+it is used on every bed. Beside: a disc in the middle, the average box, the whole picture, random maps, and the most
+that the rule allows. Runs of GRID that scripts/grid.py has trained already: --on grid --judge runs/grid/run, which
+trains nothing.
 
 An interrupted comparison goes on, and what is done is not done again. Each method, variant and seed adds a row to
 results/localizers.jsonl; python scripts/results.py makes the tables.
@@ -134,26 +136,29 @@ class Workplace:
         return self.averages[bed.name]
 
 
-def workplace(args: argparse.Namespace) -> tuple[Workplace, Path]:
+def workplace(args: argparse.Namespace, on: str) -> tuple[Workplace, Path]:
     """Make what is missing of the beds; they, and the manifest that is learnt from."""
     out: Path = args.output
-    if args.on == "grid" and ("talkers" not in args.mosaics or beds.missing("talkers", args.data)):
-        raise ValueError(f"--on grid needs GRID and the bed talkers; {beds.missing('talkers', args.data)}")
     worlds: Path = args.worlds or out / "worlds"
     levels = [args.level] if args.level else list(beds.LEVELS)
     made = [beds.world(worlds, level, args.clips // len(levels), args.side) for level in levels]
     real = []
-    for bed in args.mosaics:
+    for bed in [*args.mosaics, *(("three", "four") if args.harder and on == "grid" else ())]:
         if why := beds.missing(bed, args.data):
             Console(stderr=True).print(f"no bed {bed}: {why}", highlight=False)
             continue
         larger = worlds / levels[-1] / "videos" / "test"
         real.append(beds.of_mosaics(out, bed, args.data, larger, args.mosaic_count))
-    if args.on == "world":
-        return Workplace(out, [*made, *real], made), beds.joined(made, out / f"{'-'.join(levels)}.jsonl")
+    if on == "world":
+        more = [beds.world(worlds, beds.HARDER, args.clips // len(levels), args.side)] if args.harder else []
+        return Workplace(out, [*made, *more, *real], made), beds.joined(made, out / f"{'-'.join(levels)}.jsonl")
     # The talker was seen in one size; what is pasted is as large where pictures are looked at in several.
     real += [replace(bed, name=f"{bed.name}, enlarged", sizes=ENLARGED) for bed in real if bed.name == "pasted"]
     return Workplace(out, real, [bed for bed in real if bed.name == "talkers"]), beds.of_talker(out, args.data)
+
+
+STEPS = {"world": 300, "grid": 1650}
+"""of a run, by what it learns from"""
 
 
 def _trained(done: run.Run) -> None:
@@ -161,12 +166,12 @@ def _trained(done: run.Run) -> None:
         raise SystemExit(128 + done.signal)
 
 
-def planned(args: argparse.Namespace, name: str, words: list[str], out: Path) -> int:
+def planned(args: argparse.Namespace, name: str, words: list[str], on: str) -> int:
     """The steps of a variant, the same for every seed."""
     if not args.minutes_per_run:
-        return int(args.steps)
+        return int(args.steps or STEPS[on])
     cfg = config.load(VARIANTS[name].config, words, base.config_of)
-    return budget.steps(args.minutes_per_run, cfg, budget.Trial(out, f"{name} {args.on}"))
+    return budget.steps(args.minutes_per_run, cfg, budget.Trial(args.output, f"{name} {on}"))
 
 
 def judge(place: Workplace, folder: Path, told: str) -> dict[str, Any]:
@@ -232,11 +237,12 @@ def same(one: dict[str, Any], name: str, data: str, words: list[str], steps: int
 def arguments(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/localizers"))
-    compared = [name for name, variant in VARIANTS.items() if variant.same]
-    parser.add_argument("--only", nargs="+", default=compared, choices=list(VARIANTS), metavar="NAME",
+    parser.add_argument("--only", nargs="+", choices=list(VARIANTS), metavar="NAME",
                         help=f"of {', '.join(VARIANTS)}")  # fmt: skip
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--on", choices=("world", "grid"), default="world", help="what is learnt from")
+    parser.add_argument("--on", nargs="+", choices=("world", "grid"), default=["world", "grid"],
+                        help="what is learnt from; grid only where its recordings are there")  # fmt: skip
+    parser.add_argument("--harder", action="store_true", help="judge with more sounds and talkers at once, too")
     parser.add_argument("--level", choices=beds.LEVELS, help="of the world; all of them, mixed, unless given")
     parser.add_argument("--clips", type=int, default=3000, help="of the worlds together")
     parser.add_argument("--side", type=int, default=112, help="pixels of a made-up world's pictures")
@@ -245,7 +251,7 @@ def arguments(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--mosaic-count", type=int, default=200, help="mosaics of each kind, a quarter for validation")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("AVSSL_DATA", "../shared/data")))
     budget = parser.add_mutually_exclusive_group()
-    budget.add_argument("--steps", type=int, default=300, help="of each run")
+    budget.add_argument("--steps", type=int, help="of each run; 300, and 1650 on grid, unless given")
     budget.add_argument("--minutes-per-run", type=float, help="of training; steps are found by timing a short trial")
     parser.add_argument("--rows", type=Path, default=ROOT / "results" / "localizers.jsonl", help="where rows are added")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="changes every run's config")
@@ -257,23 +263,34 @@ def arguments(words: list[str] | None) -> argparse.Namespace:
 def main(words: list[str] | None = None) -> None:
     """Every variant and seed that has no row yet."""
     args = arguments(words)
-    out: Path = args.output
-    out.mkdir(parents=True, exist_ok=True)
-    place, listed = workplace(args)
+    args.output.mkdir(parents=True, exist_ok=True)
+    lacking = beds.missing("talkers", args.data) or ("talkers" not in args.mosaics and "--mosaics leaves them out")
+    if "grid" in args.on and lacking:
+        if args.on == ["grid"]:
+            raise ValueError(f"--on grid needs GRID and the bed talkers; {lacking}")
+        Console(stderr=True).print(f"nothing on grid: {lacking}", highlight=False)
+    for on in args.on:
+        if on != "grid" or not lacking:
+            compare(args, on)
+
+
+def compare(args: argparse.Namespace, on: str) -> None:
+    """The variants that learn from one kind of recordings, and their tables."""
+    place, listed = workplace(args, on)
     data, judged_on = Manifest.load(listed).digest(), place.digests()
     rows = kept.rows_of(args.rows)
-    plan: list[tuple[int, str, Path | None]] = [(seed, name, None) for seed in args.seeds for name in args.only]
+    names = args.only or [name for name, variant in VARIANTS.items() if variant.same == (on == "world")]
+    plan: list[tuple[int, str, Path | None]] = [(seed, name, None) for seed in args.seeds for name in names]
     if args.judge:
         told = [load_run(run).cfg for run in args.judge]
-        names = [args.on if args.on in VARIANTS else cfg.method.name for cfg in told]
+        names = [on if on in VARIANTS else cfg.method.name for cfg in told]
         plan = [(cfg.seed, name, run) for cfg, name, run in zip(told, names, args.judge, strict=True)]
-        args.only = names
     began, worked = time.monotonic(), 0
     for number, (seed, name, run_before) in enumerate(plan):
         changes = [f"data={listed}"]
         if run_before is None:
             changes += [*(SAME if VARIANTS[name].same else ()), *VARIANTS[name].words, *args.set]
-            steps = planned(args, name, changes, out)
+            steps = planned(args, name, changes, on)
         else:
             steps = told[number].steps
         before = [one for one in rows if same(one, name, data, changes, steps, seed)]
@@ -283,12 +300,12 @@ def main(words: list[str] | None = None) -> None:
         print(f"\n[{number + 1}/{len(plan)}{left}] {name}, seed {seed}: {steps} steps", flush=True)
         rows = [one for one in rows if one not in before]  # judged on other beds
         if run_before is None:
-            rows.append(row(place, listed, name, changes, steps, seed, args.on))
+            rows.append(row(place, listed, name, changes, steps, seed, on))
         else:
-            rows.append(judged_row(place, run_before, name, [], args.on, data))
+            rows.append(judged_row(place, run_before, name, [], on, data))
         worked += 1
         kept.keep(args.rows, rows)
-    show(Console(), [one for one in rows if one["name"] in args.only and one["data"] == data])
+    show(Console(), [one for one in rows if one["name"] in names and one["data"] == data])
 
 
 if __name__ == "__main__":

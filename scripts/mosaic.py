@@ -1,11 +1,11 @@
 """Test beds with known truth from real recordings: which part of a picture sounds is known because it was put there.
 
-    python scripts/mosaic.py talkers --data GRID/video -o OUT [--count 200] [--seed 0] [--most 4]
+    python scripts/mosaic.py talkers --data GRID/video -o OUT [--count 200] [--seed 0] [--least 2] [--most 4]
     python scripts/mosaic.py pasted --data GRID/video --over FOLDER -o OUT
     python scripts/mosaic.py classes --pictures CIFAR10 --sounds ESC10 -o OUT
 
 * talkers: two to four recordings of a talker (GRID corpus) side by side, or in two rows, with the sound of one. All
-  lips move: only listening tells which. --most 2 makes pairs alone.
+  lips move: only listening tells which. --most 2 makes pairs alone, --least 4 squares of four.
 * pasted: a recording, with its sound, at a random place and size of a larger moving picture (any folder of videos).
 * classes: four CIFAR-10 pictures in a square, one of a class that makes a sound of ESC-10 (bird and rooster, dog and
   bark, airplane and helicopter). Class level only: the picture and the sound were never recorded together, and a
@@ -40,7 +40,7 @@ from avssl.data.media import decode, probe
 from avssl.localize.calibration import write_whole
 
 FPS, HZ, SECONDS = 25.0, 16000, 3.0
-MOST_TALKERS = 4
+LEAST_TALKERS, MOST_TALKERS = 2, 4
 CELL = (144, 180)  # a talker in a row or a square, half the size of GRID
 LARGER = (240, 320)
 SQUARE = 112
@@ -69,9 +69,11 @@ Held = dict[str, list[Path]]
 """recordings of each split"""
 
 
-def talkers(rng: np.random.Generator, split: str, held: Held, most: int = MOST_TALKERS) -> Mosaic:
-    """Two to four different recordings (``most`` at most), the sound of one."""
-    count, recordings = int(rng.integers(2, most + 1)), held[split]
+def talkers(
+    rng: np.random.Generator, split: str, held: Held, most: int = MOST_TALKERS, least: int = LEAST_TALKERS
+) -> Mosaic:
+    """Two to four different recordings (``least`` to ``most``), the sound of one."""
+    count, recordings = int(rng.integers(least, most + 1)), held[split]
     chosen = [recordings[int(k)] for k in rng.choice(len(recordings), count, replace=False)]
     across = 2 if count == 4 else count
     sounding = int(rng.integers(count))
@@ -280,7 +282,8 @@ def main(words: list[str] | None = None) -> None:
             made.add_argument("--data", type=Path, required=True, help="folder of talkers' videos")
             made.add_argument("--all", action="store_true", help="take any recording, not the held-out ones alone")
         if bed == "talkers":
-            made.add_argument("--most", type=int, default=MOST_TALKERS, choices=range(2, MOST_TALKERS + 1))
+            for name, usual in (("--least", LEAST_TALKERS), ("--most", MOST_TALKERS)):
+                made.add_argument(name, type=int, default=usual, choices=range(LEAST_TALKERS, MOST_TALKERS + 1))
         if bed == "pasted":
             made.add_argument("--over", type=Path, required=True, help="folder of larger moving pictures")
         made.add_argument("-o", "--out", type=Path, required=True)
@@ -290,7 +293,9 @@ def main(words: list[str] | None = None) -> None:
     build: Build
     try:
         if args.bed == "talkers":
-            build = partial(talkers, held=held_out(read_videos(args.data), args.all), most=args.most)
+            if args.least > args.most:
+                raise ValueError(f"--least {args.least} is more than --most {args.most}")
+            build = partial(talkers, held=held_out(read_videos(args.data), args.all), most=args.most, least=args.least)
         elif args.bed == "pasted":
             held = held_out(read_videos(args.data), args.all)
             build = partial(pasted, held=held, larger=read_videos(args.over))
@@ -298,8 +303,8 @@ def main(words: list[str] | None = None) -> None:
             build = partial(classes, pictures=read_pictures(args.pictures), sounds=read_sounds(args.sounds))
         named = [name for name in ("data", "over", "pictures", "sounds", "all") if name in args]
         from_where = {name: str(getattr(args, name)) for name in named}
-        if args.bed == "talkers" and args.most != MOST_TALKERS:
-            from_where["most"] = str(args.most)
+        usual = {"least": LEAST_TALKERS, "most": MOST_TALKERS} if args.bed == "talkers" else {}
+        from_where |= {name: str(getattr(args, name)) for name in usual if getattr(args, name) != usual[name]}
         make(args.out, args.bed, build, args.count, args.seed, from_where)
     except ValueError as error:
         parser.error(str(error))

@@ -101,7 +101,7 @@ def test_a_network_that_listens(listening):
     chosen = locating.threshold(listening)
     table = locating.table(listening, listening, {"trained": chosen, "untrained": chosen})
     trained = {name: figures["trained"] for name, figures in table.items()}
-    for name in ("ciou", "iiou", "both", "two_things", "swap_gap", "lit_sounding", "pointing"):
+    for name in ("ciou", "ciou_moments", "iiou", "both", "two_things", "swap_gap", "lit_sounding", "pointing"):
         assert trained[name] == 1.0, name
     assert trained["silence_area"] == trained["offscreen_area"] == 0.0
     assert table["ciou"]["oracle"] == table["two_things"]["oracle"] == table["iiou"]["oracle"] == 1.0
@@ -147,6 +147,26 @@ def test_a_network_that_does_not_listen(listening):
     assert trained["swap_gap"] == 0.0
     assert trained["two_things"] == 0.5
     assert trained["silence_area"] == trained["offscreen_area"] == pytest.approx(0.5)
+
+
+def test_what_moves_is_judged_where_it_is_at_each_moment():
+    moving = (Boxes(True, np.array([LEFT] * 5 + [RIGHT] * 5)),)
+    stays, follows = heat(LEFT), np.stack([*heat(LEFT), *heat(LEFT), *heat(RIGHT), *heat(RIGHT)])
+    found = [locating.each([Judged("one", moving, maps)])["ciou_moments"] for maps in (stays, follows)]
+    # Moments at 0.1, 0.3, 0.5, 0.7 and 0.9 of the window: the thing is on the left at the first two.
+    assert found == [[0.4], [1.0]]
+    assert "ciou_moments" not in locating.oracle([Judged("one", moving, stays)])
+
+
+def test_three_sounds_are_found_when_each_is_pointed_at():
+    boxes = ((0.0, 0.0, 0.25, 1.0), (0.25, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0))
+    things = tuple(thing(box, True) for box in boxes)
+    solo = {k: heat(box) for k, box in enumerate(boxes)}
+    right = locating.each([Judged("three", things, heat(*boxes), None, solo)])
+    wrong = locating.each([Judged("three", things, heat(*boxes), None, {**solo, 2: heat(boxes[0])})])
+    assert (right["all_three"], wrong["all_three"]) == ([1.0], [0.0])
+    assert right["iiou"] == [1.0]
+    assert "both" not in right
 
 
 def test_the_threshold_lights_the_share():

@@ -69,12 +69,24 @@ def test_a_run_is_judged_anew_where_a_bed_has_changed(compared):
     assert sorted(after, key=lambda one: one["name"]) == sorted(before, key=lambda one: one["name"])
 
 
+def _ours(words):
+    return [*words[: words.index("--only")], "--on", "world"]
+
+
 def test_a_run_that_was_trained_before_is_judged_alike_and_not_trained(compared, tmp_path, monkeypatch):
     folder, words = compared
     before = next(json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines() if '"dense_av"' in line)
     run = folder / "out" / "runs" / "dense_av-world-2-0"
     monkeypatch.setattr(localizers, "row", lambda *_: pytest.fail("trained again"))
-    own = [*words[: words.index("--only")], "--judge", str(run), "--rows", str(tmp_path / "rows.jsonl")]
+    own = [
+        *words[: words.index("--only")],
+        "--on",
+        "world",
+        "--judge",
+        str(run),
+        "--rows",
+        str(tmp_path / "rows.jsonl"),
+    ]
     localizers.main(own)
     judged = json.loads((tmp_path / "rows.jsonl").read_text())
     assert judged["beds"] == before["beds"]
@@ -83,10 +95,31 @@ def test_a_run_that_was_trained_before_is_judged_alike_and_not_trained(compared,
     assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 1
 
 
+def test_harder_beds_are_judged_too(compared, tmp_path):
+    folder, words = compared
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text((folder / "rows.jsonl").read_text())
+    localizers.main([*words, "--harder", "--rows", str(rows)])
+    for line in rows.read_text().splitlines():
+        beds = json.loads(line)["beds"]
+        assert list(beds) == ["hard", "crowded"]
+        assert "trained" in beds["crowded"]["all_three"]
+
+
 def test_a_run_that_learnt_from_other_recordings_is_not_judged(compared, tmp_path):
     folder, words = compared
     run = folder / "out" / "runs" / "dense_av-world-2-0"
-    other = [*words[: words.index("--only")], "-o", str(tmp_path / "out"), "--clips", "24", "--judge", str(run)]
+    other = [
+        *words[: words.index("--only")],
+        "--on",
+        "world",
+        "-o",
+        str(tmp_path / "out"),
+        "--clips",
+        "24",
+        "--judge",
+        str(run),
+    ]
     with pytest.raises(ValueError, match="learnt from other recordings"):
         localizers.main([*other, "--rows", str(tmp_path / "rows.jsonl")])
 

@@ -69,6 +69,10 @@ class Judged:
         """Where the silent things ever are [H, W]."""
         return self._union(False)
 
+    def boxes_at(self, share: float) -> Floats:
+        """The boxes [K, 4] of the sounding things at a moment, a share of the window from 0 to below 1."""
+        return np.stack([one.boxes[int(share * len(one.boxes))] for one in self.things if one.sounding])
+
     def _union(self, sounding: bool) -> Floats:
         masks = [thing.mask for thing in self.things if thing.sounding == sounding]
         return np.maximum.reduce(masks) if masks else np.zeros(SIZE)

@@ -3,7 +3,8 @@
 A clip's place is the mean of its maps over the window, its truth the union of the sounding thing's boxes over that
 window. ``ciou``, ``auc`` and ``iiou`` mark as many pixels as the truth has (the rule "adaptive"). What is lit, and
 ``swap_gap``, use one threshold for all clips, chosen on validation clips: a clip that stays below it marks nothing.
-``both`` points at each of two sounding things when it is asked for its sound alone.
+``ciou_moments`` judges single moments of the window, each by its own map and boxes: following what moves counts there.
+``both`` (of two sounding things) and ``all_three`` point at each of them when it is asked for its sound alone.
 ``ap`` and ``max_f1`` ask whether clips that sound and are found come before those that do not sound, by their highest
 score; silence and sounds from off screen are what does not sound.
 """
@@ -20,6 +21,8 @@ from avssl.localize import calibration, score
 
 RANDOM_MAPS = 16
 """that clips take in turn"""
+MOMENTS, MOMENT_SIZE = 5, (112, 112)
+"""of a window, evenly spread, that are judged by themselves; and the pixels on which they are"""
 BLIND = ("swap_gap", "miou", "auc_n", "f_loc", "f_auc")
 """figures at a threshold that a predictor has which hears nothing"""
 
@@ -60,6 +63,7 @@ def each(clips: Sequence[Judged]) -> dict[str, list[float]]:
         found = [score.ciou(counted(clip.own, clip.truth), clip.truth) for clip in single]
         result["ciou"], result["auc"] = _reached(found), [score.auc([one]) for one in found]
         result["pointing"] = [score.pointing(place(clip.own), clip.truth) for clip in single]
+        result["ciou_moments"] = [_over_time(clip) for clip in single]
         sized = score.by_size(_reached(found), [score.size_of(clip.truth) for clip in single])
         if len(sized) > 1:
             result |= {f"ciou_{name}": held for name, held in sized.items()}
@@ -71,15 +75,26 @@ def each(clips: Sequence[Judged]) -> dict[str, list[float]]:
     if groups:
         result["iiou"] = _reached([min(group) for group in groups])
         result["iauc"] = [score.iauc([group]) for group in groups]
-        several = [clip for clip in clips if len(clip.solo) > 1]
-        result["both"] = [
-            math.prod(score.pointing(place(maps), clip.things[k].mask) for k, maps in clip.solo.items())
-            for clip in several
-        ]
+    for sounding, name in ((2, "both"), (3, "all_three")):
+        several = [clip for clip in clips if len(clip.solo) == sounding]
+        if several:
+            result[name] = [
+                math.prod(score.pointing(place(maps), clip.things[k].mask) for k, maps in clip.solo.items())
+                for clip in several
+            ]
     chosen = [score.two_things(place(clip.own), clip.truth, clip.silent) for clip in single if any(clip.silent.ravel())]
     if chosen:
         result["two_things"] = chosen
     return result
+
+
+def _over_time(clip: Judged) -> float:
+    """The share of moments that are found; the thing that sounds is looked for where it is at that moment."""
+    spread = (np.arange(MOMENTS) + 0.5) / MOMENTS
+    maps = clip.own[(spread * len(clip.own)).astype(np.int64)]
+    boxes = [clip.boxes_at(float(share)) for share in spread]
+    judged = [one for one in score.score_times(maps, boxes, size=MOMENT_SIZE) if one is not None]
+    return float(np.mean([one.ciou >= 0.5 for one in judged]))
 
 
 def _reached(cious: Sequence[float]) -> list[float]:
@@ -117,13 +132,15 @@ def _as(maps: Floats, held: Floats | None) -> Floats | None:
 def oracle(clips: Sequence[Judged]) -> dict[str, float]:
     """The figures of a predictor that knows the answer: the most that the rule allows."""
     dark = np.zeros((1, *SIZE))
-    return places([
+    best = places([
         # where nothing silent is in front comes first: there, pointing tells the two things apart
         replace(clip, own=score.oracle(clip.truth * (1 - 0.5 * clip.silent), "adaptive")[None] if clip.sounds else dark,
                 solo={k: score.oracle(clip.things[k].mask, "adaptive")[None] for k in clip.solo},
                 silence=_as(dark, clip.silence), foreign=_as(dark, clip.foreign))
         for clip in clips
     ])  # fmt: skip
+    best.pop("ciou_moments", None)  # its map is that of the whole window
+    return best
 
 
 def trivial(clips: Sequence[Judged], average: Floats | None = None) -> dict[str, dict[str, float]]:

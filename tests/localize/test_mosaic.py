@@ -11,6 +11,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
+import beds
 import mosaic
 
 from avssl.config import InputsConfig
@@ -74,6 +75,20 @@ def test_what_sounds_is_where_the_truth_says(tmp_path, talkers, bed):
         assert len({len(one["things"]) for one in truth}) > 1, "two, three or four"
     else:
         assert len({str(one["things"][0]["boxes"][0]) for one in truth}) == 4, "places and sizes differ"
+
+
+@pytest.mark.parametrize(("name", "count", "size"), [("three", 3, (32, 96)), ("four", 4, (64, 64))])
+def test_beds_of_three_and_four_talkers(tmp_path, talkers, name, count, size):
+    folder = tmp_path / "grid" / "video"
+    folder.mkdir(parents=True)
+    for k in range(32):  # four of them are for the test
+        (folder / f"{k:02d}.mp4").symlink_to(talkers[k % len(talkers)])
+    bed = beds.of_mosaics(tmp_path / "out", name, tmp_path, folder, 4)
+    assert {len(one["things"]) for one in read_truth(bed.truth).values()} == {count}
+    inputs = Inputs(InputsConfig(height=32, width=32, frames=4, fps=2, audio_seconds=2.0, mels=16))
+    clips = bed.read(inputs, "test")
+    assert tuple(clips.pictures.shape[-2:]) == size, "each talker is as large as the run's pictures"
+    assert all(sum(thing.sounding for thing in things) == 1 for things in clips.things)
 
 
 def test_one_mosaic_depends_on_its_seed_and_number_alone(tmp_path, talkers):

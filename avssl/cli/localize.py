@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PAGE_BYTES = 100_000_000
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".m4v")
+OTHER_SUFFIXES = (".avi", ".webm", ".mpg", ".mpeg", ".wmv", ".ts", ".gif", ".png", ".wav", ".html")
 BESIDE = (".png", ".json")
 """what `film.make` writes next to an overlay: the sheet and the figures"""
 
@@ -64,7 +65,7 @@ def localize(
         check_output("--page", page, makes=output in page.parents)  # -o makes its folder
     each_size = numbers("--sizes", sizes)
     console, log = Console(), Console(stderr=True)
-    recordings, chosen = named_recordings(inputs), len(inputs) == 1 and inputs[0].is_file()
+    recordings, chosen = _not_made_here(named_recordings(inputs), inputs), len(inputs) == 1 and inputs[0].is_file()
     videos = _targets(recordings, output, chosen)
     _check_written(videos, recordings, output, audio, page)
 
@@ -150,12 +151,27 @@ def localize(
         raise ValueError(f"not one of {len(recordings)} recordings could be localized; the first: {passed[0]}")
 
 
+def _not_made_here(recordings: list[Path], inputs: list[Path]) -> list[Path]:
+    """Without the overlays, sheets and figures of earlier calls that lie in the folders named."""
+    made = set()
+    for figures in [path for path in recordings if path.suffix == ".json"]:
+        if told := _of_overlay(figures):
+            beside = {figures.with_suffix(suffix) for suffix in (*BESIDE, *VIDEO_SUFFIXES)}
+            made |= {path for path in beside if path.resolve() != Path(told).resolve()}
+    kept = [path for path in recordings if path not in made or path in inputs]
+    if not kept:
+        raise ValueError(f"{inputs[0]}: nothing but overlays; name recordings, or a folder that holds some")
+    return kept
+
+
 def _targets(recordings: list[Path], output: Path, single: bool) -> list[Path]:
     """Where each overlay goes."""
     if output.suffix.lower() in VIDEO_SUFFIXES and not output.is_dir():
         if not single:
             raise ValueError(f"-o {output} is one video, but there are several recordings; name a folder")
         return [output]
+    if output.suffix.lower() in OTHER_SUFFIXES and not output.is_dir():
+        raise ValueError(f"-o {output}: an overlay is one of {', '.join(VIDEO_SUFFIXES)}; or name a folder")
     # The shortest of these names that tells all recordings apart.
     ways = (
         [path.stem for path in recordings],
@@ -201,10 +217,12 @@ def _place(path: Path) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _of_overlay(figures: Path) -> bool:
-    """Whether this file holds what `film.figures` tells of a recording."""
+def _of_overlay(figures: Path) -> str:
+    """The recording of which this file holds what `film.figures` tells; "" where it holds something else."""
     try:
         told = json.loads(figures.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(told, dict) and "recording" in told and ("moments" in told or "queries" in told)
+        return ""
+    if not isinstance(told, dict) or not ("moments" in told or "queries" in told):
+        return ""
+    return str(told.get("recording", ""))

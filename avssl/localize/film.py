@@ -64,7 +64,7 @@ def make(
         progress: called with the seconds drawn so far.
 
     What is shown begins with the first map and ends with the last, so that maps of a part make a film of that part.
-    The sound is the recording's own, mixed to one channel. A still picture gets no video.
+    The sound is the recording's own, in stereo where that has it, else in one channel. A still picture gets no video.
     """
     if not 1 <= len(found) <= len(HUES):
         raise ValueError(f"{len(found)} queries; an overlay has colours for 1 to {len(HUES)}")
@@ -82,7 +82,8 @@ def make(
         if header.sounds:
             hz = header.sounds[0].hz if header.sounds[0].hz in SOUND_HZ else 44100
             hz = min(hz, LONG_HZ) if seconds > LONG_SECONDS else hz
-            sound = decode(path, audio=(start, seconds), hz=hz).audio
+            apart = range(2) if header.sounds[0].channels == 2 else ()  # more are mixed to one
+            sound = decode(path, audio=(start, seconds), hz=hz, channels=apart).audio
         frames = _frames(path, size, fps, start, max(1, round(seconds * fps)))
         render(video, frames, fps, [layer.since(start) for layer in layers], sound, hz, progress)
         written.append(video)

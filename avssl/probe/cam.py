@@ -20,8 +20,10 @@ from torch import Tensor
 
 from avssl.config import MethodConfig
 from avssl.inputs import Inputs
-from avssl.localize.calibration import write_whole
+from avssl.localize.calibration import Calibration, write_whole
+from avssl.localize.masks import upsample
 from avssl.localize.overlay import overlay_frame
+from avssl.localize.refine import snap
 from avssl.methods.base import Batch, Method, Step, Transform
 from avssl.probe.decoded import Decoded
 from avssl.probe.features import enter
@@ -30,7 +32,7 @@ from avssl.sample import Needs
 
 MAPPED = ("image", "video")
 THRESHOLD = 0.5
-"""of the range of a map, from where on a sheet shows it lit"""
+"""of the range of a sheet's scores, from where on it shows them lit"""
 
 
 class ClassMaps(Method[MethodConfig]):
@@ -121,7 +123,9 @@ def sheet(
     path: Path, found: ClassMaps, data: Decoded, places: Sequence[int], names: Sequence[str], predicted: Sequence[int],
     truth: Sequence[int],
 ) -> None:  # fmt: skip
-    """Draw pictures (PNG): each example as it is, where the predicted class is seen, and where the true one is.
+    """Draw pictures (PNG): each example, where the predicted class is seen, as a mask, and where the true one is seen.
+
+    All are drawn on one scale, so that a class that is hardly seen in a picture leaves it dark.
 
     Args:
         path: of the sheet.
@@ -135,30 +139,48 @@ def sheet(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(1.6 * len(places) + 0.4, 5.4), layout="constrained", dpi=110)
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(3, len(places), squeeze=False)
-    for column, (place, guess, right) in enumerate(zip(places, predicted, truth, strict=True)):
+    frames, maps = [], []
+    for place in places:
         x = data.batch(np.flatnonzero(data.owner == place)[:1])
         with torch.inference_mode():
-            maps = found.maps(x.to(found.weights.device))[0].cpu().double().numpy()
-        frame = (x[0] if x.ndim == 4 else x[0, x.shape[1] // 2]).permute(1, 2, 0).numpy()
-        flat = maps if maps.ndim == 3 else maps.mean(1)  # [K, h, w]
-        shown = [("", frame), (names[guess], _lit(frame, flat[guess])), (names[right], _lit(frame, flat[right]))]
+            made = found.maps(x.to(found.weights.device))[0].cpu().double().numpy()
+        frames.append((x[0] if x.ndim == 4 else x[0, x.shape[1] // 2]).permute(1, 2, 0).numpy())
+        maps.append(made if made.ndim == 3 else made.mean(1))  # [K, h, w]
+    drawn = [held[[guess, right]] for held, guess, right in zip(maps, predicted, truth, strict=True)]
+    scale = scale_of(drawn)
+    figure = Figure(figsize=(1.6 * len(places) + 0.4, 7.1), layout="constrained", dpi=110)
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(4, len(places), squeeze=False)
+    for column, (frame, (seen, real), guess, right) in enumerate(zip(frames, drawn, predicted, truth, strict=True)):
+        color = "black" if guess == right else "firebrick"
+        fitted = _fitted(frame, seen, scale)
+        shown = [("", frame), (names[guess], _lit(frame, seen, scale)), ("", _lit(frame, fitted, scale)),
+                 (names[right], _lit(frame, real, scale))]  # fmt: skip
         for row, (title, picture) in enumerate(shown):
             axes[row, column].imshow(picture)
-            axes[row, column].set_title(title, fontsize=8, color="black" if row == 0 or guess == right else "firebrick")
+            axes[row, column].set_title(title, fontsize=8, color=color)
             axes[row, column].set_xticks([])
             axes[row, column].set_yticks([])
-    for row, told in enumerate(("picture", "predicted", "true class")):
+    for row, told in enumerate(("picture", "predicted", "fitted to edges", "true class")):
         axes[row, 0].set_ylabel(told, fontsize=9)
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png")
-    write_whole(path, drawn.getvalue())
+    held = io.BytesIO()
+    figure.savefig(held, format="png")
+    write_whole(path, held.getvalue())
 
 
-def _lit(frame: NDArray[np.uint8], scores: NDArray[np.float64]) -> NDArray[np.uint8]:
-    low, high = float(scores.min()), float(scores.max())
+def scale_of(maps: Sequence[NDArray[np.float64]]) -> Calibration | None:
+    """One scale for all maps of a sheet, lit from the middle of their scores' range on; None where all are equal."""
+    low, high = min(float(one.min()) for one in maps), max(float(one.max()) for one in maps)
     if high - low < 1e-12:
-        return frame
-    return overlay_frame(frame, (scores - low) / (high - low), THRESHOLD)
+        return None
+    return Calibration(low + THRESHOLD * (high - low), high, "", "of the scores' range on the sheet")
+
+
+def _lit(frame: NDArray[np.uint8], scores: NDArray[np.float64], scale: Calibration | None) -> NDArray[np.uint8]:
+    return frame if scale is None else overlay_frame(frame, scores, scale.threshold, scale.ceiling)
+
+
+def _fitted(frame: NDArray[np.uint8], scores: NDArray[np.float64], scale: Calibration | None) -> NDArray[np.float64]:
+    """A class's map as a mask: what is lit ends at the edges of the picture."""
+    enlarged = upsample(scores, (frame.shape[0], frame.shape[1]))
+    return enlarged if scale is None or not (scores >= scale.threshold).any() else snap(enlarged, frame, scale)

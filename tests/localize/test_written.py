@@ -43,7 +43,8 @@ def held(folder):
         ("w/clip.mp4 -o out.mp4 --page out.json", "--page out.json is what -o out.mp4 writes too"),
         ("w/clip.mp4 -o linked.mp4", "would write over the recording w/clip.mp4"),
         ("copy/q.mp4 -o w", "would write over w/q.mp4, which is no overlay's"),
-        ("w/clip.mp4 -o w/art.png", "w/art.png: not a folder"),
+        ("w/clip.mp4 -o w/art.png", "-o w/art.png: an overlay is one of .mp4, .mkv, .mov, .m4v; or name a folder"),
+        ("w/clip.mp4 -o out.avi", "-o out.avi: an overlay is one of"),
     ],
 )
 def test_what_is_kept_is_not_written_over(words, answer, kept, model, capsys, monkeypatch):  # noqa: F811
@@ -87,3 +88,31 @@ def test_a_video_that_is_named_is_replaced_and_a_stopped_sheet_is_known(kept, mo
     assert sorted(os.listdir("out")) == ["clip.json", "clip.mp4"]
     assert call(model, "w/clip.mp4", "-o", "out", "--threshold", 0.05) == 0
     assert sorted(os.listdir("out")) == ["clip.json", "clip.mp4", "clip.png"]
+
+
+def test_overlays_in_a_folder_are_no_recordings_of_it(kept, model, capsys):  # noqa: F811
+    assert call(model, "w/clip.mp4", "-o", "w/seen.mkv", "--height", "64") == 0
+    assert {"seen.mkv", "seen.png", "seen.json"} <= held(kept).keys()
+    assert call(model, "w/clip.mp4", "-o", "w/clip.mkv", "--height", "64") == 0
+    capsys.readouterr()
+    assert call(model, "w", "-o", "out", "--height", "64") == 0
+    made = sorted(path.name for path in (kept.parent / "out").glob("*.mp4"))
+    assert made == ["clip.mp4", "q.mp4"], "clip.mp4 is a recording, though figures of its name are beside it"
+    for name in ("clip.mp4", "q.mp4", "still.png", "art.png", "said.json"):
+        (kept / name).unlink()
+    assert call(model, "w", "-o", "out2") == 2
+    assert "nothing but overlays" in capsys.readouterr().err
+
+
+def test_an_overlay_keeps_both_channels(kept, model):  # noqa: F811
+    from avssl.data.encode import write_clip
+    from avssl.data.media import decode, probe
+
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(16000) / 16000).astype(np.float32)
+    frames = [np.full((32, 48, 3), 90, np.uint8)] * 25
+    write_clip(kept / "two.mp4", frames, 25, np.stack([tone, 0 * tone]))
+    assert call(model, "w/two.mp4", "-o", "out.mp4", "--height", "64") == 0
+    assert probe(kept.parent / "out.mp4").sounds[0].channels == 2
+    left, right = decode(kept.parent / "out.mp4", audio=(0.2, 0.5), channels=(0, 1)).audio
+    assert np.abs(left).max() > 0.4
+    assert np.abs(right).max() < 0.02

@@ -286,3 +286,16 @@ def test_a_sheet_of_maps_is_drawn(colors, tmp_path):
     places = cut.test[:3].tolist()
     cam.sheet(tmp_path / "cam.png", found, one.decoded, places, ["red", "green", "blue"], [0, 1, 2], [0, 1, 1])
     assert (tmp_path / "cam.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_sheet_has_one_scale_and_a_class_that_is_hardly_seen_stays_dark():
+    strong, faint = np.zeros((2, 4, 4)), np.full((2, 4, 4), 0.2)
+    strong[0, 1:3, 1:3] = 1.0
+    scale = cam.scale_of([strong, faint])
+    assert (scale.threshold, scale.ceiling) == (0.5, 1.0)
+    frame = np.full((16, 16, 3), 60, np.uint8)
+    frame[4:12, 4:12] = 200
+    assert np.array_equal(cam._lit(frame, faint[0], scale), frame)
+    mask = cam._fitted(frame, strong[0], scale) >= scale.threshold
+    assert np.array_equal(mask, frame[..., 0] == 200), "what is lit ends at the edges of the picture"
+    assert cam.scale_of([faint]) is None

@@ -45,7 +45,7 @@ MAY: dict[str, tuple[str, ...]] = {
         "avssl.methods.base", "avssl.methods.pictures", "avssl.methods.sounding", "avssl.views", "avssl.encoders",
         "avssl.nn", "avssl.inputs", "avssl.sample", "avssl.ops", "avssl.config",
     ),
-    "avssl.views": ("avssl.inputs", "avssl.sample", "avssl.ops"),
+    "avssl.views": ("avssl.views", "avssl.inputs", "avssl.sample", "avssl.ops"),
     "avssl.encoders": ("avssl.encoders", "avssl.nn", "avssl.ops"),
     "avssl.nn": ("avssl.encoders", "avssl.nn", "avssl.ops"),
     "avssl.data": ("avssl.data", "avssl.sample", "avssl.ops"),

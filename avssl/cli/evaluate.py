@@ -8,6 +8,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from avssl.cli._named import check_output
+
 
 def evaluate(
     run: Annotated[Path | None, typer.Argument(help="A run's folder.")] = None,
@@ -17,6 +19,22 @@ def evaluate(
     ] = None,
     trivial: Annotated[
         Path | None, typer.Option(help="Instead of a run: what trivial predictors score on a released list of boxes.")
+    ] = None,
+    listed: Annotated[
+        Path | None, typer.Option("--list", help="Instead of a run: a released list whose --maps are judged.")
+    ] = None,
+    maps: Annotated[
+        Path | None, typer.Option(help="Folder of the list's maps: KEY.npy, KEY.SOUND.npy where a key repeats.")
+    ] = None,
+    masks: Annotated[Path | None, typer.Option(help="Folder of the masks that the list names.")] = None,
+    silence: Annotated[Path | None, typer.Option(help="Folder of maps of the pictures with silence.")] = None,
+    noise: Annotated[Path | None, typer.Option(help="Folder of maps of the pictures with noise.")] = None,
+    offscreen: Annotated[
+        Path | None, typer.Option(help="Folder of maps of the pictures with sounds of things that are not in them.")
+    ] = None,
+    threshold: Annotated[float | None, typer.Option(help="From which score on the maps are lit.")] = None,
+    validation: Annotated[
+        Path | None, typer.Option(help="Choose it: folder of maps of silence and the like, of other pictures.")
     ] = None,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     label: Annotated[
@@ -33,21 +51,40 @@ def evaluate(
 ) -> None:
     """Judge a run on held-out recordings, beside its untrained self, chance and trivial predictors.
 
-    avssl evaluate RUN MANIFEST, or without a run: avssl evaluate --trivial vggss.json
+    avssl evaluate RUN MANIFEST, or without a run: avssl evaluate --trivial vggss.json, or maps that any system made:
+    avssl evaluate --list vggss.json --maps FOLDER
     """
+    from avssl.cli import _lists
     from avssl.train.checkpoint import replace_text
 
+    of_runs = {
+        "RUN": run, "MANIFEST": manifest, "--truth": truth, "--split": split != "test", "--label": label,
+        "--choose": choose, "--threads": threads, "--device": device != "auto",
+    }  # fmt: skip
+    negatives = {"silence": silence, "noise": noise, "offscreen": offscreen}
+    of_maps = {"maps": maps, "masks": masks, **negatives, "threshold": threshold, "validation": validation}
+    _lists.check_words(trivial, listed, of_runs, {f"--{name}": value for name, value in of_maps.items()})
+    if output is not None:
+        check_output("--json", output)
     if trivial is not None:
-        if run is not None or truth is not None:
-            raise ValueError("--trivial judges a list without a run: give it alone, with --json if you like")
-        judged = of_list(trivial)
-        show_trivial(Console(), judged)
+        judged = _lists.of_list(trivial)
+        _lists.show_trivial(Console(), judged)
+    elif listed is not None:
+        assert maps is not None
+        judged = _lists.of_maps(
+            listed, maps, masks=masks, threshold=threshold, validation=validation,
+            negatives={kind: folder for kind, folder in negatives.items() if folder is not None},
+        )  # fmt: skip
+        _lists.show_maps(Console(), judged)
+    if trivial is not None or listed is not None:
         if output:
             replace_text(output, json.dumps(judged, indent=1) + "\n")
         return
     if run is None or manifest is None:
         missing = "RUN and MANIFEST are" if run is None else "MANIFEST is"
-        raise ValueError(f"{missing} missing: avssl evaluate RUN MANIFEST, or avssl evaluate --trivial LIST")
+        raise ValueError(
+            f"{missing} missing: avssl evaluate RUN MANIFEST, or --trivial LIST, or --list LIST --maps FOLDER"
+        )
     from avssl.data.manifest import Manifest
     from avssl.evaluation import evaluate as judge
     from avssl.train.distributed import device_of
@@ -59,41 +96,6 @@ def evaluate(
     )  # fmt: skip
     replace_text(output or run / "results.json", json.dumps(result, indent=1) + "\n")
     show(Console(), result)
-
-
-def of_list(path: Path) -> dict[str, Any]:
-    """The trivial predictors' figures on a released list, with its name."""
-    from avssl.localize import lists, trivial
-
-    try:
-        return {"list": path.name, **trivial.table(lists.read(path))}
-    except ValueError as error:
-        raise error if str(path) in str(error) else ValueError(f"{path}: {error}") from None
-
-
-def show_trivial(console: Console, judged: dict[str, Any]) -> None:
-    """Print the trivial predictors' figures as a table, in percent."""
-    told = [f"{judged['list']}: {judged['items']} items"]
-    if judged["empty"]:
-        told.append(f"{judged['empty']} whose boxes cover nothing, counted as missed")
-    if judged["pictures"]:
-        told.append(f"{judged['pictures']} pictures with several sounds")
-    console.print("; ".join(told), highlight=False, markup=False)
-    console.print("percent; none of these predictors hears anything; average is of the list's own boxes\n")
-    beside = ("iiou", "iauc") if judged["pictures"] else ()
-    sizes = list(judged["sizes"])
-    titles = ["ciou", "95 %", "auc", *beside, *(f"{name} {judged['sizes'][name]}" for name in sizes)]
-    table = Table("rule", "predictor", *titles, box=None, pad_edge=False)
-    for rule, rows in judged["rules"].items():
-        for who, figures in rows.items():
-            low, high = figures["interval"]
-            cells = [f"{100 * figures['ciou']:.1f}", f"{100 * low:.1f} to {100 * high:.1f}"]
-            cells += [f"{100 * figures[name]:.1f}" for name in ("auc", *beside)]
-            cells += [f"{100 * figures['by_size'][name]:.1f}" for name in sizes]
-            table.add_row(rule.replace("_", " ") if who == "center" else "", who, *cells)
-    console.print(table)
-    deaf = f"F_LOC {100 * judged['f_loc']:.1f}, F_AUC {100 * judged['f_auc']:.1f}"
-    console.print(f"\na disc of 30 % in the centre, which marks every picture alike whatever is heard: {deaf}")
 
 
 def show(console: Console, result: dict[str, Any]) -> None:

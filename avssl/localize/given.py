@@ -82,7 +82,8 @@ def read_map(path: Path) -> Floats:
         raise ValueError(f"{path} holds {held.dtype}; a map holds real numbers")
     if held.ndim not in (2, 3) or held.size == 0:
         raise ValueError(f"{path} has shape {held.shape}; a map is [h, w], or [T, h, w] of which the mean is taken")
-    values = np.asarray(held, dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is told below
+        values = np.asarray(held, dtype=np.float64)
     if not (np.abs(values) <= LARGEST).all():
         raise ValueError(f"{path} holds NaN, infinity or a number beyond {LARGEST:g}; every score must be finite")
     return score.upsample(values.mean(axis=0) if values.ndim == 3 else values, score.SCORING_SIZE)

@@ -19,7 +19,6 @@ from avssl.localize.masks import Floats, Mask
 from avssl.localize.trivial import ListRule, Order, Overlap, Truth
 
 RULES: tuple[ListRule, ...] = ("top_half", "top_half_strict", "adaptive", "fixed")
-KINDS = ("silence", "noise", "offscreen")
 BESIDE = ("center", "average", "whole")
 """predictors with one map for all items, whose F-measure is told"""
 Tell = Callable[[int, int], None]
@@ -34,7 +33,7 @@ class Asked:
         items: of the list.
         maps: folder of their maps.
         masks: folder of their masks, for a list that names masks.
-        negatives: kind (silence, noise, offscreen) -> folder of maps on which nothing should be marked.
+        negatives: kind (such as silence, noise, offscreen) -> folder of maps on which nothing should be marked.
         threshold: of the universal rule.
         validation: folder of maps of negatives whose peaks' third quartile is the threshold.
     """
@@ -67,15 +66,13 @@ def table(asked: Asked, tell: Tell | None = None) -> dict[str, Any]:
     Raises ValueError, one line, for a list without boxes or masks or with items that do not sound, for files that are
     missing or hold no map, and for a threshold chosen on what is judged.
     """
-    _check(asked)
+    check(asked)
     items = asked.items
     paths = given.maps_of(asked.maps, items)
     silent = {kind: given.any_maps(folder) for kind, folder in asked.negatives.items()}
     heldout = given.any_maps(asked.validation) if asked.validation else []
     masks = given.masks_of(asked.masks, items) if asked.masks else []
-    judged_on = {path.resolve() for path in (*paths, *(path for files in silent.values() for path in files))}
-    if shared := [path for path in heldout if path.resolve() in judged_on]:
-        raise ValueError(f"{shared[0]}: a threshold must not be chosen on a map that is judged")
+    _check_apart(asked, paths, [path for files in silent.values() for path in files], heldout)
     read = _Reader(len(paths) + sum(map(len, silent.values())) + len(heldout) + (2 + len(BESIDE)) * len(masks), tell)
 
     truths = [Truth.of(read.mask(path)) for path in masks] if masks else trivial.boxed(items)
@@ -116,8 +113,8 @@ def table(asked: Asked, tell: Tell | None = None) -> dict[str, Any]:
     return judged
 
 
-def _check(asked: Asked) -> None:
-    """Refuse what cannot be judged, before anything is read."""
+def check(asked: Asked) -> None:
+    """Raise ValueError, one line, for a list that cannot be judged, before any file is read."""
     for item in asked.items:
         if not item.sounding:
             raise ValueError(
@@ -129,12 +126,20 @@ def _check(asked: Asked) -> None:
             raise ValueError(f"{item.key}: the list has {what}")
         if not item.mask and asked.masks is not None:
             raise ValueError(f"{item.key}: the list names no mask; masks belong to one that does, such as s4_seg.json")
+    given.names(asked.items)
+
+
+def _check_apart(asked: Asked, own: Sequence[Path], silent: Sequence[Path], heldout: Sequence[Path]) -> None:
+    """Refuse a threshold that is none or would be chosen on a map that is judged, and maps judged as both kinds."""
     if asked.threshold is not None and asked.validation is not None:
         raise ValueError("a threshold is either given or chosen on validation maps, not both")
     if asked.threshold is not None and not math.isfinite(asked.threshold):
         raise ValueError(f"the threshold is {asked.threshold:g}; it must be a finite number, such as 0.5")
-    if unknown := set(asked.negatives) - set(KINDS):
-        raise ValueError(f"unknown kind {sorted(unknown)[0]!r} of negatives; known: {', '.join(KINDS)}")
+    sounding, dark = ({path.resolve() for path in paths} for paths in (own, silent))
+    if shared := sorted(sounding & dark):
+        raise ValueError(f"{shared[0]} is given as an item's map and as one on which nothing should be marked")
+    if shared := sorted({path.resolve() for path in heldout} & (sounding | dark)):
+        raise ValueError(f"{shared[0]}: a threshold must not be chosen on a map that is judged")
 
 
 class _Reader:

@@ -182,7 +182,7 @@ def _detection(judged: dict[str, Any]) -> Table:
 
 def _show_threshold(console: Console, judged: dict[str, Any]) -> None:
     at = judged["threshold"]
-    told = f"\nat the threshold {at['value']:.6g} ({at['chosen']}): mean cIoU {_percent(at['ciou'])}"
+    told = f"\nat the threshold {at['value']:.6g} ({at['chosen']}): mean cIoU {_percent(at['mean_ciou'])}"
     if "pia" not in at:
         console.print(told, highlight=False)
         return

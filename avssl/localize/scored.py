@@ -57,8 +57,8 @@ def table(asked: Asked, tell: Tell | None = None) -> dict[str, Any]:
         What `trivial.summary` does, for the rules top_half, top_half_strict, adaptive and fixed (half of each map's
         range) with a row "maps" before the predictors', and the rule universal of the maps alone where there is a
         threshold; ``f_loc`` and ``f_auc`` of the disc of `trivial.deaf`; ``pointing`` (predictor -> figure);
-        ``left_out`` (figures -> why). With a threshold ``threshold``: ``value``, ``chosen``, ``ciou`` (the mean), and
-        with negatives ``pia`` and ``auc_n`` (kind -> figure), ``f_loc``, ``f_auc``. With negatives ``negatives``
+        ``left_out`` (figures -> why). With a threshold ``threshold``: ``value``, ``chosen``, ``mean_ciou``, and with
+        negatives ``pia`` and ``auc_n`` (kind -> figure), ``f_loc``, ``f_auc``. With negatives ``negatives``
         (kind -> maps) and ``detection.<rule>.<maps or center>.<strict or compatible>`` with ``ap``, ``max_f1``,
         ``loc_acc``, for which all kinds are taken together. With masks ``f_measure`` (predictor -> figure) and
         ``range`` (that of the maps, which becomes 0..1).
@@ -247,7 +247,7 @@ def _detections(
 
 
 def _at_threshold(cious: Sequence[float], areas: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    found: dict[str, Any] = {"ciou": float(np.mean(cious))}
+    found: dict[str, Any] = {"mean_ciou": float(np.mean(cious))}
     if areas:
         found["pia"] = {kind: float(np.mean(held)) for kind, held in areas.items()}
         found["auc_n"] = {kind: score.auc_n(held) for kind, held in areas.items()}

@@ -92,8 +92,10 @@ def read_map(path: Path) -> Floats:
 def read_mask(path: Path) -> Mask:
     """One mask at the scored size [H, W], of each pixel's nearest one.
 
-    Of a PNG all that is not black is marked, as AVSBench's scorer and colored masks have it; of a JPEG, whose edges
-    are blurred into what is black, what is brighter than 127 of 255. Raises ValueError for what is no picture.
+    Of a PNG all that is not black (in 8 bits) is marked, so that masks of 0 and 1, of 0 and 255 and in colors are read
+    alike; of a JPEG, whose edges are blurred into what is black, what is brighter than 127 of 255.
+
+    Raises ValueError for what is no picture.
     """
     picture = decode(path, times=(0.0,), strict=True).video[0].max(axis=0)  # [h, w], the brightest channel
     marked = picture > (127 if path.suffix.lower() in LOSSY else 0)

@@ -220,6 +220,14 @@ def test_masks_by_hand_and_against_the_scores(tmp_path):
         scored.table(scored.Asked(items, tmp_path / "maps", masks=folder))
 
 
+@pytest.mark.parametrize("kind", ["1", "L", "RGB", "RGBA"])
+def test_masks_of_every_kind_of_png_are_marked_wherever_they_are_not_black(kind, tmp_path):
+    marked = np.tile(np.arange(9) < 3, (6, 1)).astype(np.uint8) * (255 if kind == "1" else 1)
+    Image.fromarray(marked).convert(kind).save(tmp_path / "m.png")
+    # the nearest of nine columns to each of 224: the first three end at 74 2/3
+    assert np.array_equal(given.read_mask(tmp_path / "m.png"), np.broadcast_to(np.arange(224) + 0.5 < 224 / 3, SIZE))
+
+
 def test_masks_in_colors_are_marked_wherever_they_are_not_black(tmp_path):
     colored = Image.new("P", (2, 2))
     colored.putpalette([0, 0, 0, 0, 0, 3, 128, 0, 0])

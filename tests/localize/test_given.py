@@ -50,7 +50,7 @@ def changed(asked, **other):
 
 def test_three_items_by_hand(three, tmp_path):
     silent = saved(tmp_path / "silent", {"x": np.full((3, 3), 1.0), "y": np.full((2, 5), 2.0)})
-    judged = scored.table(changed(three, negatives={"silence": silent}, threshold=1.5))
+    judged = scored.table(changed(three, negatives={"silence": silent}, threshold=2.0))
     # a, b, c: left half, the tied left half, all; the left quarter, nothing, nothing; left half, the tied left half,
     # all; left half, three quarters, nothing; left half, left half, nothing
     cious = {
@@ -74,7 +74,7 @@ def test_three_items_by_hand(three, tmp_path):
     assert strict == pytest.approx({"ap": 1 / 3 + 1 / 3 * 2 / 3, "max_f1": 2 / 3, "loc_acc": 2 / 3})
     assert loose["loc_acc"] == pytest.approx(1 / 3)  # above 0.5, which b is not
     at = judged["threshold"]
-    assert (at["value"], at["chosen"], at["mean_ciou"]) == (1.5, "as given", 0.5)
+    assert (at["value"], at["chosen"], at["mean_ciou"]) == (2.0, "as given", 0.5)
     assert at["pia"] == {"silence": 0.5}
     assert at["auc_n"]["silence"] == pytest.approx((1.0 + 0.5 / 20) / 2)
     assert at["f_loc"] == pytest.approx(0.5)
@@ -135,7 +135,7 @@ def test_every_rule_gives_what_the_slow_way_does(tmp_path):
 
 @pytest.mark.parametrize("rule", ["top_half_strict", "fixed"])
 def test_trivial_predictors_under_the_rules_that_only_maps_are_judged_by(rule):
-    items, _ = made()
+    items = [*made()[0], item("all", 0.0, 1.0)]
     truths = [score.boxes_to_mask(one.boxes, SIZE) for one in items]
     held = trivial.predictors(trivial.boxed(items))
     found = trivial.overlaps(trivial.boxed(items), held, [rule])[rule]
@@ -222,10 +222,10 @@ def test_masks_by_hand_and_against_the_scores(tmp_path):
 
 @pytest.mark.parametrize("kind", ["1", "L", "RGB", "RGBA"])
 def test_masks_of_every_kind_of_png_are_marked_wherever_they_are_not_black(kind, tmp_path):
-    marked = np.tile(np.arange(9) < 3, (6, 1)).astype(np.uint8) * (255 if kind == "1" else 1)
+    marked = np.tile(np.arange(9) < 5, (6, 1)).astype(np.uint8) * (255 if kind == "1" else 1)
     Image.fromarray(marked).convert(kind).save(tmp_path / "m.png")
-    # the nearest of nine columns to each of 224: the first three end at 74 2/3
-    assert np.array_equal(given.read_mask(tmp_path / "m.png"), np.broadcast_to(np.arange(224) + 0.5 < 224 / 3, SIZE))
+    # the nearest of nine columns to each of 224: the first five end at 124 4/9
+    assert np.array_equal(given.read_mask(tmp_path / "m.png"), np.broadcast_to(np.arange(224) < 124, SIZE))
 
 
 def test_masks_in_colors_are_marked_wherever_they_are_not_black(tmp_path):

@@ -4,15 +4,15 @@
                                  [--steps 300 | --minutes-per-run 5] [--on world grid] [--data DATA] [--harder]
                                  [--set key=value ...] [--judge RUN ...]
 
-Training is on made-up worlds of three levels, mixed (--on world: all methods, 300 steps), then, where GRID is there, on
-its one talker (--on grid: the flagship with its own inputs, 1650 steps). Judged, trained and untrained, are held-out
-clips of each level and mosaics of real recordings: pairs of GRID talkers, a GRID talker pasted into a larger moving
-picture, 2 x 2 CIFAR-10 pictures with an ESC-10 sound (see scripts/mosaic.py). --harder adds beds on which more sounds
-or shows than was learnt from: a crowded world, three and four talkers. A checkpoint has one threshold, chosen on
-validation clips of what it was trained on (for GRID: pairs of talkers), which lights 90 % of those that sound at least;
-it is used on every bed. Beside: a disc in the middle, the average box, the whole picture, random maps, and the most
-that the rule allows. Runs of GRID that scripts/grid.py has trained already: --on grid --judge runs/grid/run, which
-trains nothing.
+Training is on made-up worlds of three levels, mixed (--on world: all methods; 600 steps of single pictures, or 300 of
+whole clips, which take longer), then, where GRID is there, on its one talker (--on grid: the flagship with its own
+inputs, 1650 steps). Judged, trained and untrained, are held-out clips of each level and mosaics of real recordings:
+pairs of GRID talkers, a GRID talker pasted into a larger moving picture, 2 x 2 CIFAR-10 pictures with an ESC-10 sound
+(see scripts/mosaic.py). --harder adds beds on which more sounds or shows than was learnt from: a crowded world, three
+and four talkers. A checkpoint has one threshold, chosen on validation clips of what it was trained on (for GRID: pairs
+of talkers), which lights 90 % of those that sound at least; it is used on every bed. Beside: a disc in the middle, the
+average box, the whole picture, random maps, and the most that the rule allows. Runs of GRID that scripts/grid.py has
+trained already: --on grid --judge runs/grid/run, which trains nothing.
 
 An interrupted comparison goes on, and what is done is not done again. Each method, variant and seed adds a row to
 results/localizers.jsonl; python scripts/results.py makes the tables.
@@ -53,22 +53,25 @@ SMALL = ("name=small", "width=128", "stride=8", "norm=batch")
 SAME = [
     "inputs.height=96", "inputs.width=96", "inputs.frames=25", "inputs.fps=12.5", "inputs.audio_seconds=2.0",
     "inputs.mels=64", *(f"encoders.{name}.{word}" for name in ("image", "video") for word in SMALL),
-    "encoders.video.time_stride=4", "encoders.audio.name=small", "encoders.audio.width=128",
-    "data.batch=48", "data.cache_gb=8", "optim.name=adamw", "optim.lr=0.002", "optim.weight_decay=0.02",
+    "encoders.video.time_stride=4", *(f"encoders.audio.{word}" for word in ("name=small", "width=128", "norm=batch")),
+    "data.batch=48", "data.cache_gb=8", "optim.name=adamw", "optim.lr=0.0005", "optim.weight_decay=0.02",
     "optim.warmup=0.05", "optim.clip=1.0", "precision=bf16", "checkpoint_every=100", "evaluate_every=0",
 ]  # fmt: skip
 """trunk, inputs and optimizer of every run, whatever its own config says"""
 
 
 class Variant(NamedTuple):
-    """A shipped config, what is changed in it, and whether trunk, inputs and optimizer are those of all."""
+    """A shipped config, what is changed in it, its steps, and whether trunk, inputs and optimizer are those of all."""
 
     config: str
     words: tuple[str, ...] = ()
+    steps: int = 600
     same: bool = True
 
 
-FLAGSHIP = ("method.moment_weight=0.4", "method.narration=2.0", "inputs.vocabulary=500")
+CLIPS = 300
+"""steps of methods that see whole clips, in which they train no shorter than those that see one picture"""
+FLAGSHIP = ("method.moment_weight=0.4", "method.narration=2.0", "inputs.vocabulary=500", "optim.lr=0.002")
 """as in configs/demo.yaml"""
 PAPER = (
     "method.heads=2", "method.nonnegative=0.01", "method.silence=0.01", "method.splice=0.01", "method.smooth=0.01",
@@ -77,30 +80,20 @@ PAPER = (
 """two heads, and all regularizers at the weights of DenseAV"""
 ENLARGED = (1.0, 2.0, 3.0)
 """sizes in which pictures of a talker pasted into a larger one are looked at, too; chosen on validation mosaics"""
+PICTURES = ("avol_net", "attention_localizer", "lvs", "ez_vsl", "slavc", "fnac", "ssl_tie", "ave_net")
+"""localizers that see one picture"""
 VARIANTS = {
-    "trimodal": Variant("trimodal", FLAGSHIP),
-    **{
-        name: Variant(name)
-        for name in (
-            "dense_av",
-            "avol_net",
-            "attention_localizer",
-            "lvs",
-            "ez_vsl",
-            "slavc",
-            "fnac",
-            "ssl_tie",
-            "ave_net",
-        )
-    },
-    "trimodal-no_narration": Variant("trimodal", (*FLAGSHIP, "method.narration=0")),
-    "dense_av-no_negatives": Variant("dense_av", ("method.negatives=false",)),
-    "dense_av-no_scale": Variant("dense_av", ("method.calibration=0",)),
-    "dense_av-one_moment": Variant("dense_av", ("method.moments=false",)),
-    "dense_av-paper": Variant("dense_av", PAPER),
+    "trimodal": Variant("trimodal", FLAGSHIP, CLIPS),
+    "dense_av": Variant("dense_av", (), CLIPS),
+    **{name: Variant(name) for name in PICTURES},
+    "trimodal-no_narration": Variant("trimodal", (*FLAGSHIP, "method.narration=0"), CLIPS),
+    "dense_av-no_negatives": Variant("dense_av", ("method.negatives=false",), CLIPS),
+    "dense_av-no_scale": Variant("dense_av", ("method.calibration=0",), CLIPS),
+    "dense_av-one_moment": Variant("dense_av", ("method.moments=false",), CLIPS),
+    "dense_av-paper": Variant("dense_av", PAPER, CLIPS),
     "ez_vsl-negatives": Variant("ez_vsl", ("method.negatives=true",)),
     "ez_vsl-offscreen": Variant("ez_vsl", ("method.negatives=true", "method.offscreen=0.2")),
-    "grid": Variant("grid", same=False),
+    "grid": Variant("grid", (), 1650, same=False),
 }
 """name -> what is trained: localizers, what is taken away from or given to one, the flagship as shipped for GRID"""
 
@@ -157,10 +150,6 @@ def workplace(args: argparse.Namespace, on: str) -> tuple[Workplace, Path]:
     return Workplace(out, real, [bed for bed in real if bed.name == "talkers"]), beds.of_talker(out, args.data)
 
 
-STEPS = {"world": 300, "grid": 1650}
-"""of a run, by what it learns from"""
-
-
 def _trained(done: run.Run) -> None:
     if done.how == "interrupted":
         raise SystemExit(128 + done.signal)
@@ -169,7 +158,7 @@ def _trained(done: run.Run) -> None:
 def planned(args: argparse.Namespace, name: str, words: list[str], on: str) -> int:
     """The steps of a variant, the same for every seed."""
     if not args.minutes_per_run:
-        return int(args.steps or STEPS[on])
+        return int(args.steps or VARIANTS[name].steps)
     cfg = config.load(VARIANTS[name].config, words, base.config_of)
     return budget.steps(args.minutes_per_run, cfg, budget.Trial(args.output, f"{name} {on}"))
 
@@ -251,7 +240,7 @@ def arguments(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--mosaic-count", type=int, default=200, help="mosaics of each kind, a quarter for validation")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("AVSSL_DATA", "../shared/data")))
     budget = parser.add_mutually_exclusive_group()
-    budget.add_argument("--steps", type=int, help="of each run; 300, and 1650 on grid, unless given")
+    budget.add_argument("--steps", type=int, help="of each run; by what it sees unless given")
     budget.add_argument("--minutes-per-run", type=float, help="of training; steps are found by timing a short trial")
     parser.add_argument("--rows", type=Path, default=ROOT / "results" / "localizers.jsonl", help="where rows are added")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="changes every run's config")

@@ -163,9 +163,11 @@ def planned(args: argparse.Namespace, name: str, words: list[str], on: str) -> i
     return budget.steps(args.minutes_per_run, cfg, budget.Trial(args.output, f"{name} {on}"))
 
 
-def judge(place: Workplace, folder: Path, told: str) -> dict[str, Any]:
-    """Thresholds and figures of every bed, trained and untrained; the threshold is kept in the run's folder."""
-    networks = {"trained": load_run(folder, trained=True), "untrained": load_run(folder, trained=False)}
+def judge(place: Workplace, folder: Path, told: str, untrained: bool) -> dict[str, Any]:
+    """Thresholds and figures of every bed, trained and ``untrained``; the threshold is kept in the run's folder."""
+    networks = {"trained": load_run(folder, trained=True)}
+    if untrained:
+        networks["untrained"] = load_run(folder, trained=False)
     trained = networks["trained"]
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
@@ -185,7 +187,7 @@ def judge(place: Workplace, folder: Path, told: str) -> dict[str, Any]:
             if bed.name not in place.trivial:
                 place.trivial[bed.name] = locating.trivial(held["trained"], average)
             beside = place.trivial[bed.name]
-            figures[bed.name] = locating.table(held["trained"], held["untrained"], chosen, average, beside)
+            figures[bed.name] = locating.table(held["trained"], held.get("untrained"), chosen, average, beside)
             bar.advance(task)
     return {"digest": trained.digest, "threshold_share": calibration.SHARE, "thresholds": chosen, "beds": figures}
 
@@ -194,16 +196,20 @@ def _judged(place: Workplace, one: Loaded, bed: Bed, split: str) -> list[Judged]
     return maps.judged(one.method, one.inputs, place.read(bed, one.inputs, split))
 
 
-def row(place: Workplace, listed: Path, name: str, words: list[str], steps: int, seed: int, on: str) -> dict[str, Any]:
+def row(
+    place: Workplace, listed: Path, name: str, words: list[str], steps: int, seed: int, on: str, untrained: bool
+) -> dict[str, Any]:
     """Train one variant with one seed, or go on, and judge it."""
     variant = VARIANTS[name]
     folder = place.out / "runs" / f"{name}-{on}-{steps}-{seed}"
     cfg = config.load(variant.config, [*words, f"steps={steps}", f"seed={seed}"], base.config_of)
     _trained(run.start(cfg, folder))
-    return judged_row(place, folder, name, words[1:], on, Manifest.load(listed).digest())
+    return judged_row(place, folder, name, words[1:], on, Manifest.load(listed).digest(), untrained)
 
 
-def judged_row(place: Workplace, folder: Path, name: str, words: list[str], on: str, data: str) -> dict[str, Any]:
+def judged_row(
+    place: Workplace, folder: Path, name: str, words: list[str], on: str, data: str, untrained: bool = True
+) -> dict[str, Any]:
     """What a trained run shows. Raises ValueError for one that learnt from other recordings: it may know the beds."""
     cfg = load_run(folder).cfg
     if Manifest.load(Path(cfg.data.manifest)).digest() != data:
@@ -213,7 +219,7 @@ def judged_row(place: Workplace, folder: Path, name: str, words: list[str], on: 
         "config": "localizers", "name": name, "method": cfg.method.name, "on": on, "words": words, "steps": cfg.steps,
         "seed": cfg.seed, "split": "test", "data": data,
         "judged_on": place.digests(), "train_seconds": round(max(times) - min(times)),
-        **judge(place, folder, f"{name}, seed {cfg.seed}"),
+        **judge(place, folder, f"{name}, seed {cfg.seed}", untrained),
     }  # fmt: skip
 
 
@@ -242,6 +248,7 @@ def arguments(words: list[str] | None) -> argparse.Namespace:
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument("--steps", type=int, help="of each run; by what it sees unless given")
     budget.add_argument("--minutes-per-run", type=float, help="of training; steps are found by timing a short trial")
+    parser.add_argument("--untrained-once", action="store_true", help="judge untrained networks of one seed alone")
     parser.add_argument("--rows", type=Path, default=ROOT / "results" / "localizers.jsonl", help="where rows are added")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="changes every run's config")
     parser.add_argument("--judge", nargs="+", default=[], type=Path, metavar="RUN",
@@ -289,7 +296,8 @@ def compare(args: argparse.Namespace, on: str) -> None:
         print(f"\n[{number + 1}/{len(plan)}{left}] {name}, seed {seed}: {steps} steps", flush=True)
         rows = [one for one in rows if one not in before]  # judged on other beds
         if run_before is None:
-            rows.append(row(place, listed, name, changes, steps, seed, on))
+            untrained = not args.untrained_once or seed == args.seeds[0]
+            rows.append(row(place, listed, name, changes, steps, seed, on, untrained))
         else:
             rows.append(judged_row(place, run_before, name, [], on, data))
         worked += 1

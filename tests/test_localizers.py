@@ -59,6 +59,16 @@ def test_what_is_done_is_not_done_again(compared, monkeypatch, capsys):
     assert "centre disc" in told
 
 
+def test_untrained_networks_can_be_judged_once(compared, tmp_path):
+    _, words = compared
+    rows = tmp_path / "rows.jsonl"
+    more = ["--only", "lvs", "--seeds", "0", "1", "--untrained-once", "--rows", str(rows), "-o", str(tmp_path / "out")]
+    localizers.main([*words, *more])
+    ciou = [json.loads(line)["beds"]["hard"]["ciou"] for line in rows.read_text().splitlines()]
+    assert ["untrained" in one for one in ciou] == [True, False]
+    assert "trained" in ciou[1]
+
+
 def test_a_run_is_judged_anew_where_a_bed_has_changed(compared):
     folder, words = compared
     before = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]

@@ -164,7 +164,7 @@ def trivial(clips: Sequence[Judged], average: Floats | None = None) -> dict[str,
 
 def table(
     trained: Sequence[Judged],
-    untrained: Sequence[Judged],
+    untrained: Sequence[Judged] | None,
     chosen: Mapping[str, float],
     average: Floats | None = None,
     beside: Mapping[str, dict[str, float]] | None = None,
@@ -175,14 +175,14 @@ def table(
 
     Args:
         trained: clips with the trained network's maps.
-        untrained: the same clips with the untrained network's maps.
+        untrained: the same clips with the untrained network's maps; None leaves that column out.
         chosen: the trained and the untrained network's threshold.
         average: the average box [H, W] of other clips, see :func:`prior`.
         beside: what :func:`trivial` gives for these clips, where it is known already.
     """
     columns = {
         "trained": {**places(trained), **lit(trained, chosen["trained"])},
-        "untrained": {**places(untrained), **lit(untrained, chosen["untrained"])},
+        **({} if untrained is None else {"untrained": {**places(untrained), **lit(untrained, chosen["untrained"])}}),
         **(trivial(trained, average) if beside is None else beside),
     }
     intervals = {name: score.bootstrap(values) for name, values in each(trained).items()}

@@ -45,3 +45,19 @@ def test_tone_changes_each_frequency_within_its_bounds_and_smoothly():
     assert level.min() < -8
     assert np.abs(np.diff(level[:, 60:], axis=1)).max() < 1.0
     torch.testing.assert_close(views.tone(wave, torch.Generator().manual_seed(0), 0.0), wave, atol=1e-5, rtol=1e-4)
+
+
+def test_hiss_is_as_far_below_the_sound_as_asked():
+    wave = 0.3 * torch.sin(torch.arange(HZ) * 0.3)
+    far = []
+    for seed in range(60):
+        added = views.hiss(wave, torch.Generator().manual_seed(seed), 0.5) - wave
+        if added.any():
+            far.append(float(20 * torch.log10(wave.square().mean().sqrt() / added.square().mean().sqrt())))
+    assert 15 < len(far) < 45, "half of them"
+    assert min(far) > 4.5
+    assert max(far) < 30.5
+    assert max(far) - min(far) > 15
+    assert torch.equal(views.hiss(wave, torch.Generator().manual_seed(0), 0.0), wave)
+    silence = torch.zeros(HZ)
+    assert torch.equal(views.hiss(silence, torch.Generator().manual_seed(0), 1.0), silence)

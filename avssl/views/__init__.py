@@ -3,7 +3,7 @@
 from avssl.views.draw import chance, integer, uniform
 from avssl.views.pictures import blur, color, contrast, crop, flip, gray, shift, solarize
 from avssl.views.samples import NOWHERE, Apart, ClipAndSound, CroppedClip, Narrated, PictureAndSound, TwoViews
-from avssl.views.sounds import SILENCE, gain, hide, late, noise, speed, tone
+from avssl.views.sounds import SILENCE, gain, hide, hiss, late, noise, speed, tone
 
 __all__ = [
     "NOWHERE",
@@ -23,6 +23,7 @@ __all__ = [
     "gain",
     "gray",
     "hide",
+    "hiss",
     "integer",
     "late",
     "noise",

@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from avssl import ops
-from avssl.views.draw import integer, uniform
+from avssl.views.draw import chance, integer, uniform
 
 SILENCE = ops.MEL_SILENCE
 """what a hidden part of a log-mel spectrogram becomes: the value of silence (ops.log_mel)"""
@@ -49,6 +49,15 @@ def tone(wave: Tensor, generator: Generator, decibels: float, bands: int = 8) ->
     level = drawn[below] + (place - below) * (drawn[below + 1] - drawn[below])
     changed: Tensor = torch.fft.irfft(torch.fft.rfft(wave) * 10 ** (level / 20), n=len(wave))
     return changed
+
+
+def hiss(wave: Tensor, generator: Generator, probability: float, softest: float = 30.0, loudest: float = 5.0) -> Tensor:
+    """White noise under a sound, ``loudest`` to ``softest`` decibels below it, with this probability; wave [S]."""
+    if not chance(generator, probability):
+        return wave
+    below = uniform(generator, loudest, softest)
+    white = torch.randn(wave.shape, generator=generator)
+    return wave + white * wave.square().mean().sqrt() * 10 ** (-below / 20)
 
 
 def hide(mel: Tensor, generator: Generator, times: float = 0.2, bands: float = 0.2) -> Tensor:

@@ -2,8 +2,7 @@
 
 Yonglong Tian, Dilip Krishnan, Phillip Isola: Contrastive Multiview Coding, ECCV 2020, arXiv:1906.05849 (two views).
 
-Deviations: negatives come from the batch, with a learned temperature, in place of a bank and noise contrast with a
-constant Z; a vector may have parts for consecutive steps of time, whose mean is then removed.
+Deviations: negatives of the batch, a learned temperature; a vector may have parts for steps of time, less their mean.
 """
 
 from __future__ import annotations
@@ -49,6 +48,8 @@ class Side(Frozen):
     """most by which a sound is faster or slower, and higher or deeper; for what need not keep step"""
     tone: float = Field(0.0, ge=0)
     """decibels, most by which single frequencies are louder or softer"""
+    hiss: float = Field(0.0, ge=0, le=1)
+    """chance of noise under a sound"""
 
 
 class Config(MethodConfig):
@@ -80,7 +81,7 @@ class PairedStreams:
             x = sample.stream(side.stream)[0]
             if side.encoder == "audio":
                 x = views.tone(views.speed(x, generator, side.speed), generator, side.tone)
-                x = self.inputs.audio(views.gain(x, generator, side.decibels))
+                x = self.inputs.audio(views.hiss(views.gain(x, generator, side.decibels), generator, side.hiss))
                 x = views.hide(x, generator) if self.inputs.cfg.audio == "mel" else x
             else:
                 geometry = Generator().manual_seed(seeds[0] if self.cfg.together else seed)
@@ -132,9 +133,8 @@ class PairedContrast(Method[Config]):
         first, second = (gather(self.embed(name, batch[name])) for name in self.sides)
         recording = gather(batch["recording"])
         logits = first @ second.T * self.temperature()  # [B, B]
-        return Step(
-            info_nce(logits, recording[:, None] == recording), detached({"accuracy": retrieval_accuracy(logits)})
-        )
+        told = detached({"accuracy": retrieval_accuracy(logits)})
+        return Step(info_nce(logits, recording[:, None] == recording), told)
 
     def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
         """Unit vectors [B, K D] of a stream: pictures [B, T, 3 or 1, H, W], sound [B, M, F]."""

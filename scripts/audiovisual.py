@@ -54,7 +54,7 @@ FAMILIES = ("audiovisual", "narration")
 TRUNK = [
     *(f"encoders.{name}.{word}" for name in ("image", "video")
       for word in ("name=small", "width=128", "stride=8", "norm=batch")),
-    "encoders.audio.name=small", "encoders.audio.width=128", "encoders.audio.norm=group",
+    "encoders.audio.name=small", "encoders.audio.width=128", "encoders.audio.norm=batch",
     "encoders.text.name=transformer", "encoders.text.width=128", "encoders.text.layers=2",
     "data.workers=1", "data.item_seconds=10", "data.cache_gb=8", "precision=bf16", "evaluate_every=0", "log_every=10",
 ]  # fmt: skip

@@ -1,18 +1,19 @@
 """Which localizer listens? All of them with the same trunk, inputs and budget, on the same test beds.
 
-    python scripts/localizers.py [-o runs/localizers] [--only dense_av lvs] [--seeds 0 1 2] [--level hard]
+    python scripts/localizers.py [-o runs/localizers] [--only dense_av lvs] [--seeds 0 1 2] [--learn medium]
                                  [--steps 300 | --minutes-per-run 5] [--on world grid] [--data DATA] [--harder]
                                  [--set key=value ...] [--judge RUN ...]
 
-Training is on made-up worlds of three levels, mixed (--on world: all methods; 600 steps of single pictures, or 300 of
-whole clips, which take longer), then, where GRID is there, on its one talker (--on grid: the flagship with its own
-inputs, 1650 steps). Judged, trained and untrained, are held-out clips of each level and mosaics of real recordings:
-pairs of GRID talkers, a GRID talker pasted into a larger moving picture, 2 x 2 CIFAR-10 pictures with an ESC-10 sound
-(see scripts/mosaic.py). --harder adds beds on which more sounds or shows than was learnt from: a crowded world, three
-and four talkers. A checkpoint has one threshold, chosen on validation clips of what it was trained on (for GRID: pairs
-of talkers), which lights 90 % of those that sound at least; it is used on every bed. Beside: a disc in the middle, the
-average box, the whole picture, random maps, and the most that the rule allows. Runs of GRID that scripts/grid.py has
-trained already: --on grid --judge runs/grid/run, which trains nothing.
+Training is on a made-up world (--on world: all methods; 600 steps of single pictures, or 300 of whole clips, which take
+longer) of one level, since background and noise tell levels apart without a look at what sounds; then, where GRID is
+there, on its one talker (--on grid: the flagship with its own inputs, 1650 steps). Judged, trained and untrained, are
+held-out clips of each level and mosaics of real recordings: pairs of GRID talkers, a GRID talker pasted into a larger
+moving picture, 2 x 2 CIFAR-10 pictures with an ESC-10 sound (see scripts/mosaic.py). --harder adds beds on which more
+sounds or shows than was learnt from: a crowded world, three and four talkers. A checkpoint has one threshold, chosen on
+validation clips of what it was trained on (for GRID: pairs of talkers), which lights 90 % of those that sound at least;
+it is used on every bed. Beside: a disc in the middle, the average box, the whole picture, random maps, and the most
+that the rule allows. Runs of GRID that scripts/grid.py has trained already: --on grid --judge runs/grid/run, which
+trains nothing.
 
 An interrupted comparison goes on, and what is done is not done again. Each method, variant and seed adds a row to
 results/localizers.jsonl; python scripts/results.py makes the tables.
@@ -133,18 +134,19 @@ def workplace(args: argparse.Namespace, on: str) -> tuple[Workplace, Path]:
     """Make what is missing of the beds; they, and the manifest that is learnt from."""
     out: Path = args.output
     worlds: Path = args.worlds or out / "worlds"
-    levels = [args.level] if args.level else list(beds.LEVELS)
-    made = [beds.world(worlds, level, args.clips // len(levels), args.side) for level in levels]
+    levels = dict.fromkeys([*args.levels, *args.learn, *([beds.HARDER] if args.harder else [])])
+    made = {level: beds.world(worlds, level, args.clips, args.side) for level in levels}
     real = []
     for bed in [*args.mosaics, *(("three", "four") if args.harder and on == "grid" else ())]:
         if why := beds.missing(bed, args.data):
             Console(stderr=True).print(f"no bed {bed}: {why}", highlight=False)
             continue
-        larger = worlds / levels[-1] / "videos" / "test"
+        larger = worlds / args.levels[-1] / "videos" / "test"
         real.append(beds.of_mosaics(out, bed, args.data, larger, args.mosaic_count))
     if on == "world":
-        more = [beds.world(worlds, beds.HARDER, args.clips // len(levels), args.side)] if args.harder else []
-        return Workplace(out, [*made, *more, *real], made), beds.joined(made, out / f"{'-'.join(levels)}.jsonl")
+        judged_on = [bed for level, bed in made.items() if level in args.levels or level == beds.HARDER]
+        learnt = [made[level] for level in args.learn]
+        return Workplace(out, [*judged_on, *real], learnt), beds.joined(learnt, out / f"{'-'.join(args.learn)}.jsonl")
     # The talker was seen in one size; what is pasted is as large where pictures are looked at in several.
     real += [replace(bed, name=f"{bed.name}, enlarged", sizes=ENLARGED) for bed in real if bed.name == "pasted"]
     return Workplace(out, real, [bed for bed in real if bed.name == "talkers"]), beds.of_talker(out, args.data)
@@ -238,8 +240,9 @@ def arguments(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--on", nargs="+", choices=("world", "grid"), default=["world", "grid"],
                         help="what is learnt from; grid only where its recordings are there")  # fmt: skip
     parser.add_argument("--harder", action="store_true", help="judge with more sounds and talkers at once, too")
-    parser.add_argument("--level", choices=beds.LEVELS, help="of the world; all of them, mixed, unless given")
-    parser.add_argument("--clips", type=int, default=3000, help="of the worlds together")
+    parser.add_argument("--learn", nargs="+", default=["medium"], choices=beds.LEVELS, help="levels learnt from")
+    parser.add_argument("--levels", nargs="+", default=list(beds.LEVELS), choices=beds.LEVELS, help="levels judged")
+    parser.add_argument("--clips", type=int, default=1000, help="of each level of the world")
     parser.add_argument("--side", type=int, default=112, help="pixels of a made-up world's pictures")
     parser.add_argument("--worlds", type=Path, help="folder of worlds (easy, medium, hard) made before")
     parser.add_argument("--mosaics", nargs="*", default=list(beds.MOSAICS), choices=beds.MOSAICS)

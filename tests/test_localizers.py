@@ -22,9 +22,9 @@ TINY = (
 def compared(tmp_path_factory):
     """Two methods, two steps each, on one small world; no mosaics, as there are no real recordings."""
     folder = tmp_path_factory.mktemp("localizers")
-    words = ["-o", str(folder / "out"), "--rows", str(folder / "rows.jsonl"), "--seeds", "0", "--level", "hard",
-             "--clips", "40", "--side", "32", "--steps", "2", "--data", str(folder / "none"),
-             "--only", "dense_av", "lvs", "--set", *TINY]  # fmt: skip
+    words = ["-o", str(folder / "out"), "--rows", str(folder / "rows.jsonl"), "--seeds", "0",
+             "--learn", "hard", "--levels", "hard", "--clips", "40", "--side", "32", "--steps", "2",
+             "--data", str(folder / "none"), "--only", "dense_av", "lvs", "--set", *TINY]  # fmt: skip
     localizers.main(words)
     return folder, words
 

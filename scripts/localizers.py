@@ -303,6 +303,8 @@ def compare(args: argparse.Namespace, on: str) -> None:
             rows.append(row(place, listed, name, changes, steps, seed, on, untrained))
         else:
             rows.append(judged_row(place, run_before, name, [], on, data))
+        if on == "world":
+            rows[-1]["learn"] = args.learn
         worked += 1
         kept.keep(args.rows, rows)
     show(Console(), [one for one in rows if one["name"] in names and one["data"] == data])

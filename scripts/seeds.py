@@ -11,14 +11,17 @@ Row = dict[str, Any]
 
 
 def by_label(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Label -> its seeds, in the order of the rows; steps are told where runs of one name differ in them."""
+    """Label -> its seeds, in the order of the rows; steps are told where runs of one name differ in them, and levels of
+    the world (``learn``) where a run learnt from several."""
     lengths: dict[str, set[int]] = defaultdict(set)
     for row in rows:
         lengths[row["name"]].add(row["steps"])
     found: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        several = len(lengths[row["name"]]) > 1
-        found[f"{row['name']} ({row['steps']:,} steps)" if several else row["name"]].append(row)
+        told = [f"{row['steps']:,} steps"] if len(lengths[row["name"]]) > 1 else []
+        if len(row.get("learn", ())) > 1:
+            told.insert(0, " + ".join(row["learn"]))
+        found[f"{row['name']} ({'; '.join(told)})" if told else row["name"]].append(row)
     return dict(found)
 
 

@@ -40,7 +40,7 @@ def test_a_row_per_method_with_every_figure_beside_the_trivial_ones(compared):
                 "silence_area", "noise_area", "offscreen_area", "lit_sounding"} <= set(figures)  # fmt: skip
         for name in ("ciou", "ap", "f_loc", "miou"):
             assert {"trained", "untrained", "center", "average", "whole", "random"} <= set(figures[name])
-        assert row["steps"] == 2
+        assert (row["steps"], row["learn"]) == (2, ["hard"])
         assert row["digest"]
         assert (folder / "out" / "runs" / f"{row['name']}-world-2-0" / "localization.json").is_file()
     assert rows[0]["data"] == rows[1]["data"]
@@ -148,6 +148,9 @@ def test_tables_hold_mean_and_spread_of_the_seeds():
     longer = [*rows, {**rows[0], "steps": 7}]
     labels = [line[0] for _, _, lines in localizer_tables.tables(longer) for line in lines]
     assert {"lvs (5 steps)", "lvs (7 steps)"} <= set(labels), "runs of different length are no seeds of each other"
+    mixed = [*rows, {**rows[0], "learn": ["easy", "hard"]}]
+    labels = [line[0] for _, _, lines in localizer_tables.tables(mixed) for line in lines]
+    assert {"lvs", "lvs (easy + hard)"} <= set(labels), "nor are those of different levels"
 
 
 def test_every_variant_is_a_localizer_with_the_trunk_and_inputs_of_all():

@@ -32,37 +32,66 @@ MOMENTS = 4
 
 
 class Stages(NamedTuple):
-    """An encoder's stages: the modules that give their maps, by name in the encoder, and whether these are tokens."""
+    """An encoder's stages.
 
-    names: tuple[str, ...]
+    Attributes:
+        names: of each stage the modules that give its maps, by name in the encoder; several where several networks see
+            the input side by side.
+        tokens: whether these maps are tokens [B, L, D].
+        sides: what the names of each such network begin with.
+    """
+
+    names: tuple[tuple[str, ...], ...]
     tokens: bool
+    sides: tuple[str, ...] = ("",)
 
     def of(self, keys: list[str]) -> list[int]:
         """The stage of each name of the encoder's state, from 0.
 
-        What comes before the first stage belongs to it, what comes after (a projection, mixing over time) to the last.
+        What comes before the first stage of its side belongs to it, what comes after (a projection, mixing over time)
+        to the last.
         """
-        found, reached = [], False
+        found: list[int] = []
+        reached: set[str] = set()
         for key in keys:
-            inside = [place for place, name in enumerate(self.names) if key.startswith(f"{name}.")]
-            reached = reached or bool(inside)
-            found.append(inside[0] if inside else (len(self.names) - 1 if reached else 0))
+            side = next((one for one in self.sides if key.startswith(one)), "")
+            inside = [place for place, parts in enumerate(self.names) if key.startswith(tuple(f"{x}." for x in parts))]
+            reached |= {side, ""} if inside else set()
+            found.append(inside[0] if inside else (len(self.names) - 1 if side in reached else 0))
         return found
 
 
 def stages(encoder: nn.Module) -> Stages:
-    """The parts of ``stages`` or ``trunk`` that have parameters; else the encoder's longest list of blocks."""
+    """The parts of ``stages``, ``trunk`` or ``blocks`` that have parameters; else of the longest list of modules.
+
+    Where the encoder is a dictionary of networks built alike, place k of all of them is stage k.
+    """
     lists = {name: held for name, held in encoder.named_modules() if isinstance(held, nn.ModuleList | nn.Sequential)}
-    for name, held in lists.items():
-        if name.rsplit(".", 1)[-1] in ("stages", "trunk"):
-            return Stages(_weighted(name, held), tokens=False)
     if not lists:
         raise ValueError(f"{type(encoder).__name__} has no stages to probe or freeze")
-    name = max(lists, key=lambda one: len(lists[one]))
-    return Stages(_weighted(name, lists[name]), tokens=True)
+    outer = [name for name in lists if not any(name.startswith(f"{other}.") for other in lists)]
+    for tails, tokens in ((("stages", "trunk"), False), (("blocks",), True)):
+        for name in outer:
+            if name.rsplit(".", 1)[-1] in tails:
+                return _side_by_side(encoder, name, tokens)
+    return _side_by_side(encoder, max(lists, key=lambda one: len(lists[one])), True)
 
 
-def _weighted(name: str, row: nn.ModuleList | nn.Sequential) -> tuple[str, ...]:
+def _side_by_side(encoder: nn.Module, name: str, tokens: bool) -> Stages:
+    """The stages of the list ``name``, joined with those of the networks that lie beside the one it belongs to."""
+    modules, pieces = dict(encoder.named_modules()), name.split(".")
+    for depth in range(len(pieces)):
+        held = modules[".".join(pieces[:depth])]
+        if isinstance(held, nn.ModuleDict):
+            sides = [".".join([*pieces[:depth], key]) for key in held]
+            rows = [".".join([side, *pieces[depth + 1 :]]) for side in sides]
+            columns = [_weighted(row, modules[row]) for row in rows if row in modules]
+            if len({len(column) for column in columns}) == 1 and len(columns) == len(sides):
+                return Stages(tuple(zip(*columns, strict=True)), tokens, tuple(f"{side}." for side in sides))
+    return Stages(tuple((one,) for one in _weighted(name, modules[name])), tokens)
+
+
+def _weighted(name: str, row: nn.Module) -> tuple[str, ...]:
     held = [k for k, part in row.named_children() if next(part.parameters(), None) is not None]
     return tuple(f"{name}.{k}".lstrip(".") for k in held)
 
@@ -115,12 +144,19 @@ def _maps(method: Method[Any], data: Decoded, places: slice) -> list[Tensor]:
     row = stages(encoder)
     x = data.batch(places).to(next(method.parameters()).device)
     with torch.inference_mode(), ExitStack() as stack:
-        heard = [stack.enter_context(listening(encoder.get_submodule(name))) for name in row.names]
+        heard = [
+            [stack.enter_context(listening(encoder.get_submodule(name))) for name in parts] for parts in row.names[:-1]
+        ]
         maps: tuple[Tensor, ...] = enter(method, data.modality, x).maps
     if len(maps) > 1:
         return list(maps)
-    outputs = [one[-1][0] if isinstance(one[-1], tuple) else one[-1] for one in heard[:-1]]
-    return [*(one.movedim(-1, 1) if row.tokens else one for one in outputs), *maps]
+    return [*(torch.cat([_map(side[-1], row.tokens) for side in sides], 1) for sides in heard), *maps]
+
+
+def _map(told: Any, tokens: bool) -> Tensor:
+    """What a module has given, as a map [R, C, ...]."""
+    x: Tensor = told[0] if isinstance(told, tuple) else told
+    return x.movedim(-1, 1) if tokens else x
 
 
 def evaluate(study: Study, question: Mapping[str, Any]) -> list[Row]:

@@ -12,17 +12,31 @@ from torch import nn
 from avssl import encoders
 from avssl.config import EncoderConfig
 from avssl.data.encode import write_clip
-from avssl.encoders import Features, audio, image, text, video
+from avssl.encoders import Features, audio, image, text, video, vit
 from avssl.localize.heatmap import heatmap
 from avssl.localize.masks import upsample
+from avssl.methods.image.split_brain import PARTS, Halves
 from avssl.probe import cam, features, finetune, linear, stages
 from avssl.probe.decoded import Decoded
 from avssl.probe.linear import Probe
 
 SPEC = EncoderConfig(width=32)
+
+
+def halves(encoder):
+    """Two networks side by side, as split_brain has them."""
+    encoder.width = 32
+    return Halves(encoder, split=True)
+
+
 BUILT = {
     "small image": (lambda: image.SmallImage(SPEC), "image", 4),
     "resnet18 image": (lambda: image.ResNet18Image(SPEC), "image", 4),
+    "one block of patches": (lambda: vit.ViTImage(EncoderConfig(width=32, layers=1, stride=8)), "image", 1),
+    "two blocks of patches": (lambda: vit.ViTImage(EncoderConfig(width=32, layers=2, stride=8)), "image", 2),
+    "halves": (lambda: halves(image.SmallImage(SPEC)), "image", 4),
+    "halves with stems": (lambda: halves(image.ResNet18Image(SPEC)), "image", 4),
+    "halves of patches": (lambda: halves(vit.ViTImage(EncoderConfig(width=32, layers=2, stride=8))), "image", 2),
     "small video": (lambda: video.SmallVideo(SPEC), "video", 4),
     "resnet18 video": (lambda: video.FramesResNet18(SPEC), "video", 4),
     "small audio": (lambda: audio.SmallAudio(SPEC, 16), "audio", 3),
@@ -95,10 +109,15 @@ def test_every_parameter_is_in_one_stage_from_the_input_on(name):
     encoder = make()
     row = stages.stages(encoder)
     keys = list(encoder.state_dict())
-    of = row.of(keys)
+    of = dict(zip(keys, row.of(keys), strict=True))
     assert len(row.names) == count
-    assert set(of) == set(range(count))
-    assert of == sorted(of), "stages follow each other"
+    for side in [f"sides.{part}." for part in PARTS] if name.startswith("halves") else [""]:
+        places = [stage for key, stage in of.items() if key.startswith(side)]
+        assert set(places) == set(range(count))
+        assert places == sorted(places), "stages follow each other"
+        assert of[next(key for key in keys if key.startswith(side))] == 0
+        for stage, parts in enumerate(row.names):
+            assert any(part.startswith(side) for part in parts), f"stage {stage} joins both sides"
 
 
 def test_an_encoder_without_parts_is_told():
@@ -123,6 +142,28 @@ def test_stage_features_are_the_pooled_maps_finest_first(pictures):
         side = round((64 / maps.shape[1]) ** 0.5)
         expected = nn.functional.adaptive_max_pool2d(maps, min(side, maps.shape[2])).flatten(1)
         np.testing.assert_allclose(told[name], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("words", [(), ("encoders.image.name=vit", "encoders.image.layers=3")])
+def test_a_stage_of_two_halves_is_that_of_both(pictures, words):
+    """Without one half's weights the other's part stays, its own part of every stage changes."""
+    data, x = pictures
+    one = study(data, x, "split_brain", *words)
+    told = stages.features(one.method, one.decoded, size=64)
+    sides = one.method.encoders["image"].sides
+    for part, stays in (("color", slice(0, 1)), ("light", slice(1, 2))):
+        kept = state_of(sides[part])
+        with torch.no_grad():
+            for parameter in sides[part].parameters():
+                parameter.zero_()
+        without = stages.features(one.method, one.decoded, size=64)
+        sides[part].load_state_dict(kept)
+        assert len(told) == len(without) > 2
+        for name, values in told.items():
+            before, after = (np.array_split(y, 2, axis=1) for y in (values, without[name]))
+            changed = [not np.allclose(a, b, atol=1e-3) for a, b in zip(before, after, strict=True)]
+            assert changed[stays] == [False], f"{name} without {part}"
+            assert sum(changed) == 1, f"{name} without {part}"
 
 
 @pytest.mark.parametrize("shape", [(2, 8, 9), (2, 8, 7, 9), (2, 8, 6, 5, 5), (2, 300, 3, 3), (2, 8)])
@@ -166,9 +207,9 @@ def test_the_learning_rate_is_chosen_on_validation_and_never_on_test(pictures):
 
 
 @pytest.mark.parametrize("rest", ["kept", "random"])
-@pytest.mark.parametrize("freeze", [0, 2, 4])
-def test_frozen_stages_stay_and_the_rest_starts_where_it_should(pictures, freeze, rest, monkeypatch):
-    one = study(*pictures)
+@pytest.mark.parametrize(("freeze", "name"), [(0, "simclr"), (2, "simclr"), (4, "simclr"), (2, "split_brain")])
+def test_frozen_stages_stay_and_the_rest_starts_where_it_should(pictures, freeze, name, rest, monkeypatch):
+    one = study(*pictures, name)
     held = []
     run = finetune._Tuning.run
 
@@ -182,7 +223,8 @@ def test_frozen_stages_stay_and_the_rest_starts_where_it_should(pictures, freeze
     before, after = held[0]
     own, new = one.method.encoders["image"].state_dict(), one.fresh.encoders["image"].state_dict()
     keys = list(own)
-    for key, stage in zip(keys, stages.stages(one.method.encoders["image"]).of(keys), strict=True):
+    for key in keys:
+        stage = int(key.split("trunk.")[1][0])
         start = own if stage < freeze or rest == "kept" else new
         assert torch.equal(before[key], start[key]), key
         assert torch.equal(before[key], after[key]) == (stage < freeze), key

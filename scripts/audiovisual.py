@@ -71,8 +71,19 @@ INPUTS = {
     ],
 }  # fmt: skip
 """data set -> inputs of every run on it"""
-OWN: dict[str, list[str]] = {}
-"""method -> what it cannot do without"""
+OWN: dict[str, dict[str, list[str]]] = {
+    "avts": {
+        "world": ["inputs.frames=17", "inputs.audio_seconds=1.36"],
+        "grid": ["inputs.frames=25", "inputs.audio_seconds=1"],
+    },
+    "multisensory": {"grid": ["inputs.frames=25", "inputs.audio_seconds=1"]},
+    "cma": {
+        "world": ["method.alone=8", "method.every=3", "optim.lr=0.0005"],
+        "grid": ["method.alone=12", "method.every=4", "optim.lr=0.0005"],
+    },
+}  # fmt: skip
+"""method -> data set -> what it cannot do without: windows so short that two of them fit into a recording, a stage
+of AVID, at its learning rate, before anything is mined"""
 TUNED = {"trimodal-tuned": {"world": "demo", "grid": "grid"}}
 """name -> data set -> config: the flagship with the settings it is shipped with for that data set; when asked for"""
 WORDS = ("command", "colour", "preposition", "letter", "digit", "adverb")
@@ -106,7 +117,7 @@ def _streams(cfg: RunConfig) -> tuple[str, ...]:
 
 def words_of(name: str, on: str, more: Sequence[str]) -> list[str]:
     """What is changed in a method's config."""
-    return [*TRUNK, *INPUTS[on], *OWN.get(name, ()), *more]
+    return [*TRUNK, *INPUTS[on], *OWN.get(name, {}).get(on, ()), *more]
 
 
 def run_config(name: str, ground: Ground, more: Sequence[str]) -> RunConfig:

@@ -156,7 +156,11 @@ def test_all_methods_of_the_families_are_compared_with_one_trunk_and_inputs():
     for on in ("world", "grid"):
         place = SimpleNamespace(name=on, listed=Path("x"))
         loaded = [audiovisual.run_config(name, place, []) for name in [*audiovisual.names(), *audiovisual.TUNED]]
-        for part in ("inputs", "encoders", "precision"):
+        windows = {cfg.method.name for cfg in loaded if cfg.inputs != loaded[-1].inputs}
+        assert windows <= set(audiovisual.OWN), "others have no reason for windows of their own"
+        same = {"frames": 1, "audio_seconds": 1.0}
+        assert len({str(cfg.inputs.model_copy(update=same)) for cfg in loaded}) == 1
+        for part in ("encoders", "precision"):
             assert len({str(getattr(cfg, part)) for cfg in loaded}) == 1, part
     assert loaded[-1].method.name == "trimodal"
 
@@ -241,3 +245,16 @@ def test_grid_is_asked_its_six_words(tmp_path):
     assert row["figure"] == "r1"
     assert len(row["course"][-1]["directions"]) == 6
     assert row["probes"]["text"]["letter"]["judged"] == 4
+
+
+def test_every_window_fits_into_the_recordings():
+    """World clips last 4 seconds, GRID's 3: what is longer would end in a still picture and silence."""
+    from avssl import config
+    from avssl.inputs import Inputs
+    from avssl.methods import base
+
+    for on, seconds in (("world", 4.0), ("grid", 3.0)):
+        for name in audiovisual.names():
+            cfg = config.load(name, ["data=any", *audiovisual.words_of(name, on, ())], base.config_of)
+            needs = base.find(cfg.method.name).needs(cfg.method, Inputs(cfg.inputs))
+            assert needs.window_seconds <= seconds, (on, name)

@@ -72,6 +72,10 @@ class Items:
     def __len__(self) -> int:
         return len(self.items)
 
+    def shorter_than(self, seconds: float) -> int:
+        """How many items hold no whole window of so many seconds, to a tenth of it."""
+        return sum(item.end - item.start < 0.9 * seconds for item in self.items)
+
     def __getitem__(self, index: int) -> Item:
         return self.items[index]
 

@@ -62,13 +62,21 @@ class Recordings:
         return (phrase.text for recording in self.held.split("train") for phrase in recording.narration)
 
 
-def start(cfg: RunConfig, out: Path | str, *, evaluate: Evaluate | None = None, progress: bool = True) -> Run:
+def start(
+    cfg: RunConfig,
+    out: Path | str,
+    *,
+    evaluate: Evaluate | None = None,
+    watch: Evaluate | None = None,
+    progress: bool = True,
+) -> Run:
     """Train ``cfg`` into the folder ``out``, or go on there if it holds the same configuration and recordings.
 
     Args:
         cfg: the run; ``data.manifest`` is a manifest, or a folder whose manifest is then made and kept in ``out``.
         out: the run's folder: config.yaml, run.json, checkpoints/, log.jsonl, tensorboard/, vocabulary.json.
         evaluate: (method, step) -> held-out figures, called in eval mode without gradients on every rank.
+        watch: the same, of what is told quickly: called about ten times on the way where ``evaluate_every`` is 0.
         progress: tell what happens on the terminal.
 
     Raises ValueError if ``out`` holds another run (naming what differs), or for anything the user can put right.
@@ -98,7 +106,7 @@ def start(cfg: RunConfig, out: Path | str, *, evaluate: Evaluate | None = None, 
             _same(out, "manifest", found.state["manifest_digest"], recordings.held.digest())
         torch.set_num_threads(cfg.threads or (found.state["threads"] if found else torch.get_num_threads()))
         loop = _assemble(cfg, out, recordings, found, ranks, stack, say, progress)
-        loop.evaluate = evaluate
+        loop.evaluate, loop.watch = evaluate, watch
         stack.callback(loop.log.close)
         ranks.wait()
         loop.run()
@@ -257,6 +265,11 @@ def _loader(
     how = "decoded once" if folder else "decoded every time"
     passed = "".join(f", {count} more {reason}" for reason, count in items.report.items())
     say(f"{len(items)} items of {len(items.recordings)} recordings to train on, {how}{passed}")
+    if needs.frames != 1 and (short := items.shorter_than(needs.window_seconds)):
+        say(
+            f"warning: {short} of {len(items)} items are shorter than the {needs.window_seconds:.2f} s that "
+            f"{cfg.method.name} asks for and end in a still picture and silence; see inputs.frames"
+        )
     if cfg.data.batch > len(items):
         say(f"warning: data.batch={cfg.data.batch}, but there are {len(items)} items: a batch holds some several times")
     return Loader(

@@ -45,6 +45,12 @@ def test_twenty_one_hour_films_are_a_data_set() -> None:
     assert {round(item.end - item.start, 6) for item in items.items} == {10.0}
 
 
+def test_items_that_hold_no_whole_window_are_counted() -> None:
+    films = (recording("short", 4.0), recording("long", 25.0))
+    items = Items(Manifest(films), "train", 10.0, Needs(frames=8, audio_seconds=2.0))
+    assert [items.shorter_than(seconds) for seconds in (2.0, 4.0, 4.4, 5.52, 12.0)] == [0, 0, 0, 1, 4]
+
+
 def test_cut_in_equal_pieces() -> None:
     assert cut(25.0, 10.0) == [(0.0, 25 / 3), (25 / 3, 50 / 3), (50 / 3, 25.0)]
     assert cut(10.001, 10.0) == [(0.0, 10.001)], "a hair more is not another item"

@@ -159,7 +159,7 @@ class RunConfig(Frozen):
     patience evaluations"""
     patience: int = Field(3, ge=1)
     evaluate_every: int = Field(0, ge=0)
-    """steps between held-out scores; 0 only at the end"""
+    """steps between held-out scores; 0 only at the end, and on the way whether vectors collapse"""
     checkpoint_every: int = Field(200, ge=1)
     """steps between checkpoints"""
     keep: int = Field(2, ge=1)

@@ -1,5 +1,6 @@
 """Feedback during training: how well held-out items are found again, or how well the pretext is solved on them."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,13 +15,15 @@ if TYPE_CHECKING:
 
     from avssl.data.loader import Loader
     from avssl.inputs import Inputs
-    from avssl.methods.base import Method
+    from avssl.methods.base import Batch, Method
     from avssl.sample import Sample
 
 MOST = 256
 """held-out items looked at; chance of R@1 is then 0.4 %"""
 TOGETHER = 32
 """items embedded at a time"""
+WATCHED = 32
+"""held-out items by which collapse is watched between evaluations: told apart by so few, and quickly looked at"""
 
 
 class Whole:
@@ -56,26 +59,52 @@ class Feedback:
     per recording first; ``score`` is the mean reciprocal rank, which does not end at 1 as soon as recall at 10 does,
     and ``chance`` what an order at random would score. Others: the loss on held-out batches; ``score`` is its negative.
 
-    Methods that embed: whether their vectors collapse, under ``collapse/``, with a line on stderr where they do.
+    All methods: whether vectors collapse, of each modality in each space and of encoders that are in none, under
+    ``collapse/``, with a line on stderr where they do; between evaluations :meth:`watch` tells that alone.
     """
 
     def __init__(self, cfg: RunConfig, out: Path):
         self.cfg = cfg
         self.out = out
         self._loaders: dict[tuple[str, ...], Loader | None] = {}
+        self._watched: dict[tuple[str, ...], list[Batch]] = {}
 
     def __call__(self, method: "Method[MethodConfig]", step: int) -> dict[str, float]:
         """Held-out figures; empty where nothing is held out."""
-        spaces = {name: space.modalities for name, space in method.spaces.items()}
-        name = next((name for name in spaces if len(spaces[name]) > 1), next(iter(spaces), ""))
-        shared = len(spaces.get(name, ())) > 1
+        name = _first(method)
+        modalities = method.spaces[name].modalities if name else ()
+        shared = len(modalities) > 1
         figures: dict[str, float] = {}
         if not shared and (loader := self._loader(method, ())) is not None:
             figures = _loss(method, loader)
-        if name and (loader := self._loader(method, spaces[name])) is not None:
-            seen = embedded(method, loader, spaces[name], name)
+        if name and (loader := self._loader(method, modalities)) is not None:
+            seen = embedded(method, loader.batches_in_order(_spread(loader, MOST)), modalities, name)
             figures |= (_recall(seen) if shared else {}) | _collapse(seen, step)
+        return figures | self.watch(method, step, beside=name)
+
+    def watch(self, method: "Method[MethodConfig]", step: int, beside: str | None = None) -> dict[str, float]:
+        """What ``collapse/`` tells, of all spaces but ``beside``, over few held-out items, which stay in memory."""
+        looks = {space: names for space, names in self._looks(method).items() if space != beside}
+        modalities = tuple(dict.fromkeys(modality for names in looks.values() for modality in names))
+        if modalities not in self._watched:
+            loader = self._loader(method, modalities) if modalities else None
+            self._watched[modalities] = list(loader.batches_in_order(_spread(loader, WATCHED))) if loader else []
+        figures: dict[str, float] = {}
+        if batches := self._watched[modalities]:
+            for space, names in looks.items():
+                figures |= _collapse(embedded(method, batches, tuple(names), space), step, names)
         return figures
+
+    def _looks(self, method: "Method[MethodConfig]") -> dict[str, dict[str, str]]:
+        """Space -> its modalities -> what they are called; the space "" is that of encoders which are in no other."""
+        first, looks, known = _first(method), dict[str, dict[str, str]](), set[str]()
+        for space in sorted(method.spaces, key=lambda name: name != first):
+            held = method.spaces[space].modalities
+            looks[space] = {modality: f"{space}_{modality}" if modality in known else modality for modality in held}
+            known |= set(held)
+        read = type(method).needs(self.cfg.method, method.inputs).streams or ("image", "video", "audio", "text")
+        alone = {name: name for name in method.encoders if name in read and name not in known}
+        return {**looks, **({"": alone} if alone else {})}
 
     def _loader(self, method: "Method[MethodConfig]", modalities: tuple[str, ...]) -> "Loader | None":
         if modalities not in self._loaders:
@@ -125,18 +154,30 @@ class Seen(NamedTuple):
     different: dict[str, list[int]]
 
 
-def embedded(method: "Method[MethodConfig]", loader: "Loader", modalities: tuple[str, ...], space: str) -> Seen:
-    """Held-out items in one of the method's spaces."""
+def _first(method: "Method[MethodConfig]") -> str:
+    """The space that is judged: the first of several modalities, else the first; "" where there is none."""
+    spaces = method.spaces
+    return next((name for name in spaces if len(spaces[name].modalities) > 1), next(iter(spaces), ""))
+
+
+def embedded(
+    method: "Method[MethodConfig]", batches: "Iterable[Batch]", modalities: tuple[str, ...], space: str
+) -> Seen:
+    """Held-out items in one of the method's spaces, or, where ``space`` is empty, as its encoders pool them."""
     import torch
+
+    from avssl import ops
 
     device = next(method.parameters()).device
     found: dict[str, list[Tensor]] = {modality: [] for modality in modalities}
     first: dict[str, dict[int, int]] = {modality: {} for modality in modalities}
     said: list[Tensor] = []
     count = 0
-    for batch in loader.batches_in_order(_spread(loader)):
+    for batch in batches:
         for modality in modalities:
-            found[modality].append(method.embed(modality, batch[modality].to(device), space).float().cpu())
+            x = batch[modality].to(device)
+            vectors = method.embed(modality, x, space) if space else ops.unit(method.encoders[modality](x).vector)
+            found[modality].append(vectors.float().cpu())
             for place, one in enumerate(batch[modality], count):
                 known = one.float() if one.is_floating_point() else one  # numpy has no bf16
                 first[modality].setdefault(hash(known.numpy().tobytes()), place)
@@ -145,12 +186,13 @@ def embedded(method: "Method[MethodConfig]", loader: "Loader", modalities: tuple
             (batch["text"] >= 0).any(1) if "text" in batch else torch.ones(len(batch["index"]), dtype=torch.bool)
         )
     # compared outside torch, where bf16 would make ties
-    vectors = {key: torch.cat(value).numpy() for key, value in found.items()}
-    return Seen(vectors, torch.cat(said).numpy(), {key: sorted(places.values()) for key, places in first.items()})
+    whole = {key: torch.cat(value).numpy() for key, value in found.items()}
+    return Seen(whole, torch.cat(said).numpy(), {key: sorted(places.values()) for key, places in first.items()})
 
 
-def _collapse(seen: Seen, step: int) -> dict[str, float]:
-    """Spread, effective rank and twins of each modality's vectors; an alarm on stderr where they have collapsed.
+def _collapse(seen: Seen, step: int, names: dict[str, str] | None = None) -> dict[str, float]:
+    """Spread, effective rank and twins of each modality's vectors, told by its name or the one given; an alarm on
+    stderr where they have collapsed.
 
     Inputs that are the same (a sentence said twice, silence) count once: their vectors ought to be the same.
     """
@@ -165,11 +207,11 @@ def _collapse(seen: Seen, step: int) -> dict[str, float]:
         if len(kept) < 2:
             continue
         found = health(seen.vectors[modality][kept])
-        wrong = alarm(found, len(kept))
-        figures |= {f"collapse/{modality}_{name}": value for name, value in found._asdict().items()}
-        figures[f"collapse/{modality}_alarm"] = float(bool(wrong))
+        wrong, called = alarm(found, len(kept)), (names or {}).get(modality, modality)
+        figures |= {f"collapse/{called}_{name}": value for name, value in found._asdict().items()}
+        figures[f"collapse/{called}_alarm"] = float(bool(wrong))
         if wrong and first:
-            typer.echo(f"alarm: step {step}: {modality} has collapsed: {wrong}", err=True)
+            typer.echo(f"alarm: step {step}: {called} has collapsed: {wrong}", err=True)
     return figures
 
 
@@ -198,10 +240,10 @@ def _recall(seen: Seen) -> dict[str, float]:
     return {"score": sum(reciprocal) / directions, "chance": sum(by_chance) / directions, **counts, **figures}
 
 
-def _spread(loader: "Loader") -> list[int]:
-    """At most MOST items, evenly over all of them, so that few are of one recording."""
+def _spread(loader: "Loader", most: int) -> list[int]:
+    """At most so many items, evenly over all of them, so that few are of one recording."""
     length = loader.maker.length
-    count = min(MOST, length)
+    count = min(most, length)
     return [place * length // count for place in range(count)]
 
 

@@ -29,6 +29,7 @@ def train(
         output = Path(config)
     cfg = configs.load(kept if kept.is_file() else config, overrides or [], config_of)
     out = output or Path("runs") / Path(config).stem
-    done = start(cfg, out, evaluate=Feedback(cfg, out))
+    feedback = Feedback(cfg, out)
+    done = start(cfg, out, evaluate=feedback, watch=feedback.watch)
     if done.how == "interrupted":
         raise typer.Exit(128 + done.signal)

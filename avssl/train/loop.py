@@ -28,6 +28,11 @@ from avssl.train.optim import schedule, set_lr
 Evaluate = Callable[[Method[MethodConfig], int], dict[str, float]]
 """(method in eval mode, step) -> held-out figures; "score" is the one ``stop=plateau`` watches, higher is better"""
 
+LOOKS = 10
+"""how often a run without evaluations on its way is watched"""
+LOOK_ITEMS = 2000
+"""items learnt from between two looks, so that a look at a few dozen is less than a hundredth of the work"""
+
 
 class Batches(Protocol):
     """What the loop asks of a loader: the batch at step k is a function of k."""
@@ -80,6 +85,7 @@ class Loop:
     out: Path
     save: Callable[[Loop], None]
     evaluate: Evaluate | None = None
+    watch: Evaluate | None = None
     examples: Callable[[], Iterable[Batch]] = tuple
     length: int = 0
     step: int = 0
@@ -148,12 +154,14 @@ class Loop:
         return said
 
     def _after(self) -> None:
-        """Held-out score, the end, and the checkpoint, in this order: a checkpoint holds all that was before it."""
+        """Held-out figures, the end, and the checkpoint, in this order: a checkpoint holds all that was before it."""
         cfg = self.cfg
         last = self.step >= cfg.steps
         due = last or (cfg.evaluate_every and self.step % cfg.evaluate_every == 0)
         if self.evaluate is not None and due and not self.signal:
             self._score()
+        elif self.watch is not None and self._look_due() and not self.signal:
+            self._look()
         if last:
             self.finished = "steps"
         elif cfg.stop == "plateau" and self.plateau.reached:
@@ -162,12 +170,27 @@ class Loop:
             self._check(0)
             self.save(self)
 
-    def _score(self) -> None:
-        assert self.evaluate is not None
+    def _look_due(self) -> bool:
+        """Whether what is cheap to tell is told now; a run that evaluates on its way tells it then."""
+        each = max(-(-self.cfg.steps // LOOKS), -(-LOOK_ITEMS // self.cfg.data.batch))
+        return not self.cfg.evaluate_every and self.step % each == 0
+
+    def _held_out(self, tell: Evaluate) -> dict[str, float]:
+        """In eval mode, without gradients; every step seeds anew, so nothing drawn here moves what follows."""
         self.method.eval()
         with torch.no_grad(), gathered(self.method), autocast(self.ranks.device, self.cfg.precision):
-            figures = self.evaluate(self.method, self.step)
+            figures = tell(self.method, self.step)
         self.method.train()
+        return figures
+
+    def _look(self) -> None:
+        assert self.watch is not None
+        if figures := self._held_out(self.watch):
+            self.log.held_out(self.step, figures)
+
+    def _score(self) -> None:
+        assert self.evaluate is not None
+        figures = self._held_out(self.evaluate)
         self.log.held_out(self.step, figures)
         if self.cfg.stop == "plateau":
             if "score" not in figures:

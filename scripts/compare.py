@@ -32,7 +32,7 @@ import compare_sheet
 import kept
 import torch
 from compare_sets import Sizes, label_sets, pictures
-from compare_tables import show
+from compare_tables import UNTOLD, show
 from examiner import MAIN, Examination, LabelSet, figures
 from rich.console import Console
 
@@ -64,8 +64,6 @@ STILL = ["steps=1", "optim.lr=1e-12", "optim.weight_decay=0"]
 """a run whose one step moves nothing"""
 COURSE = 4
 """parts of a run, at whose ends it is probed"""
-OWN_PICTURES = {"nce": "its bank knows the training pictures alone"}
-"""method -> why its pretext cannot be asked about held-out pictures"""
 
 
 class Variant(NamedTuple):
@@ -113,7 +111,7 @@ def pretext(cfg: RunConfig, folder: Path, one: Loaded) -> dict[str, float]:
 
     Of players in a game, neither loss nor a critic's accuracy tells how well anything is solved.
     """
-    if cfg.method.name in OWN_PICTURES:
+    if cfg.method.name in UNTOLD:
         return {}
     with torch.no_grad():
         found = Feedback(cfg, folder)(one.method, 0)

@@ -17,6 +17,14 @@ LABELS = {"linear": "linear", "knn": "kNN", "labels_1": "1 %", "labels_10": "10 
 WORSE = {"blur": "blur", "noise": "noise", "contrast": "contrast"}
 PROTOCOLS = {"linear": "linear", "tuned": "fine-tuned"}
 PLOTS = Path(__file__).resolve().parent.parent / "results" / "plots"
+UNTOLD = {
+    "nce": "its bank knows the training pictures alone",
+    "moco": "its untrained queue is random, so that the untrained network tells everything apart from it",
+    "colorization": "rare colours weigh more in its loss once they are counted, and the untrained network has not",
+}
+"""method -> why its held-out pretext does not tell how well it is solved"""
+NEARLY = 0.01
+"""share of a pretext that the untrained network must leave to be solved"""
 LEAST = 4
 """methods of which a rank correlation is told at least"""
 
@@ -104,15 +112,19 @@ def _runs(seeds: Sequence[Row]) -> str:
 
 
 def solved(row: Row) -> float | None:
-    """How well held-out pretext is solved, 0 as the untrained network, 1 wholly; None where no figure tells it.
+    """How well held-out pretext is solved, 0 as the untrained network, 1 wholly; None where no figure tells it, or the
+    untrained network leaves nothing to be solved.
 
     Accuracy or explained variance, from what the untrained network has; else the share of its loss or error that is
     gone.
     """
+    if row["name"] in UNTOLD:
+        return None
     told, before = row["pretext"].get("trained", {}), row["pretext"].get("untrained", {})
     for name in ("accuracy", "explained"):
         if name in told:
-            return float((told[name] - before[name]) / (1 - before[name]))
+            left = 1 - before[name]
+            return float((told[name] - before[name]) / left) if left > NEARLY else None
     for name in ("loss", "error"):
         if name in told and before[name] > 0:
             return float(1 - told[name] / before[name])
@@ -171,6 +183,9 @@ def conclusions(rows: Sequence[Row], why: Mapping[str, str]) -> Iterator[str]:
         found = rank(list(line.values()))
         if found is not None:
             yield f"{question} Spearman's rank correlation over {len(line)} methods: {found:+.2f}."
+    for name, told in UNTOLD.items():
+        if any(seeds[0]["name"] == name for seeds in held.values()):
+            yield f"How well **{name}** solves its pretext is not asked: {told}."
     along = [found for seeds in held.values() for row in seeds if (found := course(row)) is not None]
     if along:
         yield (
@@ -204,7 +219,7 @@ def path(row: Row) -> list[tuple[float, float]]:
     last = {"pretext": row["pretext"].get("trained", {}), "linear": row["figures"]["linear"]["trained"]}
     points = []
     for point in [*row["course"], last]:
-        told = solved({"pretext": {**row["pretext"], "trained": point["pretext"]}})
+        told = solved({**row, "pretext": {**row["pretext"], "trained": point["pretext"]}})
         if told is not None:
             points.append((told, float(point["linear"])))
     return points

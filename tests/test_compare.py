@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 import budget
 import compare
+import compare_plots
 import compare_sheet
 import compare_tables
 import published
@@ -160,6 +161,8 @@ def test_a_pretext_is_solved_from_what_the_untrained_network_has():
         ({"loss": 1.0, "psnr": 20.0}, {"loss": 4.0, "psnr": 10.0}, 0.75),
         ({"error": 1.0, "psnr": 20.0}, {"error": 4.0, "psnr": 10.0}, 0.75),
         ({"critic_accuracy": 0.9}, {"critic_accuracy": 0.5}, None),
+        ({"accuracy": 0.6, "loss": 1.0}, {"accuracy": 1.0, "loss": 0.1}, None),
+        ({"accuracy": 1.0, "loss": 1.0}, {"accuracy": 1 - 1e-7, "loss": 0.1}, None),
     ]
     for trained, untrained, wanted in pretexts:
         found = compare_tables.solved({**row, "pretext": {"trained": trained, "untrained": untrained}})
@@ -167,6 +170,35 @@ def test_a_pretext_is_solved_from_what_the_untrained_network_has():
     points = [{"step": k, "linear": 0.2 + 0.1 * k, "pretext": {"accuracy": 0.3 + 0.1 * k}} for k in range(3)]
     whole = {**row, "course": points, "pretext": {"trained": {"accuracy": 0.7}, "untrained": {"accuracy": 0.25}}}
     assert compare_tables.course(whole) == pytest.approx(1.0)
+
+
+def test_a_pretext_that_the_untrained_network_solves_stops_neither_tables_nor_plots(tmp_path):
+    """Vectors that are all alike, beside negatives that are random: an untrained accuracy of 1."""
+    before = {"accuracy": 1.0, "loss": 0.1}
+    points = [{"step": k, "linear": 0.2 + 0.1 * k, "pretext": {"accuracy": 0.5, "loss": 3.0}} for k in range(3)]
+    asked = {"pretext": {"trained": {"accuracy": 0.6, "loss": 2.0}, "untrained": before}, "course": points}
+    rows = [made_row(name, 0, 0.3, [0.3], **asked) for name in ("moco", "colorization", "simclr")]
+    rows += [made_row("random", 0, 0.2, [0.2], learns=False)]
+    assert compare_tables.pretext_pairs(compare_tables.learners(rows)) == {}
+    assert [compare_tables.path(row) for row in rows] == [[]] * 4
+    _, fewer, _ = compare_tables.tables(rows)
+    assert {line[0]: line[-1] for line in fewer.lines} == dict.fromkeys(
+        ("random", "moco", "colorization", "simclr"), ""
+    )
+    text = "\n".join(compare_tables.section(rows, {}))
+    assert "Does the pretext's accuracy predict" not in text
+    assert "How well **moco** solves its pretext is not asked: its untrained queue is random" in text
+    assert "How well **colorization** solves its pretext is not asked: rare colours weigh more" in text
+    compare_plots.pretext(rows).savefig(tmp_path / "pretext.png")
+    assert (tmp_path / "pretext.png").stat().st_size > 1000
+
+
+def test_what_tells_nothing_is_not_asked(tmp_path):
+    for name in compare_tables.UNTOLD:
+        cfg = compare.run_config(compare.Variant(name), tmp_path, [])
+        assert compare.pretext(cfg, tmp_path, None) == {}
+        known = {"pretext": {"trained": {"accuracy": 0.6}, "untrained": {"accuracy": 0.2}}}
+        assert compare_tables.solved(made_row(name, 0, 0.5, [0.5], **known)) is None
 
 
 def test_every_method_of_pictures_is_compared_on_one_trunk():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,21 +51,16 @@ def believed(segments: Sequence[Heard], rule: Rule) -> tuple[list[Phrase], dict[
 
     A text that comes more than ``rule.repeats`` times in a row, as when a recognizer is stuck, stands once.
     """
+    told = [(heard.phrase, why_not(heard, rule)) for heard in segments]
+    counts = Counter(reason for _, reason in told if reason is not None)
     kept: list[Phrase] = []
-    counts: dict[str, int] = {}
-    for heard in segments:
-        reason = why_not(heard, rule)
-        if reason is None and [one.text for one in kept[-rule.repeats :]] == [heard.phrase.text] * rule.repeats:
-            kept[-rule.repeats + 1 :] = []
-            counts["repeated"] = counts.get("repeated", 0) + rule.repeats - 1
-            reason = "repeated"
-        elif reason is None and counts.get("repeated") and kept and kept[-1].text == heard.phrase.text:
-            reason = "repeated"
-        if reason is None:
-            kept.append(heard.phrase)
-        else:
-            counts[reason] = counts.get(reason, 0) + 1
-    return kept, counts
+    for _, run in itertools.groupby((phrase for phrase, reason in told if reason is None), lambda one: one.text):
+        same = list(run)
+        if len(same) > rule.repeats:
+            counts["repeated"] += len(same) - 1
+            del same[1:]
+        kept += same
+    return kept, dict(counts)
 
 
 def compression(text: str) -> float:

@@ -53,3 +53,19 @@ def test_a_text_that_comes_again_and_again_stands_once():
     kept, counts = believed(said[:4], Rule())
     assert [one.text for one in kept] == ["hello", "bye", "bye", "bye"], "as often as the rule allows"
     assert counts == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "shortened", "lost"), [([], [], 0), (["loop"] * 5, ["loop"], 4), (["loop"] * 3, ["loop"] * 3, 0)]
+)
+def test_only_the_run_that_is_a_loop_is_shortened(before, shortened, lost):
+    said = [*before, "a", "yes.", "yes.", "b", *["on"] * 6, "b", "b"]
+    kept, counts = believed([heard(text, start=k) for k, text in enumerate(said)], Rule())
+    assert [one.text for one in kept] == [*shortened, "a", "yes.", "yes.", "b", "on", "b", "b"]
+    assert counts == {"repeated": lost + 5}
+    assert kept[-3].start == said.index("on"), "the first of a loop stands"
+
+
+def test_a_rule_may_allow_no_repetition_at_all():
+    kept, counts = believed([heard(text) for text in ("a", "b", "b", "c")], Rule(repeats=1))
+    assert ([one.text for one in kept], counts) == (["a", "b", "c"], {"repeated": 1})

@@ -34,6 +34,7 @@ def transcribe(
     """
     check_output("-o", output, makes=True)
     from avssl.data.manifest import Manifest
+    from avssl.encoders import hub
     from avssl.speech.doubt import Rule
     from avssl.speech.faster import FasterWhisper
     from avssl.speech.transcribe import UNDETERMINED
@@ -49,6 +50,7 @@ def transcribe(
     if output.resolve() == recordings.resolve():
         raise ValueError(f"{output}: that is the manifest itself; name another file")
     recognizer = engines[engine](model, str(device_of(device)))
+    typer.echo(f"--model: {recognizer.origin}, {hub.terms(hub.license_of(recognizer.origin))}", err=True)
     folder = output.with_name(f"{output.stem}-narration")
     with counting("recordings") as tell:
         made, told = hear(

@@ -209,6 +209,14 @@ def license_of(path: str) -> str:
     return ", ".join([*(word for word in words if word != "other" or not name), *([str(name)] if name else [])])
 
 
+def terms(license_: str) -> str:
+    """A licence that :func:`license_of` found, or that it found none, in words for people."""
+    told = license_ or "not stated; ask who made it before you pass on what comes of it"
+    if restricted(license_):
+        told += " (not for commercial use, and neither is what is trained on it)"
+    return f"licence: {told}"
+
+
 def restricted(license_: str) -> bool:
     """Whether a stated licence forbids commercial use by its name: "nc" is one of its words."""
     return "nc" in license_.lower().replace("_", "-").split("-") or "non-commercial" in license_.lower()

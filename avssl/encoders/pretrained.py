@@ -53,17 +53,8 @@ def load(modality: str, spec: Spec, hz: int, kept: Path | None = None) -> Tower:
     tower.freeze()
     tower.whole, tower.origin = model.config, path
     tower.source = {"path": spec.path, "model": kind, "license": hub.license_of(path)}
-    print(_told(modality, tower.source), file=sys.stderr)
+    print(f"encoders.{modality}: {spec.path}, {hub.terms(tower.source['license'])}", file=sys.stderr)
     return tower
-
-
-def _told(modality: str, source: dict[str, str]) -> str:
-    """One line about what the author of these weights allows."""
-    stated = source["license"]
-    told = f"licence: {stated}" if stated else "licence: not stated; ask who made it before you pass on what it learns"
-    if hub.restricted(stated):
-        told += " (not for commercial use, and neither is what is trained on it)"
-    return f"encoders.{modality}: {source['path']}, {told}"
 
 
 def towers(encoders: nn.ModuleDict) -> dict[str, Tower]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from avssl.data.narration import Phrase
@@ -12,7 +13,8 @@ from avssl.speech.whisper import Sound
 class FasterWhisper:
     """A recognizer; ``name`` is a size (``tiny``), a folder of a converted model, or a hub name.
 
-    Raises ValueError if the package or the model is not there.
+    ``origin`` is the folder or hub name its weights are from. Raises ValueError if the package or the model is not
+    there.
     """
 
     def __init__(self, name: str, device: str = "cpu"):
@@ -26,6 +28,7 @@ class FasterWhisper:
             raise ValueError(
                 f"{name}: no model of faster-whisper there ({' '.join(str(error).split())[:200]})"
             ) from None
+        self.origin = name if Path(name).is_dir() else _repository(name)
 
     def language_of(self, sound: Sound) -> str:
         """The most probable language."""
@@ -44,3 +47,12 @@ class FasterWhisper:
             )
             for one in segments
         ]  # fmt: skip
+
+
+def _repository(name: str) -> str:
+    """The hub name behind a size; the package tells it nowhere but in a table of its own."""
+    try:
+        from faster_whisper.utils import _MODELS
+    except ImportError:
+        return name
+    return str(_MODELS.get(name, name))

@@ -50,7 +50,10 @@ class Recognizer(Protocol):
 
 
 class Whisper:
-    """A recognizer; ``name`` is a folder or a hub name. Raises ValueError if it is not there or no Whisper."""
+    """A recognizer; ``name`` is a folder or a hub name. Raises ValueError if it is not there or no Whisper.
+
+    ``origin`` is where its weights, and what their author states, are from.
+    """
 
     def __init__(self, name: str, device: str = "cpu"):
         from transformers import WhisperForConditionalGeneration, WhisperProcessor
@@ -71,6 +74,7 @@ class Whisper:
             raise ValueError(
                 f"{name}: no Whisper there ({said}); give a folder that holds one, or a name: openai/whisper-tiny"
             ) from None
+        self.origin = name
         self.model: Any = model.eval().to(device)
         self.device = device
         tokenizer = self.processor.tokenizer

@@ -102,6 +102,26 @@ def test_a_tiny_whisper_from_end_to_end(talk, tmp_path, capsys):
     assert "heard before 1" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.parametrize(
+    ("card", "told"),
+    [
+        ("", "licence: not stated; ask who made it"),
+        ("---\nlicense: mit\n---\n", "licence: mit\n"),
+        ("---\nlicense: cc-by-nc-4.0\n---\n", "licence: cc-by-nc-4.0 (not for commercial use"),
+    ],
+)
+def test_the_license_of_a_recognizer_is_told(tmp_path, capsys, card, told):
+    (tmp_path / "media").mkdir()
+    write_wav(tmp_path / "media" / "silent.wav", np.zeros(8000))
+    make(tmp_path / "media", out=tmp_path / "x.jsonl")
+    model = saved(tmp_path / "whisper")
+    if card:
+        (model / "README.md").write_text(card)
+    words = ["transcribe", str(tmp_path / "x.jsonl"), "-o", str(tmp_path / "y.jsonl"), "--model", str(model)]
+    assert cli.run(words) == 0
+    assert f"--model: {model}, {told}" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("language", [[], ["--language", "de"]])
 def test_a_recording_without_a_voice_is_told_as_such(tmp_path, capsys, language):
     rumble = 0.3 * np.sin(2 * np.pi * 50 * np.arange(32000) / 16000)
@@ -164,10 +184,10 @@ def test_a_hub_that_cannot_be_reached_is_told_at_once(monkeypatch):
         whisper.Whisper("some/whisper")
 
 
-def test_segments_of_faster_whisper_become_ours(monkeypatch):
+def test_segments_of_faster_whisper_become_ours(monkeypatch, tmp_path):
     class Model:
         def __init__(self, name, device, compute_type):
-            if name != "tiny":
+            if name == "big":
                 raise RuntimeError("Unable to open file\n'model.bin'")
 
         def detect_language(self, sound):
@@ -180,9 +200,13 @@ def test_segments_of_faster_whisper_become_ours(monkeypatch):
             return iter([SimpleNamespace(**segment, words=[word])]), None
 
     monkeypatch.setitem(sys.modules, "faster_whisper", SimpleNamespace(WhisperModel=Model))
+    monkeypatch.setitem(sys.modules, "faster_whisper.utils", SimpleNamespace(_MODELS={"tiny": "maker/tiny"}))
     from avssl.speech.faster import FasterWhisper
 
     hears = FasterWhisper("tiny")
+    assert hears.origin == "maker/tiny", "what its author states is asked for there"
+    assert FasterWhisper("other/own").origin == "other/own"
+    assert FasterWhisper(str(tmp_path)).origin == str(tmp_path)
     assert hears.language_of(np.zeros(4, np.float32)) == "de"
     assert hears.hear(np.zeros(4, np.float32), "de") == [
         Heard(Phrase(0.5, 1.0, "ja", ((0.5, 0.9, "ja"),)), no_speech=0.2, log_probability=-0.3)

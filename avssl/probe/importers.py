@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import os
 import re
 import tarfile
 from collections.abc import Callable, Iterator
@@ -41,7 +42,7 @@ def read(spec: str, room: Path, *, label: str = "", labels: Path | None = None) 
     if not path.exists():
         raise ValueError(f"{spec}: no such file or folder; nothing is downloaded, so put the data there")
     if path.name.endswith(ARCHIVES):
-        return folder(_unpacked(path, room), path.name.split(".")[0])
+        return folder(_unpacked(path, room), _stem(path))
     if path.is_file():
         return manifest(Manifest.load(path), path.stem, label, labels)
     if labels is not None:
@@ -125,9 +126,13 @@ def _drawn(name: str) -> str:
 
 
 def _unpacked(archive: Path, room: Path) -> Path:
-    """The folder that an archive holds, unpacked below ``room``; done once."""
-    into, done = room / archive.name.split(".")[0], room / f".{archive.name}.done"
+    """The folder that an archive holds, unpacked below ``room``; done once, for each archive that was there."""
+    state = archive.stat()
+    about = repr((str(archive.resolve()), state.st_size, state.st_mtime_ns))
+    into = room / f"{_stem(archive)}-{hashlib.sha256(about.encode()).hexdigest()[:12]}"
+    done = room / f".{into.name}.done"
     if not done.exists():
+        into.mkdir(parents=True, exist_ok=True)
         try:
             with tarfile.open(archive) as held:
                 held.extractall(into, filter="data")
@@ -138,8 +143,16 @@ def _unpacked(archive: Path, room: Path) -> Path:
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else into
 
 
+def _stem(archive: Path) -> str:
+    """Its name without what it is packed by."""
+    return archive.name.removesuffix(max((end for end in ARCHIVES if archive.name.endswith(end)), key=len))
+
+
 def _torchvision(spec: str, room: Path) -> Examples:
-    """torchvision:NAME:ROOT, a set that is on disk; its pictures are laid out as PNG, so that one road reads all."""
+    """torchvision:NAME:ROOT, a set that is on disk; its pictures are laid out as PNG, so that one road reads all.
+
+    The name of each tells what is in it, so that roots that hold different ones can share a room.
+    """
     from torchvision import datasets
 
     _, name, root = [*spec.split(":", 2), "", ""][:3]
@@ -153,14 +166,23 @@ def _torchvision(spec: str, room: Path) -> Examples:
             picture, number = held[place]
             if not isinstance(number, int) or not hasattr(picture, "save"):
                 raise ValueError(f"{spec}: not pictures with one class each, so not for a probe")
-            path = room / name / (part or "all") / f"{place:06d}.png"
+            path = room / name / (part or "all") / f"{place:06d}-{_shown(picture)}.png"
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                picture.save(path, compress_level=1)
+                partial = path.with_suffix(f".{os.getpid()}.partial")
+                picture.save(partial, format="PNG", compress_level=1)
+                os.replace(partial, path)
             label = str(classes[number]) if classes and number < len(classes) else str(number)
             inside = f"{part}/{place:06d}"
             examples.append(Example(path, inside, label, part or _drawn(inside), kinds=kinds_of(path)))
     return Examples(name, tuple(examples))
+
+
+def _shown(picture: Any) -> str:
+    """A digest of what a picture shows."""
+    told = hashlib.sha256(repr((picture.mode, picture.size, picture.getpalette())).encode())
+    told.update(picture.tobytes())
+    return told.hexdigest()[:12]
 
 
 def _parts(kind: Callable[..., Any], root: str, spec: str) -> Iterator[tuple[str, Any]]:

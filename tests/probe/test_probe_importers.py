@@ -65,6 +65,39 @@ def test_an_archive_of_class_folders_is_unpacked_once(tmp_path):
         importers.read(str(tmp_path / "broken.tar"), room)
 
 
+def packed(path, shade):
+    """An archive of two classes, train and test, all pictures of one shade."""
+    content = path.parent / f"content-{shade}"
+    for half in ("train", "test"):
+        for kind in ("cat", "dog"):
+            picture(content / half / kind / "0.png", shade)
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(content, "content")
+    return path
+
+
+def shades(data):
+    return {int(np.asarray(Image.open(one.path)).mean()) for one in data.examples}
+
+
+def test_archives_of_one_name_are_each_their_own(tmp_path):
+    (tmp_path / "room" / "set" / "train" / "cat").mkdir(parents=True)  # as rooms were laid out once
+    picture(tmp_path / "room" / "set" / "train" / "cat" / "0.png", 5)
+    for name in (".set.tar.gz.done", ".set.v2.tar.gz.done"):
+        (tmp_path / "room" / name).touch()
+    made = {}
+    for shade, name in ((10, "a/set.tar.gz"), (20, "b/set.tar.gz"), (30, "a/set.v2.tar.gz"), (40, "b/set.tgz")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        made[shade] = packed(tmp_path / name, shade)
+    for _ in range(2):
+        for shade, path in made.items():
+            assert shades(importers.read(str(path), tmp_path / "room")) == {shade}, path
+    assert importers.read(str(made[30]), tmp_path / "room").name == "set.v2"
+    assert importers.read(str(made[40]), tmp_path / "room").name == "set"
+    packed(made[10], 50)
+    assert shades(importers.read(str(made[10]), tmp_path / "room")) == {50}, "another archive in its place"
+
+
 def test_an_archive_that_leads_out_of_its_folder_is_refused(tmp_path):
     touched(tmp_path / "x.png")
     with tarfile.open(tmp_path / "evil.tar", "w") as archive:
@@ -157,14 +190,30 @@ def idx(path, values):
     path.write_bytes(head + values.astype(np.uint8).tobytes())
 
 
+def digits(root, shade):
+    """MNIST's files, all pictures of one shade."""
+    for half, count in (("train", 12), ("t10k", 6)):
+        idx(root / "MNIST" / "raw" / f"{half}-images-idx3-ubyte", np.full((count, 28, 28), shade))
+        idx(root / "MNIST" / "raw" / f"{half}-labels-idx1-ubyte", np.arange(count) % 3)
+    return f"torchvision:MNIST:{root}"
+
+
+def test_roots_of_one_torchvision_set_are_each_their_own(tmp_path):
+    picture(tmp_path / "room" / "MNIST" / "train" / "000000.png", 5)  # as rooms were laid out once
+    for _ in range(2):
+        for shade in (10, 20):
+            data = importers.read(digits(tmp_path / f"root{shade}", shade), tmp_path / "room")
+            assert shades(data) == {shade}
+            assert [one.name for one in data.examples[:2]] == ["train/000000", "train/000001"]
+    assert shades(importers.read(digits(tmp_path / "root10", 30), tmp_path / "room")) == {30}, "other files in a root"
+    assert not list(tmp_path.glob("room/**/*.partial"))
+
+
 def test_torchvisions_sets_are_read_where_they_lie_and_never_fetched(tmp_path, monkeypatch):
     import torchvision.datasets.utils as fetching
 
     monkeypatch.setattr(fetching, "_urlretrieve", lambda *_: pytest.fail("fetched something"))
-    for half, count in (("train", 12), ("t10k", 6)):
-        idx(tmp_path / "MNIST" / "raw" / f"{half}-images-idx3-ubyte", np.full((count, 28, 28), 9))
-        idx(tmp_path / "MNIST" / "raw" / f"{half}-labels-idx1-ubyte", np.arange(count) % 3)
-    data = importers.read(f"torchvision:MNIST:{tmp_path}", tmp_path)
+    data = importers.read(digits(tmp_path, 9), tmp_path)
     names = ("0 - zero", "1 - one", "2 - two")
     assert told(data) == {(part, name): count for part, count in (("train", 4), ("test", 2)) for name in names}
     inputs = Inputs(InputsConfig(height=16, width=16))

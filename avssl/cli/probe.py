@@ -217,8 +217,11 @@ def _show(console: Console, rows: "list[Row]", hows: list[str]) -> None:
         console.print(told, style="dim", highlight=False)
     tables = {"stages": stages.table, "finetune": finetune.table, "transfer": transfer.table}
     for name in dict.fromkeys(hows):
-        if name in tables and (name != "finetune" or len({row.get("freeze") for row in rows}) > 2):
+        if name in tables and (name != "finetune" or len({x["freeze"] for x in rows if x["probe"] == name}) > 1):
             titles, lines = tables[name](rows)
+            if not lines:
+                console.print(f"no {name} table: it takes rows of --fraction 1 and --freeze 0, and there is none")
+                continue
             body = Table(*titles, box=None, pad_edge=False)
             for cells in lines:
                 body.add_row(*cells)

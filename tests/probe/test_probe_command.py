@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import numpy as np
 import pytest
 from PIL import Image
 from probe.labeled import colored, split
+from rich.console import Console
 
-from avssl.cli import run
+from avssl.cli import probe, run
 from avssl.probe import kept, transfer
 
 SMALL = ["inputs.height=16", "inputs.width=16", "encoders.image.width=16", "steps=2", "data.batch=4", "data.workers=0"]
@@ -71,15 +73,15 @@ def test_figures_stand_beside_what_has_learnt_nothing(home, capsys):
 
 def test_transfer_freezing_and_maps(home, capsys, tmp_path):
     out = tmp_path / "rows.jsonl"
-    words = ["--how", "transfer", "--how", "finetune", "--how", "cam", "--freeze", 0, "--freeze", 2, "--freeze", 4,
+    words = ["--how", "transfer", "--how", "finetune", "--how", "cam", "--freeze", 0, "--freeze", 4,
              "--steps", 3, "--batch", 8, "--rate", 0.1, "--rest", "random", "--per-class", 6]  # fmt: skip
     assert probed(home, *words, "--rows", out, "-o", tmp_path / "cam.png") == 0
     told = capsys.readouterr().out
-    for word in ("4 frozen", "protocol", "surely ahead of random on", "wrote"):
+    for word in ("0 frozen", "4 frozen", "protocol", "surely ahead of random on", "wrote"):
         assert word in told, word
     rows = kept.read(out)
     asked = [(row["probe"], row.get("freeze")) for row in rows]
-    assert asked == [("linear", None), ("finetune", 0), ("finetune", 2), ("finetune", 4)]
+    assert asked == [("linear", None), ("finetune", 0), ("finetune", 4)]
     assert rows[1]["gain"] == [0, 0, 0], "all of it random is random initialization"
     assert (tmp_path / "cam.png").read_bytes().startswith(b"\x89PNG")
 
@@ -87,6 +89,32 @@ def test_transfer_freezing_and_maps(home, capsys, tmp_path):
 def row(probe, run, method, data, accuracy, untrained, gain):
     return {"probe": probe, "run": run, "method": method, "data": data, "fraction": 1, "accuracy": accuracy,
             "beside": {"untrained": {"accuracy": untrained}}, "gain": gain}  # fmt: skip
+
+
+def asked(probe, **more):
+    whole = {"modality": "image", "judged": 9, "interval": [0.1, 0.9], "part": {}, "rest": "kept", **more}
+    return {**row(probe, "own", "simclr", "food", 0.5, 0.3, [0.2, 0.1, 0.3]), **whole}
+
+
+def shown(rows, *hows):
+    console = Console(file=io.StringIO(), width=200)
+    probe._show(console, rows, list(hows))
+    return console.file.getvalue()
+
+
+def test_accuracy_against_frozen_stages_is_told_from_two_values_on():
+    tuned = [asked("finetune", freeze=k) for k in (0, 3)]
+    assert "0 frozen" in shown(tuned, "finetune")
+    assert "0 frozen" not in shown([asked("linear"), tuned[0]], "linear", "finetune")
+    assert "0 frozen" in shown([asked("linear"), *tuned], "linear", "finetune")
+
+
+def test_a_transfer_table_without_a_row_is_told():
+    few = [asked("linear", fraction=0.1), asked("finetune", fraction=0.1, freeze=0)]
+    told = shown(few, "transfer")
+    assert "no transfer table: it takes rows of --fraction 1" in told
+    assert "protocol" not in told
+    assert "protocol" in shown([*few, asked("linear")], "transfer")
 
 
 def test_few_examples_of_a_class_are_warned_of(home, capsys, tmp_path):

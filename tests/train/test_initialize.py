@@ -67,7 +67,7 @@ def test_there_are_methods_with_slow_copies():
     assert {"moco", "byol", "slavc"} <= set(FOLLOWED)
 
 
-@pytest.mark.parametrize("name", ["moco", "gan", "mae", "split_brain", "trimodal", "paired_contrast"])
+@pytest.mark.parametrize("name", base.catalogue())
 def test_rescaled_fits_every_encoder_of_any_method(name):
     words = ("init=rescaled", *(["method.learner=regressor"] if name == "gan" else []))
     this = tiny.run(name, *words)

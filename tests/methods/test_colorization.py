@@ -11,6 +11,7 @@ from contract import tiny
 from torch import Generator, nn
 
 from avssl import ops
+from avssl.methods.image import colorization
 from avssl.nn.colors import centers, rarity, soft_bins
 
 
@@ -83,6 +84,49 @@ def test_colors_are_counted_once():
     assert first.sum().item() == pytest.approx(1, abs=1e-4)
     method.before_epoch(run.batch(step) for step in range(1, 3))
     assert torch.equal(method.prior, first)
+
+
+def test_counted_colors_are_the_shares_of_bins_over_all_places():
+    run, draw = (
+        tiny.run("colorization", "inputs.height=18", "inputs.width=20", "method.step=8"),
+        Generator().manual_seed(3),
+    )
+    batches = [{"picture": torch.randint(256, (2, 3, 18, 20), dtype=torch.uint8, generator=draw)} for _ in range(2)]
+    method = run.method()
+    method.before_epoch(batches)
+    wanted, places = [0.0] * 313, 0
+    for batch in batches:
+        for ab in ops.lab(batch["picture"])[:, 1:]:
+            for top in (0, 8, 16):
+                for left in (0, 8, 16):
+                    a, b = ab[:, top : top + 8, left : left + 8].flatten(1).mean(1).tolist()
+                    near = sorted((math.hypot(a - x, b - y), k) for k, (x, y) in enumerate(centers().tolist()))[:10]
+                    least = near[0][0] ** 2
+                    each = [(math.exp((least - d**2) / 50), k) for d, k in near]
+                    for share, k in each:
+                        wanted[k] += share / sum(one for one, _ in each)
+                    places += 1
+    assert method.prior.tolist() == pytest.approx([share / places for share in wanted], abs=1e-6)
+
+
+def test_three_red_places_and_a_blue_one_are_counted_as_such():
+    """Red is a = 80, b = 67 in Lab, blue a = 79, b = -108."""
+    picture = torch.zeros(1, 3, 16, 16, dtype=torch.uint8)
+    picture[:, 0] = 255
+    picture[:, :, 8:, 8:] = torch.tensor([0, 0, 255], dtype=torch.uint8)[:, None, None]
+    words = ("method.step=8", "method.neighbors=1", "inputs.height=16", "inputs.width=16")
+    method = tiny.run("colorization", *words).method()
+    method.before_epoch([{"picture": picture}])
+    held = {tuple(centers()[k].tolist()): method.prior[k].item() for k in method.prior.nonzero()[:, 0]}
+    assert held == {(80.0, 70.0): 0.75, (80.0, -110.0): 0.25}
+
+
+def test_counting_ends_at_enough_pictures(monkeypatch):
+    monkeypatch.setattr(colorization, "COUNTED", 5)
+    run = tiny.run("colorization")
+    batches = iter([run.batch(step, 2) for step in range(5)])
+    run.method().before_epoch(batches)
+    assert len(list(batches)) == 2, "three pairs are the first to hold five"
 
 
 def test_a_batch_without_color_has_no_loss():

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 from avssl.data.narration import Phrase
 
@@ -11,7 +14,15 @@ GAP_SECONDS = 1.0
 """a longer pause ends a sentence, whatever its punctuation"""
 MOST_SECONDS = 15.0
 """recognizers without punctuation never end one"""
-_END = re.compile(r"[.!?…。！？।]+[\"'”’)\]»]*$")
+OVERLAP_SECONDS = 0.3
+"""cues that overlap by no more are one after the other, and carelessly timed"""
+ROLLING = 3
+"""where so many cues, and more than half, begin within the one before and do not end before it, captions roll"""
+_CLOSING = r"[\"'”’)\]»」』）]*"
+_END = re.compile(rf"[.!?…。！？।]+{_CLOSING}$")
+_UNSPACED = re.compile(rf"[。！？]+{_CLOSING}")
+"""what ends a sentence where scripts leave no space after it"""
+_NUMBER = re.compile(r"\d+\.")
 _ABBREVIATIONS = frozenset(
     [
         "mr.",
@@ -32,54 +43,146 @@ _ABBREVIATIONS = frozenset(
         "sr.",
     ]
 )
-Word = tuple[float, float, str]
+_BEFORE_ORDINALS = frozenset(["der", "die", "das", "den", "dem", "des", "im", "vom", "zum"])
+_MONTHS = frozenset([
+    "januar", "jänner", "februar", "märz", "april", "mai", "juni", "juli", "august", "september", "oktober",
+    "november", "dezember",
+])  # fmt: skip
+
+
+class Word(NamedTuple):
+    """A word, its seconds of presentation time, and whether they were measured or only shared out."""
+
+    start: float
+    end: float
+    text: str
+    measured: bool
 
 
 def sentences(
     phrases: Iterable[Phrase], gap_seconds: float = GAP_SECONDS, most_seconds: float = MOST_SECONDS
 ) -> list[Phrase]:
-    """Phrases of one language in order of time -> sentences, each with the times of its words.
+    """Phrases of one language -> sentences in order of time, each with the times of its words.
 
     A sentence ends at its punctuation, at a pause of more than ``gap_seconds``, and before it is longer than
-    ``most_seconds``. Words whose times are not known share their cue's time by their length.
+    ``most_seconds``. A cue that begins well before another ends is somebody else's, and its sentence another, unless
+    captions roll. Words whose times are not known share their cue's time by their length.
     """
     found: list[Phrase] = []
-    said: list[Word] = []
-    timed = True
+    voices: list[list[Word]] = []
 
-    def finish() -> None:
+    def finish(said: list[Word]) -> None:
         if said:
-            words = tuple(said) if timed else ()
-            found.append(Phrase(said[0][0], max(end for _, end, _ in said), " ".join(w for *_, w in said), words))
+            words = tuple((one.start, one.end, one.text) for one in said) if all(one.measured for one in said) else ()
+            text = " ".join(one.text for one in said)
+            found.append(Phrase(said[0].start, max(one.end for one in said), text, words))
         said.clear()
 
-    for phrase in sorted(phrases, key=lambda one: (one.start, one.end)):
-        for word in phrase.words or _shared(phrase):
-            if said and (word[0] - said[-1][1] > gap_seconds or word[1] - said[0][0] > most_seconds):
-                finish()
-            # guessed times must not be taken for measured ones
-            timed = bool(phrase.words) and (timed or not said)
+    for phrase in _unrolled(sorted(phrases, key=lambda one: (one.start, one.end))):
+        words = _words(phrase)
+        if not words:
+            continue
+        start = words[0].start
+        for said in voices:
+            if start - said[-1].end > gap_seconds:
+                finish(said)
+        voices = [said for said in voices if said]
+        free = [said for said in voices if start >= said[-1].end - OVERLAP_SECONDS]
+        said = min(free, key=lambda one: abs(start - one[-1].end), default=[])
+        if not free:
+            voices.append(said)
+        for word in words:
+            if said and (
+                word.start - said[-1].end > gap_seconds
+                or word.end - said[0].start > most_seconds
+                or _ended(said, word.text)
+            ):
+                finish(said)
             said.append(word)
-            if _ends(word[2]):
-                finish()
-    finish()
-    return found
+            if _ends(word.text):
+                finish(said)
+        voices = [said for said in voices if said]
+    for said in voices:
+        finish(said)
+    return sorted(found, key=lambda one: (one.start, one.end))
 
 
-def _shared(phrase: Phrase) -> Sequence[Word]:
-    """The words of a cue, each with a share of its time."""
-    words = phrase.text.split()
+def _unrolled(phrases: Sequence[Phrase]) -> list[Phrase]:
+    """Captions that roll, as if they did not: each until the next one appears, and every word once."""
+    rolling = sum(_rolls(before, after) for before, after in itertools.pairwise(phrases))
+    style = rolling >= ROLLING and 2 * rolling > len(phrases) - 1
+    kept: list[Phrase] = []
+    for phrase in phrases:
+        again = _again(kept[-1], phrase) if kept and _within(kept[-1], phrase) else 0
+        if again or (style and kept and _rolls(kept[-1], phrase)):
+            last = kept[-1]
+            words = tuple((start, max(start, min(end, phrase.start)), word) for start, end, word in last.words)
+            kept[-1] = replace(last, end=phrase.start, words=words)
+            phrase = replace(phrase, text=" ".join(phrase.text.split()[again:]), words=phrase.words[again:])
+        kept.append(phrase)
+    return kept
+
+
+def _within(before: Phrase, after: Phrase) -> bool:
+    """Whether a cue begins while the one before it is said."""
+    return before.start < after.start < before.end - OVERLAP_SECONDS
+
+
+def _rolls(before: Phrase, after: Phrase) -> bool:
+    return _within(before, after) and after.end >= before.end
+
+
+def _again(before: Phrase, after: Phrase) -> int:
+    """How many words of the cue before, its last ones, a longer cue begins with: all it has, or two at least."""
+    old, new = before.text.split(), after.text.split()
+    if after.words and len(after.words) != len(new):
+        return 0
+    counts = range(min(len(old), len(new) - 1), min(2, len(old)) - 1, -1)
+    return next((count for count in counts if count and old[-count:] == new[:count]), 0)
+
+
+def _words(phrase: Phrase) -> list[Word]:
+    """The words of a cue, where their times are not known each with a share of it."""
+    if not phrase.words:
+        return [Word(*one, measured=False) for one in _shared(phrase.start, phrase.end, phrase.text)]
+    words: list[Word] = []
+    for word in phrase.words:
+        parts = _shared(*word)
+        words += [Word(*word, measured=True)] if len(parts) == 1 else [Word(*one, measured=False) for one in parts]
+    return words
+
+
+def _shared(start: float, end: float, text: str) -> list[tuple[float, float, str]]:
+    """Start, end and words of a text, each with a share of its time."""
+    words = [piece for word in text.split() for piece in _pieces(word)]
     letters = sum(len(word) + 1 for word in words)
-    shares, begin = [], phrase.start
+    shares, begin = [], start
     for word in words:
-        end = begin + (phrase.end - phrase.start) * (len(word) + 1) / letters
-        shares.append((begin, end, word))
-        begin = end
+        stop = begin + (end - start) * (len(word) + 1) / letters
+        shares.append((begin, stop, word))
+        begin = stop
     return shares
 
 
+def _pieces(word: str) -> list[str]:
+    """What has no space in it, cut after the ends of sentences that need none."""
+    ends = [0, *(one.end() for one in _UNSPACED.finditer(word)), len(word)]
+    return [word[begin:end] for begin, end in itertools.pairwise(ends) if begin < end]
+
+
 def _ends(word: str) -> bool:
-    """Whether a sentence ends with this word: not at an abbreviation, an initial or a number in a list."""
-    if word.lower() in _ABBREVIATIONS or re.fullmatch(r"[A-ZÀ-Þ]\.|\d+\.", word):
+    """Whether a sentence ends with this word, whatever comes: not at an abbreviation, an initial or a number."""
+    if word.lower() in _ABBREVIATIONS or re.fullmatch(r"[A-ZÀ-Þ]\.", word) or _NUMBER.fullmatch(word):
         return False
     return bool(_END.search(word))
+
+
+def _ended(said: Sequence[Word], after: str) -> bool:
+    """Whether words that end with a number and a point are a sentence, now that the word after them is known.
+
+    They are not where the number is a list's or an ordinal ("am 3. Mai").
+    """
+    if len(said) == 1 or not _NUMBER.fullmatch(said[-1].text):
+        return False
+    ordinal = said[-2].text.lower() in _BEFORE_ORDINALS or after.lower().strip(".,;:!?") in _MONTHS
+    return not ordinal and not after[0].islower()

@@ -41,8 +41,9 @@ class Needs:
     """give so many phrases for every window, not for the first alone"""
     narration_times: bool = False
     """give the times of the phrases too"""
-    may_lack: bool = False
-    """take recordings without picture or without sound too; what is lacking is black, or silence"""
+    may_lack: tuple[str, ...] = ()
+    """video, audio: take recordings too that have the other one alone (and narration, if that is asked for: one
+    modality by itself matches nothing); what is lacking is black, or silence"""
     streams: tuple[str, ...] = ()
     """what is decoded where it is not simply the recording's picture and sound, by name: video, audio, left, right, or
     a stream that the manifest names; ``frames`` of each that is a picture, ``audio_seconds`` of each that is a sound"""
@@ -74,6 +75,8 @@ class Sample:
     starts: tuple[float, ...]
     """beginning of each window, seconds of presentation time in the recording"""
     parts: dict[str, object] = field(repr=False)
+    lacks: tuple[str, ...] = ()
+    """of ``Needs.may_lack``, what the recording does not have"""
 
     @property
     def start(self) -> float:

@@ -103,9 +103,11 @@ def lacking(recording: Recording, needs: Needs) -> str | None:
     """Why a recording cannot give what is needed, or None."""
     if needs.streams:
         return _lacking_stream(recording, needs)
-    if needs.frames and recording.video is None and not (needs.may_lack and recording.audio is not None):
+    alone = (recording.video is None) != (recording.audio is None)
+    may_lack = needs.may_lack if alone and (recording.narration or not needs.narrations) else ()
+    if needs.frames and recording.video is None and "video" not in may_lack:
         return "without picture"
-    if needs.audio_seconds > 0 and recording.audio is None and not (needs.may_lack and recording.video is not None):
+    if needs.audio_seconds > 0 and recording.audio is None and "audio" not in may_lack:
         return "without sound"
     if needs.label and needs.label not in recording.labels:
         return f"without the label {needs.label}"
@@ -217,7 +219,8 @@ class Source:
                 parts["times"] = torch.tensor(times, dtype=torch.float32)
         if needs.label:
             parts["label"] = self.items.classes.index(recording.labels[needs.label])
-        return Sample(recording.key, index, tuple(starts), parts)
+        lacks = ("video",) * (whole.frames > needs.frames) + ("audio",) * (whole.audio_seconds > needs.audio_seconds)
+        return Sample(recording.key, index, tuple(starts), parts, lacks)
 
     def _stream(self, index: int, name: str, starts: Sequence[float]) -> Tensor:
         """Pictures [N, T, C, H, W] or sound [N, S] of one stream at windows that begin at ``starts``."""

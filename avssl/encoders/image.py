@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from avssl import ops
@@ -40,14 +39,15 @@ class JointNorm(nn.BatchNorm2d):
             return super().forward(input)
         x = input.float()
         each = torch.stack([x.mean((0, 2, 3)), x.square().mean((0, 2, 3))])[None]  # [1, 2, C]
-        mean, square = gather(each).mean(0)
+        counts = gather(torch.tensor([float(x.numel() // x.shape[1])], device=x.device))  # ranks may have unlike shares
+        mean, square = (gather(each) * (counts / counts.sum())[:, None, None]).sum(0)
         variance = square - mean.square()
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
         assert self.momentum is not None
         with torch.no_grad():
-            count = x.numel() // x.shape[1] * dist.get_world_size()
+            count = counts.sum()
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
             self.num_batches_tracked += 1

@@ -90,7 +90,8 @@ class ClipAndSound:
         self.slack = round(slack_seconds * inputs.cfg.hz)
 
     def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
-        """video uint8 [T, 3, H, W], audio and noise [M, F]; tokens [K, L] when the run has narration."""
+        """video uint8 [T, 3, H, W], audio and noise [M, F], heard (whether the recording has sound); tokens [K, L]
+        when the run has narration."""
         video = contrast(flip(shift(sample.video[0], generator), generator), generator)
         wave = gain(sample.audio[0], generator)
         if self.slack:
@@ -98,7 +99,7 @@ class ClipAndSound:
         sound = self.inputs.audio(wave)
         if self.hidden:
             sound = hide(sound, generator, self.hidden, self.hidden)
-        result = {"video": video, "audio": sound}
+        result = {"video": video, "audio": sound, "heard": torch.tensor("audio" not in sample.lacks)}
         result["noise"] = self.inputs.audio(noise(generator, wave.shape[-1]))
         if self.inputs.vocabulary is not None and sample.has("text"):
             result["tokens"] = self.inputs.tokens(sample.text)

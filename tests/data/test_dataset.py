@@ -1,5 +1,6 @@
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -227,7 +228,7 @@ def test_what_may_lack_is_black_or_silent(real: Manifest) -> None:
     wanted = {"frames": 4, "fps": 4.0, "audio_seconds": 1.0, **SIZE}
     strict = Needs(**wanted)
     assert len(Items(Manifest((film, mute, unseen), root=real.root), None, 10.0, strict).recordings) == 1
-    needs = Needs(**wanted, may_lack=True)
+    needs = Needs(**wanted, may_lack=("video", "audio"))
     source = Source(Items(Manifest((film, mute, unseen), root=real.root), None, 10.0, needs), needs)
     assert [one.key for one in source.items.recordings] == [film.key, "audio", "video"]
     first = [next(n for n, item in enumerate(source.items.items) if item.recording == k) for k in range(3)]
@@ -238,6 +239,14 @@ def test_what_may_lack_is_black_or_silent(real: Manifest) -> None:
     assert not silent.audio.any()
     assert torch.equal(full.audio, dark.audio)
     assert not dark.video.any()
+    assert (full.lacks, silent.lacks, dark.lacks) == ((), ("audio",), ("video",))
+    told = replace(needs, narrations=1)
+    spoken = [replace(one, narration=(Phrase(0.0, 1.0, "a word"),)) for one in (mute, unseen)]
+    held = Items(Manifest((film, mute, unseen, *spoken), root=real.root), None, 10.0, told)
+    assert held.recordings == [film, *spoken], "one modality by itself matches nothing"
+    assert held.report == {"without sound": 1, "without picture": 1}
+    held = Items(Manifest((mute, spoken[0], spoken[1]), root=real.root), None, 10.0, replace(told, may_lack=("audio",)))
+    assert held.recordings == [spoken[0]]
     neither = Recording(**{**vars(film), "video": None, "audio": None})
     with pytest.raises(ValueError, match="no recording with sound and picture"):
         Items(Manifest((neither,), root=real.root), None, 10.0, needs)

@@ -90,3 +90,13 @@ def test_items_that_lack_something_are_learnt_from_judged_and_embedded(home, mon
     assert {kind: int(row[2]) for kind, row in rows.items()} == {
         "video": TRAIN + TEST, "audio": TRAIN + TEST - third, "text": TRAIN + TEST - third,
     }  # fmt: skip
+
+
+def test_the_flagship_learns_from_what_lacks_sound_or_words(home, monkeypatch, capsys):
+    capsys.readouterr()
+    _, seen, lines = train(home, "trimodal", monkeypatch)
+    told = capsys.readouterr().out
+    assert f"{TRAIN} items of {TRAIN} recordings to train on" in told
+    assert "without sound" not in told
+    assert dict(seen) == dict.fromkeys(range(TRAIN), 3)
+    assert all(np.isfinite(line["loss"]) and line["dense"] > 0 for line in lines if "loss" in line)

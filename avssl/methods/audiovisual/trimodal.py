@@ -11,6 +11,8 @@ modalities) beside its course in time (sound and picture), so that one index ser
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -24,6 +26,7 @@ from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
 from avssl.nn.contrast import Temperature, info_nce, retrieval_accuracy
 from avssl.nn.dense import Calibration, per_frame, time_then_place, unheard
 from avssl.nn.gather import gather
+from avssl.nn.lacking import compared, spread
 from avssl.nn.moments import Heard, Listen, Look, Seen
 from avssl.nn.narration import bag_contrast
 from avssl.sample import Needs
@@ -89,12 +92,13 @@ class Trimodal(Method[Config]):
 
     @classmethod
     def needs(cls, cfg: Config, inputs: Inputs) -> Needs:
-        """A clip, its sound, the K nearest sentences."""
-        return inputs.needs(audio_seconds=inputs.cfg.audio_seconds, narrations=cfg.narrations)
+        """A clip, its sound, the K nearest sentences; what is told in words may lack the sound."""
+        needs = inputs.needs(audio_seconds=inputs.cfg.audio_seconds, narrations=cfg.narrations)
+        return replace(needs, may_lack=("audio",))
 
     @classmethod
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
-        """Gives ``video``, ``audio``, ``noise`` and ``tokens``."""
+        """Gives ``video``, ``audio``, ``heard``, ``noise`` and ``tokens``."""
         return views.ClipAndSound(inputs, cfg.hidden, cfg.slack_seconds)
 
     def seen(self, video: Tensor) -> Seen:
@@ -111,38 +115,41 @@ class Trimodal(Method[Config]):
     def forward(self, batch: Batch, turn: str = "main") -> Step:
         """Sound against places, against moments and against meaning; narration against both."""
         cfg, loss, metrics = self.cfg, torch.zeros((), device=batch["video"].device), {}
-        seen = self.seen(batch["video"])
-        sounds = self.heard(
-            torch.cat([batch["audio"], unheard(batch["noise"], self.inputs.silence)]), seen.moments.shape[1]
-        )
-        parts = [whole.tensor_split([len(batch["audio"])]) for whole in sounds]
+        seen, there = self.seen(batch["video"]), batch["heard"]
+        sounds = torch.cat([batch["audio"][there], unheard(batch["noise"], self.inputs.silence)])
+        parts = [part.tensor_split([int(there.sum())]) for part in self.heard(sounds, seen.moments.shape[1])]
+        recording, (rows, some) = gather(batch["recording"]), compared(gather(there))
         seen = Seen(*(gather(part) for part in seen))
-        heard = Heard(*(torch.cat([gather(own), extra]) for own, extra in parts))
-        recording = gather(batch["recording"])
-        count, same = len(recording), recording[:, None] == recording
-        dense = time_then_place(seen.places, heard.moments, cfg.sharpness)  # [B, B + X]
+        heard = Heard(*(torch.cat([gather(spread(own, there))[rows], extra]) for own, extra in parts))
+        clips = Seen(*(part[rows] for part in seen))  # with a sound
+        count, same = len(clips.meaning), recording[rows][:, None] == recording[rows]
+        dense = time_then_place(clips.places, heard.moments, cfg.sharpness)  # [B, B + X]
         similarities = {
             "dense": dense,
-            "moments": seen.moments.flatten(1) @ heard.moments.flatten(1).T,
-            "meaning": seen.meaning @ heard.meaning.T,
+            "moments": clips.moments.flatten(1) @ heard.moments.flatten(1).T,
+            "meaning": clips.meaning @ heard.meaning.T,
         }
         for name, similarity in similarities.items():
             logits = similarity * self.temperatures[name]()
-            metrics[name] = info_nce(logits[:, :count], same, logits[:, count:])
+            metrics[name] = some * info_nce(logits[:, :count], same, logits[:, count:])
             metrics[f"{name}_accuracy"] = retrieval_accuracy(logits[:, :count])
             loss = loss + getattr(cfg, name) * metrics[name]
-        own = torch.eye(count, dtype=torch.bool, device=dense.device)
-        more = (0, dense.shape[1] - count)
-        metrics["calibration"] = self.calibration(dense, F.pad(own, more), F.pad(own | ~same, more, value=True))
+        own, more = torch.eye(count, dtype=torch.bool, device=dense.device), (0, dense.shape[1] - count)
+        fits = self.calibration(dense, F.pad(own, more), F.pad(own | ~same, more, value=True))
+        metrics["calibration"] = some * fits
         loss = loss + cfg.calibration * metrics["calibration"]
         if "tokens" in batch:
             tokens = batch["tokens"]
             bags, tokens = gather(self.said(tokens.flatten(0, 1)).unflatten(0, tokens.shape[:2])), gather(tokens)
             scale = self.temperatures["narration"]()
-            for name, vectors in (("seen", seen.meaning), ("heard", heard.meaning[:count])):
-                part, hit = bag_contrast(vectors, bags, tokens, recording, scale)
-                metrics |= {f"narration_{name}": part, f"narration_{name}_accuracy": hit}
-                loss = loss + 0.5 * cfg.narration * part
+            sides = {
+                "seen": (seen.meaning, rows | True, some.new_ones(())),
+                "heard": (heard.meaning[:count], rows, some),
+            }
+            for name, (vectors, these, weight) in sides.items():
+                part, hit = bag_contrast(vectors, bags[these], tokens[these], recording[these], scale)
+                metrics |= {f"narration_{name}": weight * part, f"narration_{name}_accuracy": hit}
+                loss = loss + 0.5 * cfg.narration * weight * part
         return Step(loss, detached(metrics))
 
     def said(self, tokens: Tensor) -> Tensor:

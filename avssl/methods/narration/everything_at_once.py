@@ -75,7 +75,7 @@ class EverythingAtOnce(Method[Config]):
     def needs(cls, cfg: Config, inputs: Inputs) -> Needs:
         """A clip, its sound and a sentence; recordings may lack the picture or the sound."""
         needs = inputs.needs(audio_seconds=inputs.cfg.audio_seconds, narrations=1, window="narration")
-        return replace(needs, may_lack=True)
+        return replace(needs, may_lack=("video", "audio"))
 
     @classmethod
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:

@@ -31,6 +31,8 @@ LOCATING = {
     "ciou_huge": ("cIoU@0.5, huge", "of things that fill much of the picture"),
     "pointing": ("pointing", "share of clips whose highest place lies on the thing"),
     "both": ("both of two", "share of clips with two sounds in which each is pointed at, by its own sound"),
+    "all_three": ("all of three", "share of clips with three sounds in which each is pointed at, by its own sound"),
+    "ciou_moments": ("found at moments", "cIoU of single moments, each by its own map and boxes, averaged"),
     "iiou": ("IIoU@0.5", "share of clips with two sounds in which both are found, each by its own sound"),
     "iauc": ("IAUC", "the same over all overlaps from 0 to 1"),
     "two_things": ("one of two", "share of clips in which the sounding thing, not the silent one, is lit more"),

@@ -260,6 +260,12 @@ def _loader(
 ) -> Loader:
     needs = kind.needs(cfg.method, inputs)
     items = Items(held, "train", cfg.data.item_seconds, needs)
+    for part in needs.may_lack:
+        if all(getattr(one, part) is None for one in items.recordings):
+            what = {"video": "picture", "audio": "sound"}[part]
+            raise ValueError(
+                f"none of {len(items.recordings)} recordings in {held.root} has {what}; some may lack it, not all"
+            )
     folder = cache.folder(items, needs, cfg.data.cache_gb)
     many = cfg.optim.accumulate
     how = "decoded once" if folder else "decoded every time"

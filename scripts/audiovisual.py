@@ -256,7 +256,7 @@ def compare(args: argparse.Namespace, rows: list[dict[str, Any]]) -> list[dict[s
     grounds = {on: ground(args, on) for on in dict.fromkeys(args.on)}
     data = {on: Manifest.load(place.listed).digest() for on, place in grounds.items()}
     plan = [(on, seed, name) for on in grounds for seed in args.seeds for name in args.only]
-    began, worked, failed = time.monotonic(), 0, []
+    turns = kept.Turns(len(plan))
     for number, (on, seed, name) in enumerate(plan):
         place = grounds[on]
         try:
@@ -268,20 +268,17 @@ def compare(args: argparse.Namespace, rows: list[dict[str, Any]]) -> list[dict[s
             before = [one for one in rows if same(one, asked)]
             if any(asked["sets"].items() <= one["sets"].items() for one in before):
                 continue
-            left = f", {(time.monotonic() - began) / worked * (len(plan) - number) / 60:.0f} min left" if worked else ""
-            print(f"\n[{number + 1}/{len(plan)}{left}] {name} on {on}, seed {seed}: {steps} steps", flush=True)
+            turns.begin(number, f"{name} on {on}, seed {seed}", steps)
             each = [f"steps={steps}", f"checkpoint_every={max(1, -(-steps // COURSE))}", f"keep={COURSE}"]
             cfg = run_config(name, place, [*args.set, f"seed={seed}", *each])
             done = row(asked, cfg, place, args.output / "runs" / f"{name}-{on}-{steps}-{seed}")
-        except ValueError as error:  # the others are no worse for it
-            failed.append(f"{name} on {on}, seed {seed}: {error}")
-            print(f"error: {failed[-1]}", flush=True)
+        except ValueError as error:
+            turns.fail(f"{name} on {on}, seed {seed}", error)
             continue
-        worked += 1
+        turns.done()
         rows = [*(one for one in rows if one not in before), done]  # before: asked other questions
         kept.keep(args.rows, rows)
-    if failed:
-        raise ValueError(f"{len(failed)} of {len(plan)} runs have no row: {'; '.join(failed)}")
+    turns.end()
     return rows
 
 

@@ -221,7 +221,7 @@ def compare(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
         sets = label_sets(out, args.data, listed, Inputs(first.inputs), sizes, lambda _, *counts: tell(*counts))
     data = Manifest.load(listed).digest()
     plan = [(seed, name) for seed in args.seeds for name in args.only]
-    began, worked, failed = time.monotonic(), 0, []
+    turns = kept.Turns(len(plan))
     for number, (seed, name) in enumerate(plan):
         variant = known[name]
         cfg = run_config(variant, listed, args.set)
@@ -235,21 +235,18 @@ def compare(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
         }  # fmt: skip
         if any(same(one, asked) for one in rows):
             continue
-        left = f", {(time.monotonic() - began) / worked * (len(plan) - number) / 60:.0f} min left" if worked else ""
-        print(f"\n[{number + 1}/{len(plan)}{left}] {name}, seed {seed}: {steps} steps", flush=True)
+        turns.begin(number, f"{name}, seed {seed}", steps)
         length = [f"steps={steps}"] if variant.learns else []
         each = [f"checkpoint_every={max(1, -(-steps // COURSE))}", f"keep={COURSE}"]
         cfg = run_config(variant, listed, [*args.set, f"seed={seed}", *length, *each])
         try:
             rows.append(row(asked, variant, cfg, compare_sheet.folder(out, asked), sets))
-        except ValueError as error:  # the others are no worse for it
-            failed.append(f"{name}, seed {seed}: {error}")
-            print(f"error: {failed[-1]}", flush=True)
+        except ValueError as error:
+            turns.fail(f"{name}, seed {seed}", error)
             continue
-        worked += 1
+        turns.done()
         kept.keep(args.rows, rows)
-    if failed:
-        raise ValueError(f"{len(failed)} of {len(plan)} runs have no row: {'; '.join(failed)}")
+    turns.end()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""What scripts have in common: rows that are kept from one start to the next, and one line for what goes wrong."""
+"""What scripts have in common: rows that are kept from one start to the next, the runs of a comparison told one after
+the other, and one line for what goes wrong."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,35 @@ def keep(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Write all rows, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_text(path, "".join(json.dumps(one) + "\n" for one in rows))
+
+
+class Turns:
+    """The runs of a comparison: tells which comes next and how long the rest takes, and keeps what failed."""
+
+    def __init__(self, total: int):
+        self.total = total
+        self._began, self._worked = time.monotonic(), 0
+        self._failed: list[str] = []
+
+    def begin(self, number: int, what: str, steps: int) -> None:
+        """Run ``number``, counted from 0 and with those that have a row already, is next."""
+        each = (time.monotonic() - self._began) / self._worked if self._worked else 0.0
+        left = f", {each * (self.total - number) / 60:.0f} min left" if self._worked else ""
+        print(f"\n[{number + 1}/{self.total}{left}] {what}: {steps} steps", flush=True)
+
+    def done(self) -> None:
+        """A run has its row."""
+        self._worked += 1
+
+    def fail(self, what: str, error: ValueError) -> None:
+        """A run has none; the others are no worse for it."""
+        self._failed.append(f"{what}: {error}")
+        print(f"error: {self._failed[-1]}", flush=True)
+
+    def end(self) -> None:
+        """Raise ValueError where runs have failed."""
+        if self._failed:
+            raise ValueError(f"{len(self._failed)} of {self.total} runs have no row: {'; '.join(self._failed)}")
 
 
 def start(main: Callable[[], None]) -> None:

@@ -24,7 +24,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -284,7 +283,7 @@ def compare(args: argparse.Namespace, on: str) -> None:
         told = [load_run(run).cfg for run in args.judge]
         names = [on if on in VARIANTS else cfg.method.name for cfg in told]
         plan = [(cfg.seed, name, run) for cfg, name, run in zip(told, names, args.judge, strict=True)]
-    began, worked = time.monotonic(), 0
+    turns = kept.Turns(len(plan))
     for number, (seed, name, run_before) in enumerate(plan):
         changes = [f"data={listed}"]
         if run_before is None:
@@ -295,8 +294,7 @@ def compare(args: argparse.Namespace, on: str) -> None:
         before = [one for one in rows if same(one, name, data, changes, steps, seed)]
         if any(judged_on.items() <= one["judged_on"].items() for one in before):
             continue
-        left = f", {(time.monotonic() - began) / worked * (len(plan) - number) / 60:.0f} min left" if worked else ""
-        print(f"\n[{number + 1}/{len(plan)}{left}] {name}, seed {seed}: {steps} steps", flush=True)
+        turns.begin(number, f"{name}, seed {seed}", steps)
         rows = [one for one in rows if one not in before]  # judged on other beds
         if run_before is None:
             untrained = not args.untrained_once or seed == args.seeds[0]
@@ -305,7 +303,7 @@ def compare(args: argparse.Namespace, on: str) -> None:
             rows.append(judged_row(place, run_before, name, [], on, data))
         if on == "world":
             rows[-1]["learn"] = args.learn
-        worked += 1
+        turns.done()
         kept.keep(args.rows, rows)
     show(Console(), [one for one in rows if one["name"] in names and one["data"] == data])
 

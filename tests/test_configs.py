@@ -34,6 +34,15 @@ def test_loads_and_builds(name):
     kind.needs(cfg.method, inputs)
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_items_come_in_few_draws_where_a_tower_is_frozen_and_only_there(name):
+    """Else what a frozen tower sees is computed at every step anew; and nothing else gains by seeing less."""
+    cfg = config.load(FILES[name], [], config_of)
+    specs = [spec for _, spec in find(cfg.method.name).towers(cfg.method, cfg.encoders).values()]
+    frozen = any(spec.name == "pretrained" and not spec.tune and not spec.lora for spec in specs)
+    assert bool(cfg.data.draws) == frozen
+
+
 @pytest.mark.parametrize("name", [name for name in FILES if name in catalogue()])
 def test_takes_one_step(name):
     run = tiny.run(name)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
-from seeds import Row, by_label, spread
+from seeds import Row, by_label, difference, spread
 
 from retrieval.files import replacing
 
@@ -22,6 +22,12 @@ TITLES = {"world": "the made-up world", "grid": "GRID"}
 FIGURES = {"ndcg10": "nDCG@10", "r1": "R@1"}
 FEW = 6
 """probes that stand in one table; more are told encoder by encoder"""
+NAMED = 3
+"""methods above the flagship within the noise that a column names"""
+NOISE = (
+    "the difference of the means is beyond its 95 % interval by Welch's t, which for three seeds of each is 2.8 "
+    "standard errors or more and for two 4.3 or more; each comparison by itself"
+)
 PLOTS = Path(__file__).resolve().parent.parent / "results" / "plots"
 COLORS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee7733", "#663333", "#999933", "#009988")
 STYLES = ("-", "--", ":")
@@ -57,36 +63,36 @@ class Told(NamedTuple):
         return [f"{rows[0]['steps']:,}", f"{seconds:.0f}", str(len(rows))]
 
     def ahead(self) -> str:
-        """Per column, the single methods whose mean is above the flagship's by more than both deviations together."""
+        """Per column, the single methods whose mean is above the flagship's, beyond the noise and within it."""
         own = next((label for label, rows in self.rows.items() if rows[0]["name"] == FLAGSHIP), None)
         if own is None:
             return f"`{FLAGSHIP}` has no run here to compare with."
-        told, none, unsure = [], [], []
+        others = [label for label, rows in self.rows.items() if not rows[0]["name"].startswith(FLAGSHIP)]
+        told, within, none, unsure = list[str](), list[str](), list[str](), list[str]()
         for name in self.columns:
             limit = _values(self.cells[own], name)
-            others = {
-                label: _values(seeds, name)
-                for label, seeds in self.cells.items()
-                if not self.rows[label][0]["name"].startswith(FLAGSHIP)
-            }
-            others = {label: values for label, values in others.items() if len(values) > 1}
-            if len(limit) < 2 or not others:
+            found = {label: difference(_values(self.cells[label], name), limit) for label in others}
+            known = {label: one for label, one in found.items() if one is not None}
+            if not known:
                 unsure.append(name)
                 continue
-            margin = {label: statistics.fmean(values) - statistics.fmean(limit) for label, values in others.items()}
-            noise = {label: statistics.stdev(values) + statistics.stdev(limit) for label, values in others.items()}
-            better = sorted(
-                (label for label in others if margin[label] > noise[label]), key=lambda label: -margin[label]
-            )
+            above = sorted((label for label in known if known[label].margin > 0), key=lambda k: -known[k].margin)
+            better = [label for label in above if known[label].told]
             if better:
-                told.append(f"{name}: {', '.join(f'{label} (+{100 * margin[label]:.1f})' for label in better)}")
+                told.append(f"{name}: {', '.join(f'{label} ({known[label]})' for label in better)}")
             else:
                 none.append(name)
-        if none:
-            told.append(f"{', '.join(none)}: none")
-        if unsure:
-            told.append(f"{', '.join(unsure)}: not told, for the spread needs two seeds of each")
-        return f"Ahead of `{FLAGSHIP}` by more than the spread: {'; '.join(told)}."
+            near = [label for label in above if label not in better]
+            if near:
+                within.append(f"{name}: {', '.join(f'{label} ({known[label]})' for label in near[:NAMED])}")
+        told += [f"{', '.join(none)}: none"] if none else []
+        lines = [f"Ahead of `{FLAGSHIP}` by more than the noise ({NOISE}): {'; '.join(told)}."] if told else []
+        lines += [f"Above it, but within the noise: {'; '.join(within)}."] if within else []
+        lines += [f"Nothing can be said of {', '.join(unsure)}: the noise needs two seeds of each."] if unsure else []
+        few = [label for label in [own, *others] if len(self.cells[label]) < 2]
+        if few and told:
+            lines.append(f"Nothing can be said of {', '.join(few)}: one seed tells no noise.")
+        return " ".join(lines)
 
 
 def _values(seeds: Iterable[Cells], name: str) -> list[float]:

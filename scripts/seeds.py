@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
+
+from scipy.stats import t as student
 
 Row = dict[str, Any]
+CERTAIN = 0.95
+"""of the interval of a difference"""
 
 
 def by_label(rows: Sequence[Row]) -> dict[str, list[Row]]:
@@ -31,3 +36,36 @@ def spread(values: Sequence[float]) -> str:
         return ""
     told = f"{100 * statistics.fmean(values):.1f}"
     return f"{told} ± {100 * statistics.stdev(values):.1f}" if len(values) > 1 else told
+
+
+class Difference(NamedTuple):
+    """Of two means over seeds: ``margin`` and half its interval, ``noise``."""
+
+    margin: float
+    noise: float
+
+    @property
+    def told(self) -> bool:
+        """Whether it is beyond the noise, upwards."""
+        return self.margin > self.noise
+
+    def __str__(self) -> str:
+        return f"{100 * self.margin:+.1f} ± {100 * self.noise:.1f}"
+
+
+def difference(first: Sequence[float], second: Sequence[float]) -> Difference | None:
+    """Mean of the first less that of the second, with the interval of Welch's t; None where either has one value.
+
+    The standard error is sqrt(s1^2 / n1 + s2^2 / n2); the factor on it is the two-sided 95 % point of Student's t with
+    Welch's degrees of freedom: 12.7 for one, 2.8 for four.
+    """
+    if min(len(first), len(second)) < 2:
+        return None
+    parts = [statistics.variance(values) / len(values) for values in (first, second)]
+    margin, error = statistics.fmean(first) - statistics.fmean(second), math.sqrt(sum(parts))
+    if not error:
+        return Difference(margin, 0.0)
+    freedom = sum(parts) ** 2 / sum(
+        part**2 / (len(values) - 1) for part, values in zip(parts, (first, second), strict=True)
+    )
+    return Difference(margin, error * float(student.ppf(0.5 + CERTAIN / 2, freedom)))

@@ -190,16 +190,27 @@ def test_tables_hold_the_spread_and_who_is_ahead_of_the_flagship():
     assert "| trimodal | 50.0 ± 14.1 (10.0) |  |  |  |  |  | 9 | 8 | 2 |" in text
     assert "| chance | 5.0 |  |" in text
     assert "| without an encoder | 20.0 | 20.0 or 30.0 |" in text, "of one picture, or of more"
-    assert "Ahead of `trimodal` by more than the spread: picture → sound: avid (+30.0); picture → text, " in text
-    assert "picture kind: gdt (+40.0); sound ESC-10: gdt (+40.0)." in text, "one seed has no spread"
     assert "Seeds 0, 1; training 8 to 8 s; data world abcdef; percent (untrained)." in text
+    assert "picture kind: gdt (+40.0 ± 0.0); sound ESC-10: gdt (+40.0 ± 0.0). Nothing can be said of cma: one" in text
+    # avid: 4.303 sqrt(0.02 / 2 + 0.02 / 2); gdt, without a spread of its own: 12.706 sqrt(0.02 / 2)
+    assert "within the noise: picture → sound: avid (+30.0 ± 60.8), gdt (+10.0 ± 127.1)." in text
+    assert "more than the noise (the difference of the means is beyond its 95 % interval by Welch's t, " in text
+    assert "Nothing can be said of picture → text, sound → picture, " in text
     alone = "\n".join(audiovisual_tables.section(rows[-1:], {}))
     assert "`trimodal` has no run here" in alone
-    few = "\n".join(audiovisual_tables.section([*rows[:1], *rows[-1:]], {}))
-    assert (
-        "picture → sound, picture → text, sound → picture, sound → text, text → picture, text → sound: not told, "
-        in few
-    )
+
+
+def test_of_one_seed_nothing_is_said():
+    rows = [made_row("trimodal", 0, 0.4, 0.5), made_row("cma", 0, 1.0, 1.0)]
+    (line, *_) = [told.ahead() for told in audiovisual_tables.tables(rows)]
+    assert "Ahead of" not in line
+    assert line.startswith("Nothing can be said of picture → sound, picture → text, ")
+    assert line.endswith(": the noise needs two seeds of each.")
+    more = [*rows, made_row("trimodal", 1, 0.6, 0.5), made_row("avid", 0, 0.8, 0.5), made_row("avid", 1, 0.8, 0.5)]
+    told = next(audiovisual_tables.tables(more)).ahead()
+    assert "picture → sound: none." in told
+    assert "within the noise: picture → sound: avid (+30.0 ± 127.1)." in told
+    assert told.endswith("Nothing can be said of cma: one seed tells no noise.")
 
 
 def test_many_labels_are_told_encoder_by_encoder():

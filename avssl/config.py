@@ -114,6 +114,8 @@ class DataConfig(Frozen):
     draws: int = Field(0, ge=0)
     """windows and crops in which each item is ever shown, so that what frozen towers see comes again and is computed
     once; 0 draws anew each time"""
+    together: int = Field(1, ge=1)
+    """windows of one item in a batch, each drawn by itself; for negatives of the same recording (rivals.gap_seconds)"""
     features_gb: float = Field(8.0, ge=0)
     """disk for what frozen towers saw, with draws"""
     timeout_seconds: float = Field(120.0, gt=0)
@@ -140,8 +142,8 @@ class OptimConfig(Frozen):
     accumulate: int = Field(1, ge=1)
     """micro-batches whose gradients are averaged (contrast stays inside each)"""
     chunks: int = Field(1, ge=1)
-    """encoder passes whose gradients are cached, so that a contrastive batch need not fit in memory; not with
-    norm=batch"""
+    """passes of every encoder whose gradients are cached, so that a contrastive batch need not fit in memory; encoders
+    that normalize over their batch are refused, for its statistics would be a pass's: set encoders.X.norm=group"""
 
 
 class RunConfig(Frozen):

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 WITHIN = "encoder."
@@ -71,11 +72,19 @@ def _restore(module: nn.Module, state: dict[str, Any], prefix: str, *unused: Any
             state[prefix + WITHIN + key] = state.pop(prefix + key)
 
 
-def wrap(encoders: nn.ModuleDict, n: int) -> None:
-    """Replace every encoder by its chunked form, in place. Raises ValueError if one normalizes over its batch."""
-    for modality, encoder in encoders.items():
-        if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in encoder.modules()):
-            raise ValueError(
-                f"optim.chunks: encoders.{modality} normalizes over its batch, which chunks change; set norm=group"
-            )
-        encoders[modality] = Chunked(encoder, n)
+def wrap(encoders: nn.ModuleDict, n: int, kinds: Mapping[str, str] | None = None) -> None:
+    """Replace every encoder by its chunked form, in place.
+
+    ``kinds`` names the section of the config that an encoder is built from, where it is not called so. Raises
+    ValueError if one normalizes over its batch.
+    """
+    over = [name for name in encoders if any(isinstance(part, _BatchNorm) for part in encoders[name].modules())]
+    if over:
+        sections = dict.fromkeys((kinds or {}).get(name, name) for name in over)
+        change = " ".join(f"encoders.{section}.norm=group" for section in sections)
+        raise ValueError(
+            f"optim.chunks={n}: the encoders of {', '.join(over)} normalize over their batch, which chunks would "
+            f"change, and the gradients with it: set {change}, or optim.chunks=1"
+        )
+    for name, encoder in encoders.items():
+        encoders[name] = Chunked(encoder, n)

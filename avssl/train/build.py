@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from avssl import config, encoders
 from avssl.config import MethodConfig, RunConfig
-from avssl.data.loader import mix
+from avssl.data.maker import mix
 from avssl.inputs import Inputs, Vocabulary
 from avssl.methods import base
 from avssl.methods.base import Method
@@ -89,7 +89,7 @@ def method_of(
             kept=towers,
         )
         if chunks > 1:
-            chunked.wrap(built, chunks)
+            chunked.wrap(built, chunks, {name: section for name, (section, _) in named.items()})
         return kind(cfg.method, inputs, built, length)
 
 

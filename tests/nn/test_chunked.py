@@ -63,8 +63,12 @@ def test_batch_statistics_would_not_be_equal_and_are_refused() -> None:
     _, plain = gradients(encoder, x, 1)
     _, cached = gradients(encoder, x, 5)
     assert max((plain[k] - cached[k]).norm() / plain[k].norm() for k in plain) > 0.1
-    with pytest.raises(ValueError, match=r"encoders\.image .* norm=group"):
+    with pytest.raises(ValueError, match=r"^optim.chunks=2: .* of image normalize .* set encoders.image.norm=group"):
         wrap(nn.ModuleDict({"image": encoder}), 2)
+    three = nn.ModuleDict({"video": encoder, "depth": encoder, "text": Encoder()})
+    with pytest.raises(ValueError, match=r"of video, depth normalize .* set encoders.video.norm=group, or optim"):
+        wrap(three, 2, {"video": "video", "depth": "video", "text": "text"})
+    assert not any(isinstance(one, Chunked) for one in three.values())
 
 
 def test_dropout_is_replayed() -> None:

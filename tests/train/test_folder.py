@@ -81,7 +81,13 @@ def test_wrong_requests_are_one_line_and_exit_2(
             f"data={folder}",
             "device=cuda" if not torch.cuda.is_available() else "device=tpu",
         ): "device",
-        ("train", "simclr", *words(folder), "optim.chunks=2", "encoders.image.norm=batch"): "set norm=group",
+        (
+            "train",
+            "simclr",
+            *words(folder),
+            "optim.chunks=2",
+            "encoders.image.norm=batch",
+        ): "encoders.image.norm=group, or",
     }.items():
         out = ["-o", str(tmp_path / "out")] if request[0] == "train" and "--resume" not in request else []
         assert cli.run([*request, *out]) == 2, request

@@ -122,6 +122,7 @@ class Narrated:
 
     def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
         """video uint8 [T, 3, H, W], tokens [K, L], audio [M, F], times [K, 2]; of several windows, [N, ...] each.
+        Beside audio, heard: whether the recording has sound.
 
         Times are seconds from the beginning of the window, ``NOWHERE`` where there is no phrase.
         """
@@ -134,6 +135,7 @@ class Narrated:
         if sample.has("audio"):
             sounds = [self.inputs.audio(gain(wave, generator, self.decibels)) for wave in sample.audio]
             result["audio"] = torch.stack(sounds) if count > 1 else sounds[0]
+            result["heard"] = torch.tensor("audio" not in sample.lacks)
         if sample.has("times"):
             result["times"] = sample.times.nan_to_num(NOWHERE)
         return result

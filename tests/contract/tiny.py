@@ -205,6 +205,8 @@ def gradients(name: str, rank: int = 0, world: int = 1) -> dict[str, Tensor]:
     this = run(name)
     method = this.method()
     whole_batch = this.batch()
+    if "heard" in whole_batch:
+        whole_batch["heard"][1] = False  # so that ranks have unlike shares of what may lack
     share_of = ITEMS // world
     batch = {key: value[rank * share_of : (rank + 1) * share_of] for key, value in whole_batch.items()}
     turns = method.turns()

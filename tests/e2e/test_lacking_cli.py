@@ -13,9 +13,10 @@ from avssl.cli import run
 SMALL = [
     "data.batch=6", "data.workers=0", "data.cache_gb=0", "log_every=1", "threads=1", "precision=fp32", "steps=6",
     "inputs.height=32", "inputs.width=32", "inputs.frames=4", "inputs.fps=4", "inputs.audio_seconds=1",
-    "inputs.mels=16", "method.width=32", *(f"encoders.{kind}.width=16" for kind in ("video", "audio", "text")),
+    "inputs.mels=16", *(f"encoders.{kind}.width=16" for kind in ("video", "audio", "text")),
     "encoders.text.layers=1",
 ]  # fmt: skip
+WIDTHS = {"mmv": ["method.fine=32", "method.coarse=16"]}
 KINDS = ("whole", "mute", "untold")
 TRAIN, TEST = 12, 6
 
@@ -58,7 +59,8 @@ def train(home, name, monkeypatch):
 
     monkeypatch.setattr(kind, "forward", counted)
     out = home / f"{name}-run"
-    assert run(["train", name, f"data={home / 'm.jsonl'}", *SMALL, "-o", str(out)]) == 0
+    words = [*SMALL, *WIDTHS.get(name, ["method.width=32"]), "-o", str(out)]
+    assert run(["train", name, f"data={home / 'm.jsonl'}", *words]) == 0
     return out, seen, [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
 
 
@@ -92,11 +94,12 @@ def test_items_that_lack_something_are_learnt_from_judged_and_embedded(home, mon
     }  # fmt: skip
 
 
-def test_the_flagship_learns_from_what_lacks_sound_or_words(home, monkeypatch, capsys):
+@pytest.mark.parametrize(("name", "with_sound"), [("trimodal", "dense"), ("mmv", "sounds")])
+def test_terms_without_what_lacks_are_learnt_from(name, with_sound, home, monkeypatch, capsys):
     capsys.readouterr()
-    _, seen, lines = train(home, "trimodal", monkeypatch)
+    _, seen, lines = train(home, name, monkeypatch)
     told = capsys.readouterr().out
     assert f"{TRAIN} items of {TRAIN} recordings to train on" in told
     assert "without sound" not in told
     assert dict(seen) == dict.fromkeys(range(TRAIN), 3)
-    assert all(np.isfinite(line["loss"]) and line["dense"] > 0 for line in lines if "loss" in line)
+    assert all(np.isfinite(line["loss"]) and line[with_sound] > 0 for line in lines if "loss" in line)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
 import torch
 from contract import tiny
+from torch import Generator
 
 from avssl import ops
 
@@ -98,3 +100,51 @@ def test_equal_texts_are_no_negatives():
     batch["tokens"] = torch.full((6, 2, 6), -1)
     batch["tokens"][:, :, 0] = torch.tensor([1, 2])
     assert method(batch).metrics["words"].item() == pytest.approx(0, abs=1e-6)
+
+
+MUTE = torch.tensor([False, True, False, False, False, True, False, False])
+"""items 1 and 5 have no sound"""
+
+
+@pytest.mark.parametrize("norm", ["group", "batch"])
+def test_what_has_no_sound_learns_from_words_alone(norm):
+    """The contrast with sounds, its gradient and its statistics are those of a batch without the mute items."""
+    run = tiny.run("mmv", *WORDS, f"encoders.audio.norm={norm}", "encoders.video.norm=group")
+    whole = run.batch()
+    mute = {**whole, "heard": ~MUTE}
+    other = {**mute, "audio": torch.where(MUTE[:, None, None], 9.0, whole["audio"])}
+    few = {key: value[~MUTE] for key, value in whole.items()}
+    found = []
+    for batch in (whole, mute, other, few):
+        method = run.method()
+        step = method(batch)
+        step.loss.backward()
+        grads = {key: p.grad for key, p in method.named_parameters() if "audio" in key}
+        found.append((step.metrics, grads, dict(method.named_buffers())))
+    (full, *_), lacking, changed, without = found
+    for name in ("sounds", "sounds_accuracy"):
+        torch.testing.assert_close(lacking[0][name], without[0][name])
+        assert torch.equal(lacking[0][name], changed[0][name]), "what is given there is not looked at"
+    assert not torch.allclose(lacking[0]["sounds"], full["sounds"])
+    assert torch.equal(lacking[0]["words"], full["words"]), "all items have words"
+    for which in (1, 2):
+        for key, value in lacking[which].items():
+            assert torch.equal(value, changed[which][key]), key
+            torch.testing.assert_close(value, without[which][key], msg=key)
+
+
+def test_a_batch_without_any_sound_learns_from_words_alone():
+    run = tiny.run("mmv", *WORDS)
+    method, batch = run.method(), run.batch()
+    step = method({**batch, "heard": torch.zeros(8, dtype=torch.bool)})
+    assert step.loss.item() == pytest.approx(step.metrics["words"].item())
+    step.loss.backward()
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in method.parameters())
+
+
+def test_recordings_with_words_may_lack_the_sound():
+    run = tiny.run("mmv", *WORDS)
+    assert run.needs.may_lack == ("audio",)
+    transform, item = run.kind.transform(run.cfg.method, run.inputs), tiny.sample(run.needs, 0)
+    assert transform(item, Generator().manual_seed(0), 0.0)["heard"]
+    assert not transform(dataclasses.replace(item, lacks=("audio",)), Generator().manual_seed(0), 0.0)["heard"]

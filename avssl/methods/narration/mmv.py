@@ -6,13 +6,16 @@ arXiv:2006.16228 (the fine and coarse form).
 
 Words say less than sounds do. Text is therefore compared in a space of its own, which clips and sounds enter by a
 projection of their fine vectors: it pulls at what it can tell and leaves the rest alone. Sound and text are never
-compared in training; that they can be is learnt through the clips.
+compared in training; that they can be is learnt through the clips. Clips without words, or without sound, count in the
+other contrast alone.
 
 Deviations: equal texts, texts without a token and other items of the recording are no negatives; learned temperatures;
 no batch statistics in the projections.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -25,6 +28,7 @@ from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
 from avssl.nn.contrast import Temperature, info_nce, retrieval_accuracy
 from avssl.nn.gather import gather
 from avssl.nn.heads import mlp
+from avssl.nn.lacking import compared, spread
 from avssl.nn.narration import bag_contrast
 from avssl.sample import Needs
 
@@ -62,24 +66,27 @@ class MMV(Method[Config]):
 
     @classmethod
     def needs(cls, cfg: Config, inputs: Inputs) -> Needs:
-        """A clip, its sound, and the phrases nearest to its middle."""
-        return inputs.needs(audio_seconds=inputs.cfg.audio_seconds, narrations=cfg.phrases)
+        """A clip, its sound, and the phrases nearest to its middle; what is told in words may lack the sound."""
+        needs = inputs.needs(audio_seconds=inputs.cfg.audio_seconds, narrations=cfg.phrases)
+        return replace(needs, may_lack=("audio",))
 
     @classmethod
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
-        """Gives ``video``, ``audio`` and ``tokens``."""
+        """Gives ``video``, ``audio``, ``heard`` and ``tokens``."""
         return views.Narrated(inputs, cfg.area)
 
     def forward(self, batch: Batch, turn: str = "main") -> Step:
         """InfoNCE between clips and sounds, MIL-NCE between clips and bags of phrases."""
-        tokens = batch["tokens"]
-        fine = {kind: self.finely(kind, batch[kind]) for kind in ("video", "audio")}  # [B / R, F]
-        coarse = gather(ops.unit(self.to_coarse(fine["video"])))
+        tokens, there = batch["tokens"], batch["heard"]
+        mine = there | ~there.any()  # a rank without any sound encodes silence, which counts nothing
+        fine = self.finely("video", batch["video"])  # [B / R, F]
+        coarse = gather(ops.unit(self.to_coarse(fine)))
         bags = gather(self.coarsely("text", tokens.flatten(0, 1)).unflatten(0, tokens.shape[:2]))  # [B, K, C]
-        video, audio = (gather(ops.unit(fine[kind])) for kind in ("video", "audio"))
-        tokens, recording = gather(tokens), gather(batch["recording"])
-        logits = video @ audio.T * self.temperatures["fine"]()
-        sounds = info_nce(logits, recording[:, None] == recording)
+        video = gather(ops.unit(fine))
+        audio = gather(spread(ops.unit(self.finely("audio", batch["audio"][mine])), mine))
+        tokens, recording, (rows, some) = gather(tokens), gather(batch["recording"]), compared(gather(there))
+        logits = video[rows] @ audio[rows].T * self.temperatures["fine"]()
+        sounds = some * info_nce(logits, recording[rows][:, None] == recording[rows])
         words, told = bag_contrast(coarse, bags, tokens, recording, self.temperatures["coarse"]())
         metrics = {"sounds": sounds, "words": words, "sounds_accuracy": retrieval_accuracy(logits)}
         return Step(sounds + self.cfg.narration * words, detached({**metrics, "words_accuracy": told}))

@@ -3,21 +3,24 @@
 Jean-Bastien Grill, Florian Strub et al.: Bootstrap Your Own Latent: A New Approach to Self-Supervised
 Learning, NeurIPS 2020, arXiv:2006.07733.
 
-Only the predictor and the copy's slowness keep all pictures from becoming one vector: ``spread`` tells, it is 1 where
-vectors point everywhere and 0 where they have collapsed.
+Nothing in the loss keeps all pictures from becoming one vector; the predictor, the copy's slowness and BatchNorm in the
+heads do. ``spread`` tells: it is 1 where vectors point everywhere and 0 where they have collapsed, as they soon do with
+``norm`` layer.
 
-Deviations: LayerNorm in the heads, where the paper has BatchNorm; the colours change as in SimCLR.
+Deviations: both views are normalized together, over all ranks; the colours change as in SimCLR.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import nn
 
 from avssl import ops, views
+from avssl.encoders.image import JointNorm
 from avssl.inputs import Inputs
 from avssl.methods.base import Batch, Step, Transform, detached
 from avssl.methods.pictures import OfPictures, ViewsConfig
@@ -33,6 +36,8 @@ class Config(ViewsConfig):
     """width of the hidden layers of projection and predictor"""
     projection: int = Field(256, ge=2)
     """width of the space in which the views are compared"""
+    norm: Literal["batch", "layer"] = "batch"
+    """of the hidden layers of projection and predictor: over the batch of all ranks, or of each picture alone"""
     area: float = Field(0.08, gt=0, le=1)
     """least share of the picture that a view shows"""
     blurred: tuple[float, float] = (1.0, 0.1)
@@ -46,8 +51,8 @@ class BYOL(OfPictures[Config]):
 
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
         super().__init__(cfg, inputs, encoders, length)
-        self.head = head(self.width, cfg.hidden, cfg.projection)
-        self.predictor = head(cfg.projection, cfg.hidden, cfg.projection)
+        self.head = head(self.width, cfg.hidden, cfg.projection, cfg.norm)
+        self.predictor = head(cfg.projection, cfg.hidden, cfg.projection, cfg.norm)
         self.slow_encoder = Teacher(encoders["image"], cfg.momentum)
         self.slow_head = Teacher(self.head, cfg.momentum)
 
@@ -73,8 +78,11 @@ class BYOL(OfPictures[Config]):
             teacher.follow(student)
 
 
-def head(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    """[B, inputs] -> [B, outputs] by way of one normalized hidden layer."""
-    return nn.Sequential(
-        nn.Linear(inputs, hidden), nn.LayerNorm(hidden), nn.ReLU(inplace=True), nn.Linear(hidden, outputs)
-    )
+def head(inputs: int, hidden: int, outputs: int, norm: str) -> nn.Sequential:
+    """[B, inputs] -> [B, outputs] by way of one hidden layer, normalized over the batch or by itself."""
+    # BatchNorm takes away what biases before it add, those of the projection's outputs too
+    biased = norm == "layer"
+    joint = (nn.Unflatten(1, (hidden, 1, 1)), JointNorm(hidden), nn.Flatten())
+    between: tuple[nn.Module, ...] = (nn.LayerNorm(hidden),) if biased else joint
+    last = nn.Linear(hidden, outputs, bias=biased)
+    return nn.Sequential(nn.Linear(inputs, hidden, bias=biased), *between, nn.ReLU(inplace=True), last)

@@ -38,11 +38,17 @@ def trained(
     return method.eval(), draw
 
 
-def metric(name: str, what: str, pictures: Pictures, *words: str, steps: int = 40, size: int = 24, count: int = 160,
-           lr: float = 3e-3) -> float:  # fmt: skip
-    """A metric of unseen pictures after training on such pictures."""
+def metrics(name: str, pictures: Pictures, *words: str, steps: int = 40, size: int = 24, count: int = 160,
+            lr: float = 3e-3) -> dict[str, float]:  # fmt: skip
+    """The metrics of unseen pictures after training on such pictures."""
     run = tiny.run(name, *words)
     method, draw = trained(run, pictures, steps=steps, size=size, lr=lr)
     with torch.no_grad():
-        metrics = method(batch_of(run, pictures, count, draw), next(reversed(method.turns()))).metrics
-    return float(metrics[what])
+        found = method(batch_of(run, pictures, count, draw), next(reversed(method.turns()))).metrics
+    return {key: float(value) for key, value in found.items()}
+
+
+def metric(name: str, what: str, pictures: Pictures, *words: str, steps: int = 40, size: int = 24, count: int = 160,
+           lr: float = 3e-3) -> float:  # fmt: skip
+    """One of them."""
+    return metrics(name, pictures, *words, steps=steps, size=size, count=count, lr=lr)[what]

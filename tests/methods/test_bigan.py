@@ -128,3 +128,29 @@ def test_shows_pictures_of_drawn_codes_and_of_the_real_ones():
     torch.testing.assert_close(shown["made"], (method.maker(batch["code"]) + 1) / 2)
     other = method.show({**batch, "code": -batch["code"]})
     assert torch.equal(other["again"], shown["again"]), "its code is the encoder's, not the drawn one"
+
+
+def test_a_sure_critic_still_moves_both_players_as_it_would_not_by_a_loss_that_saturates():
+    """What the players minimize is not the critic's own loss turned round, which is flat where it has won."""
+    run = tiny.run("bigan", "method.planes=16")
+    method, batch = run.method(), run.batch()
+    tiny.steps(method, [batch] * 25, tiny.optimizers(method, 5e-3), only="critic")
+    assert method(batch, "critic").metrics["critic_accuracy"] == 1
+    weights = [method.to_code.weight, method.maker.start.weight]
+
+    def pushes(loss):
+        return [grad.norm().item() for grad in torch.autograd.grad(loss, weights)]
+
+    def answers():
+        code = method.to_code(method.encoders["image"](batch["picture"]).vector)
+        real = method.critic(batch["picture"].float() / 127.5 - 1, code)
+        return real, method.critic(method.maker(batch["code"]), batch["code"])
+
+    softplus = nn.functional.softplus
+    real, made = answers()
+    most = pushes(real.mean() - made.mean())
+    real, made = answers()
+    turned = pushes(-softplus(-real).mean() - softplus(made).mean())
+    own = pushes(method(batch, "players").loss)
+    assert all(push < 0.1 * top for push, top in zip(turned, most, strict=True)), "the shortcut exists"
+    assert all(push > 0.9 * top for push, top in zip(own, most, strict=True)), "and is closed"

@@ -145,3 +145,23 @@ def test_shows_what_it_makes(learner, names):
         assert pictures.shape == (8, 3, 32, 40)
         assert pictures.min() >= 0
         assert pictures.max() <= 1
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_a_sure_critic_still_moves_the_generator_as_it_would_not_by_a_loss_that_saturates(learner):
+    """log(1 - D(G(z))) of the minimax game says nothing where D is 0: a critic that wins by anything at all, such as
+    how smooth made pictures are at first, would stop the game."""
+    run = tiny.run("gan", f"method.learner={learner}", "method.planes=16")
+    method, batch = run.method(), run.batch()
+    tiny.steps(method, [batch] * 25, tiny.optimizers(method, 5e-3), only="critic")
+    assert method(batch, "critic").metrics["accuracy"] == 1
+
+    def push(loss):
+        return torch.autograd.grad(loss, method.maker.start.weight)[0].norm().item()
+
+    def answers():
+        return method.judged(method.made(batch["code"]))
+
+    most = push(answers().mean())  # where the loss is as steep as the critic's own answer
+    assert push(-nn.functional.softplus(answers()).mean()) < 0.1 * most, "the shortcut exists"
+    assert push(method(batch, "players").loss) > 0.9 * most, "and is closed"

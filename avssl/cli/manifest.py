@@ -71,6 +71,11 @@ def _tell(console: Console, made: "Manifest", everything: bool) -> None:
     if names:
         told = (f"{name} {sum(name in recording.streams for recording in made.recordings)}" for name in names)
         console.print(f"further streams, and how many recordings have them: {', '.join(told)}", highlight=False)
+    spoken = ({phrase.language or "not told" for phrase in recording.narration} for recording in made.recordings)
+    tags = Counter(tag for one in spoken for tag in one)
+    if set(tags) - {"not told"}:
+        told = (f"{tag} {count}" for tag, count in sorted(tags.items(), key=lambda pair: (-pair[1], pair[0])))
+        console.print(f"languages of narration, and how many recordings have them: {', '.join(told)}", highlight=False)
 
     problems: dict[str, list[str]] = {}
     for recording in made.recordings:

@@ -152,7 +152,7 @@ def look_over(
             place = by_content[seen.sha256]
             kept, taken = recordings[place], ""
             if beside and not kept.narration:
-                recordings[place] = describe(kept.path, kept.key, seen, beside, speech)
+                recordings[place] = describe(kept.path, kept.key, seen, beside, speech, Path(name).stem)
                 taken = f", which takes its narration from {beside[0].name}"
             left_out.append((name, f"the same content as {kept.key}{taken}"))
         elif reason := useless(seen):
@@ -246,8 +246,13 @@ def useless(seen: Seen) -> str | None:
     return None
 
 
-def describe(name: str, key: str, seen: Seen, beside: Sequence[Path] = (), speech: Speech | None = None) -> Recording:
-    """The recording of one file, with its problems and its narration: that beside it, else that inside it."""
+def describe(
+    name: str, key: str, seen: Seen, beside: Sequence[Path] = (), speech: Speech | None = None, stem: str = ""
+) -> Recording:
+    """The recording of one file, with its problems and its narration: that beside it, else that inside it.
+
+    ``stem`` is what the files beside it are named after, where that is another name.
+    """
     scan, problems = seen.scan, []
     still = _is_picture(seen)
     seconds = 0.0 if still else scan.duration
@@ -270,7 +275,7 @@ def describe(name: str, key: str, seen: Seen, beside: Sequence[Path] = (), speec
     if scan.errors:
         problems.append(f"decode errors ({scan.errors})")
     speech = speech or Speech()
-    spoken, told = said(beside, seen.subtitles, seconds, speech)
+    spoken, told = said(beside, seen.subtitles, seconds, speech, stem or Path(name).stem)
     problems += told
     return Recording(
         key=key, path=name, sha256=seen.sha256, seconds=seconds, video=video, audio=audio,

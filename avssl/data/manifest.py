@@ -220,6 +220,7 @@ def few(recordings: Iterable[Recording], least: int = 200) -> str | None:
 
 
 def _plain(recording: Recording, paths: bool = True) -> dict[str, Any]:
+    """What a line of the file holds; without ``paths``, what of it can change what is learnt."""
     values = dict(vars(recording))
     if not paths:
         values["path"] = ""
@@ -228,15 +229,17 @@ def _plain(recording: Recording, paths: bool = True) -> dict[str, Any]:
         values["streams"] = {name: {k: v for k, v in row.items() if paths or k != "path"} for name, row in rows}
     else:  # as manifests were before there were any, whose digests stay
         del values["streams"]
-    values["narration"] = [_phrase(phrase) for phrase in recording.narration]
+    values["narration"] = [_phrase(phrase, language=paths) for phrase in recording.narration]
     values["problems"] = list(recording.problems)
     values["labels"] = dict(recording.labels)
     return values
 
 
-def _phrase(phrase: Phrase) -> list[Any]:
+def _phrase(phrase: Phrase, language: bool) -> list[Any]:
+    """Start, end, text; then the words where they are timed, and the language where it is known."""
     words = [[word[0], word[1], word[2]] for word in phrase.words]
-    return [phrase.start, phrase.end, phrase.text, *([words] if words else [])]
+    tag = [phrase.language] if language and phrase.language else []
+    return [phrase.start, phrase.end, phrase.text, *([words] if words else []), *tag]
 
 
 def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
@@ -307,5 +310,9 @@ def _numbers(values: Any, count: int) -> bool:
 
 def _read_phrase(item: Sequence[Any]) -> Phrase:
     start, end, text, *rest = item
-    words = tuple((float(a), float(b), str(word)) for a, b, word in (rest[0] if rest else ()))
-    return Phrase(float(start), float(end), str(text), words)
+    language = rest.pop() if rest and isinstance(rest[-1], str) else ""
+    timed = rest.pop() if rest else ()
+    if rest:
+        raise ValueError(f"a phrase has start, end, text, words and language, not {len(item)} parts")
+    words = tuple((float(a), float(b), str(word)) for a, b, word in timed)
+    return Phrase(float(start), float(end), str(text), words, language)

@@ -6,7 +6,7 @@ import heapq
 import html
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 _TAG = re.compile(
     r"</?[A-Za-z][\w:.-]*(?:\s+[\w:-]+\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s<>]+))*\s*/?>"  # <i>, </font>, <font color=red>
@@ -21,13 +21,15 @@ _TAG = re.compile(
 class Phrase:
     """A piece of narration: ``start`` and ``end`` in seconds of presentation time, and what is said.
 
-    ``words`` are (start, end, word) where the source times every word, else empty.
+    ``words`` are (start, end, word) where the source times every word, else empty; ``language`` is a tag in small
+    letters (en, de-at), empty where nobody tells it.
     """
 
     start: float
     end: float
     text: str
     words: tuple[tuple[float, float, str], ...] = ()
+    language: str = ""
 
     @property
     def middle(self) -> float:
@@ -72,9 +74,9 @@ def clean(found: Iterable[Phrase], seconds: float | None = None) -> Cleaned:
         last = kept[-1] if kept else None
         if last is not None and last.text == text and start <= last.end + 1e-3:
             note("repeated")
-            kept[-1] = Phrase(last.start, max(last.end, end), text, last.words)
+            kept[-1] = replace(last, end=max(last.end, end))
             continue
-        kept.append(Phrase(start, end, text, cue.words))
+        kept.append(replace(cue, start=start, end=end, text=text))
     return Cleaned(tuple(kept), counts)
 
 
@@ -120,5 +122,6 @@ def said_inside(phrases: Sequence[Phrase], start: float, end: float) -> list[Phr
         words = tuple(word for word in phrase.words if start <= (word[0] + word[1]) / 2 < end)
         if words:
             text = " ".join(word for _, _, word in words)
-            kept.append(Phrase(words[0][0], max(word[1] for word in words), text, words))
+            end = max(word[1] for word in words)
+            kept.append(replace(phrase, start=words[0][0], end=end, text=text, words=words))
     return kept

@@ -68,6 +68,8 @@ def sentences(
     ``most_seconds``. A cue that begins well before another ends is somebody else's, and its sentence another, unless
     captions roll. Words whose times are not known share their cue's time by their length.
     """
+    phrases = sorted(phrases, key=lambda one: (one.start, one.end))
+    language = phrases[0].language if phrases else ""
     found: list[Phrase] = []
     voices: list[list[Word]] = []
 
@@ -75,10 +77,10 @@ def sentences(
         if said:
             words = tuple((one.start, one.end, one.text) for one in said) if all(one.measured for one in said) else ()
             text = " ".join(one.text for one in said)
-            found.append(Phrase(said[0].start, max(one.end for one in said), text, words))
+            found.append(Phrase(said[0].start, max(one.end for one in said), text, words, language))
         said.clear()
 
-    for phrase in _unrolled(sorted(phrases, key=lambda one: (one.start, one.end))):
+    for phrase in _unrolled(phrases):
         words = _words(phrase)
         if not words:
             continue

@@ -23,7 +23,11 @@ class Speech:
 
 
 def said(
-    beside: Sequence[Path], streams: Sequence[tuple[str, list[Phrase]]], seconds: float, speech: Speech
+    beside: Sequence[Path],
+    streams: Sequence[tuple[str, list[Phrase]]],
+    seconds: float,
+    speech: Speech,
+    stem: str = "",
 ) -> tuple[tuple[Phrase, ...], list[str]]:
     """Narration of a recording in order of time, and what is wrong with it.
 
@@ -32,11 +36,12 @@ def said(
         streams: (language, phrases) of the subtitles inside the recording.
         seconds: the recording's length.
         speech: which, and how.
+        stem: the recording's name without its suffix, after which files beside it name their language.
     """
     lists, problems, lost = list[list[Phrase]](), list[str](), 0
     for path in beside:
         try:
-            found = subtitles.cues(path)
+            found = subtitles.cues(path, stem)
         except (ValueError, OSError) as error:
             problems.append("narration cannot be read: " + str(error).removeprefix(f"{path}: "))
         else:

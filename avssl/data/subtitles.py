@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,10 @@ MAX_BYTES = 32 << 20
 _TIME = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 _INSIDE = re.compile(r"<(?:(\d+):)?(\d+):(\d+(?:\.\d+)?)>")
 _MARK = re.compile("\ue000(\\d+)\ue001")
+_TAG = re.compile(r"[a-z]{2,3}([-_][a-z0-9]{2,8})*")
+_HEADER = re.compile(r"WEBVTT.*\n(?:.+\n)*?Language:[ \t]*(\S+)", re.IGNORECASE)
+_NO_LANGUAGE = frozenset(["und", "cc", "sdh"])
+"""tags that tell how something is written down, or that nobody knows the language"""
 
 
 class Cues(NamedTuple):
@@ -28,16 +33,34 @@ class Cues(NamedTuple):
     lost: int
 
 
-def read(path: Path) -> list[Phrase]:
-    """Phrases of a .vtt, .srt, .ass, .ssa or .align file in order of time.
+def read(path: Path, stem: str = "") -> list[Phrase]:
+    """Phrases, as :func:`cues` finds them, of a .vtt, .srt, .ass, .ssa or .align file in order of time.
 
     Raises ValueError, one line, when the file is none of these or cannot be understood.
     """
-    return list(clean(cues(path).phrases).phrases)
+    return list(clean(cues(path, stem).phrases).phrases)
 
 
-def cues(path: Path) -> Cues:
-    """What the file says; words of a .vtt that are timed one by one keep their times. Raises ValueError."""
+def cues(path: Path, stem: str = "") -> Cues:
+    """What the file says; words of a .vtt that are timed one by one keep their times. Raises ValueError.
+
+    ``stem`` is the name, without its suffix, of the recording that the file belongs to: what the file's name has more
+    tells the language (``clip.en.vtt``), else the header of a .vtt does.
+    """
+    found, told = _cues(path)
+    named = path.stem.removeprefix(f"{stem}.") if stem and path.stem != stem else ""
+    tag = language(named) or language(told)
+    return Cues([replace(one, language=tag) for one in found.phrases], found.lost) if tag else found
+
+
+def language(tag: str) -> str:
+    """A tag of a file's name, of its header or of a stream as the language it tells, in small letters; or nothing."""
+    tag = tag.lower()
+    return tag if _TAG.fullmatch(tag) and tag not in _NO_LANGUAGE else ""
+
+
+def _cues(path: Path) -> tuple[Cues, str]:
+    """What the file says, and the language in its header."""
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{path}: not a narration file; its name should end in {' '.join(SUFFIXES)}")
     size = path.stat().st_size
@@ -45,11 +68,11 @@ def cues(path: Path) -> Cues:
         raise ValueError(f"{path}: {size >> 20} MB of narration; at most {MAX_BYTES >> 20} MB are read")
     text = _decoded(path.read_bytes())
     if path.suffix.lower() == ".align":
-        return Cues(_aligned(text, path), 0)
+        return Cues(_aligned(text, path), 0), ""
     if not text.strip():
-        return Cues([], 0)
+        return Cues([], 0), ""
     if path.suffix.lower() in (".ass", ".ssa"):
-        return _dialogue(text)
+        return _dialogue(text), ""
     form = path.suffix.lower().removeprefix(".")
     # times inside a line are read as the times of a cue by pysubs2: they are hidden from it
     hidden = _INSIDE.sub(lambda found: f"\ue000{round(_seconds(found) * 1000)}\ue001", text)
@@ -69,7 +92,8 @@ def cues(path: Path) -> Cues:
         rolled = len(lines) > 1 and plain(lines[0]) == above and any(map(_MARK.search, lines[1:]))
         above = plain(_MARK.sub("", lines[-1])) if lines else ""
         phrases.append(_timed(event.start / 1000, event.end / 1000, " ".join(lines[rolled:])))
-    return Cues(phrases, lost)
+    header = _HEADER.match(text.replace("\r\n", "\n"))
+    return Cues(phrases, lost), header[1] if header else ""
 
 
 def beside(path: Path, names: Collection[str] | None = None, languages: Sequence[str] = ()) -> list[Path]:
@@ -99,10 +123,11 @@ def beside(path: Path, names: Collection[str] | None = None, languages: Sequence
 
 def chosen(streams: Sequence[tuple[str, list[Phrase]]], languages: Sequence[str]) -> list[list[Phrase]]:
     """Of the (language, phrases) of embedded streams, the phrases of the first, or of one for each language."""
-    if not languages:
-        return [phrases for _, phrases in streams[:1]]
-    found = (next((phrases for tag, phrases in streams if _same(tag, language)), []) for language in languages)
-    return [phrases for phrases in found if phrases]
+    taken = streams[:1]
+    if languages:
+        found = (next((one for one in streams if _same(one[0], wanted)), ("", [])) for wanted in languages)
+        taken = [one for one in found if one[1]]
+    return [[replace(one, language=language(tag)) for one in phrases] for tag, phrases in taken]
 
 
 def webvtt(phrases: Iterable[Phrase]) -> str:

@@ -213,10 +213,10 @@ def moved(phrase: Phrase, shift: float, seconds: float) -> Phrase:
         return phrase
     if phrase.words:
         words = tuple((round(a + shift, 3), round(b + shift, 3), word) for a, b, word in phrase.words)
-        return Phrase(round(phrase.start + shift, 3), round(phrase.end + shift, 3), phrase.text, words)
+        return replace(phrase, start=round(phrase.start + shift, 3), end=round(phrase.end + shift, 3), words=words)
     middle = phrase.middle + shift
     half = min((phrase.end - phrase.start) / 2, max(middle, 0.0), max(seconds - middle, 0.0))
-    return Phrase(round(middle - half, 3), round(middle + half, 3), phrase.text)
+    return replace(phrase, start=round(middle - half, 3), end=round(middle + half, 3))
 
 
 def aligned(manifest: Manifest, placed: Mapping[str, Sequence[Placed]]) -> Manifest:

@@ -208,12 +208,18 @@ def _seconds(stream: Any, recording: Recording) -> float | None:
 
 
 def _merged(phrases: Iterable[Phrase]) -> list[Phrase]:
-    """Phrases said at the very same time (two-line subtitles) become one, for no two rows may share their span."""
+    """Phrases said at the very same time (two-line subtitles) become one, for no two rows may share their span.
+
+    What is said in another language is no second line: it stays by itself, and ends a millisecond later.
+    """
     found: dict[tuple[float, float], Phrase] = {}
     for phrase in phrases:
         span = (phrase.start, phrase.end)
+        while span in found and found[span].language != phrase.language:
+            span = (phrase.start, round(span[1] + 0.001, 3))
         known = found.get(span)
-        found[span] = Phrase(*span, f"{known.text} {phrase.text}") if known else phrase
+        text = f"{known.text} {phrase.text}" if known else phrase.text
+        found[span] = Phrase(*span, text, language=phrase.language)
     return list(found.values())
 
 

@@ -58,7 +58,7 @@ class Words:
         """The same with the phrase's middle at this moment, or as near to it as a recording of ``seconds`` allows."""
         length = self.phrase.end - self.phrase.start
         shift = max(0.0, min(middle - length / 2, seconds - length)) - self.phrase.start
-        phrase = Phrase(self.phrase.start + shift, self.phrase.end + shift, self.phrase.text, self.phrase.words)
+        phrase = replace(self.phrase, start=self.phrase.start + shift, end=self.phrase.end + shift)
         return replace(self, phrase=phrase, middles=self.middles + shift)
 
 

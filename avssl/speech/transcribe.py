@@ -93,7 +93,7 @@ def transcribe(
             else:
                 told.before += 1
             told.languages[path.suffixes[-2].removeprefix(".")] += 1
-            held[number] = replace(recording, narration=tuple(sentences(read(path))))
+            held[number] = replace(recording, narration=tuple(sentences(read(path, _name(recording.key)))))
             told.sentences += len(held[number].narration)
         if progress is not None:
             progress(number + 1, len(held))

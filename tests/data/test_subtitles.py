@@ -122,14 +122,16 @@ def test_several_languages_stand_side_by_side(two_languages):
     assert [path.name for path in found] == ["film.de-AT.srt", "film.en.vtt"]
     phrases, problems = said(found, (), 10.0, Speech(("de", "en")))
     assert phrases == (Phrase(1.0, 2.0, "the bell"), Phrase(1.0, 2.5, "die Glocke"))
+    told, _ = said(found, (), 10.0, Speech(("de", "en")), "film")
+    assert [one.language for one in told] == ["en", "de-at"], "which the names of their files tell"
     assert problems == []
     assert [path.name for path in subtitles.beside(two_languages)] == ["film.de-AT.srt"], "one, where none is named"
 
 
 def test_streams_inside_are_chosen_by_language():
     streams = [("ger", [Phrase(0, 1, "ja")]), ("eng", [Phrase(0, 1, "yes")]), ("", [Phrase(0, 1, "?")])]
-    assert subtitles.chosen(streams, ()) == [[Phrase(0, 1, "ja")]]
-    assert subtitles.chosen(streams, ("en", "fr")) == [[Phrase(0, 1, "yes")]]
+    assert subtitles.chosen(streams, ()) == [[Phrase(0, 1, "ja", language="ger")]]
+    assert subtitles.chosen(streams, ("en", "fr")) == [[Phrase(0, 1, "yes", language="eng")]]
     assert subtitles.chosen([], ()) == []
 
 

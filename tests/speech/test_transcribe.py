@@ -44,6 +44,10 @@ def test_times_are_of_the_recording_and_nobody_is_asked_about_silence(talk, tmp_
     assert [round(len(sound) / 16000, 1) for sound in listener.sounds] == [1.4]
     said = narration(made)
     assert [one.text for one in said["deep/a"]] == ["a tone.", "It stops"]
+    made.save(tmp_path / "y.jsonl")
+    kept = narration(Manifest.load(tmp_path / "y.jsonl"))
+    assert [one.language for one in kept["deep/a"]] == ["xx", "xx"]
+    assert transcribe(talk, tmp_path / "n", listener, settings="x")[0] == made, "also when it is read, not heard"
     assert said["deep/a"][0].start == pytest.approx(2.0, abs=0.05)
     assert said["silent"] == ()
     assert said["told"] == (Phrase(1.0, 2.0, "known"),)

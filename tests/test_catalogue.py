@@ -13,7 +13,7 @@ from avssl.methods.base import Method, catalogue, config_of, find
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST_LINES = 150
-LONGER = {"trimodal": 215}
+LONGER = {"trimodal": 222}
 """the flagship joins two papers' systems"""
 
 every_method = pytest.mark.parametrize("name", catalogue())

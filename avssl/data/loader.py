@@ -1,140 +1,21 @@
-"""Batches that are a pure function of (seed, step): independent of workers, ranks, and of where a run went on.
-
-Position p = step * batch + row is in epoch p // length; an epoch's order is a permutation drawn from (seed, 1, epoch);
-the example is ``transform(source.get(index, g), g, progress)`` with g drawn from (seed, 2, step, index); the stand-in
-for a bad item is drawn from (seed, 3, step, index, try). With ``draws`` D, g is drawn from (seed, 5, epoch % D, index):
-every item is then shown in D ways and no more, a new one in each of the first D epochs.
-"""
+"""Batches, made by workers ahead of time; which rows they hold is :mod:`avssl.data.maker`'s to say."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
+from avssl.data.maker import Maker, Readable, Transform
 from avssl.data.rows import Chunk, Rows
 from avssl.data.workers import Pool
-from avssl.sample import Sample
 
 PREFETCH = 2
-STAND_INS = 64  # tries before it is said that next to nothing can be read
 _log = logging.getLogger(__name__)
-
-Transform = Callable[[Sample, Generator, float], Mapping[str, Tensor]]
-
-
-class Readable(Protocol):
-    """What the loader needs of a source; :class:`avssl.data.dataset.Source` is one."""
-
-    items: Any
-    """index -> (number of the recording, ...)"""
-
-    def get(self, index: int, generator: Generator) -> Sample:
-        """The sample of one item; any exception means that the item is bad."""
-        ...
-
-
-def mix(*parts: int) -> int:
-    """A stable 63-bit hash of integers, for seeding."""
-    told = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
-    return int.from_bytes(told, "little") >> 1
-
-
-def generator(*parts: int) -> Generator:
-    """A generator seeded by :func:`mix`."""
-    return torch.Generator().manual_seed(mix(*parts))
-
-
-class BadItem(Exception):
-    """An item that could not be read; carries its reason."""
-
-
-@dataclass
-class Maker:
-    """Makes the rows of batches; one copy in every worker."""
-
-    source: Readable
-    transform: Transform
-    batch: int
-    seed: int
-    length: int
-    draws: int = 0
-    _orders: dict[int, Tensor] = field(default_factory=dict, repr=False)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_orders": {}}
-
-    def plan(self, step: int) -> list[int]:
-        """The items of the global batch of one step, before any is replaced."""
-        positions = range(step * self.batch, (step + 1) * self.batch)
-        return [int(self._order(p // self.length)[p % self.length]) for p in positions]
-
-    def _order(self, epoch: int) -> Tensor:
-        if epoch not in self._orders:
-            while len(self._orders) > 1:
-                del self._orders[min(self._orders)]
-            self._orders[epoch] = torch.randperm(self.length, generator=generator(self.seed, 1, epoch))
-        return self._orders[epoch]
-
-    def row(self, chunk: Chunk, index: int, started: Callable[[int], None], rows: Rows) -> dict[str, Tensor] | None:
-        """One example: of the item, or of its stand-in when it is bad; None for a bad item read in order.
-
-        ``started`` is told each item before it is touched; what turns out bad is noted in ``rows.bad``.
-        """
-        if chunk.step is None:
-            return self._try(index, generator(4, index), chunk, started, rows)
-        wanted = index
-        taken: set[int] | None = None
-        for attempt in range(1, STAND_INS):
-            found = self._try(index, self._draw(chunk.step, index), chunk, started, rows)
-            if found is not None:
-                return found
-            if taken is None:
-                taken = set(self.plan(chunk.step))
-            index = mix(self.seed, 3, chunk.step, wanted, attempt) % self.length
-            if index in taken and len(taken) < self.length:
-                index = next(i % self.length for i in range(index, index + self.length) if i % self.length not in taken)
-        raise ValueError(f"{STAND_INS} items in a row cannot be read, the last because {list(rows.bad.values())[-1:]}")
-
-    def _draw(self, step: int, index: int) -> Generator:
-        if not self.draws:
-            return generator(self.seed, 2, step, index)
-        epoch, offset = divmod(step * self.batch, self.length)
-        if bool((self._order(epoch)[:offset] == index).any()):  # of a batch that reaches into the next epoch
-            epoch += 1
-        return generator(self.seed, 5, epoch % self.draws, index)
-
-    def _try(
-        self, index: int, draw: Generator, chunk: Chunk, started: Callable[[int], None], rows: Rows
-    ) -> dict[str, Tensor] | None:
-        if index in chunk.bad or index in rows.bad:
-            return None
-        started(index)
-        try:
-            sample = self.source.get(index, draw)
-        except Exception as error:  # a decoder may raise anything; the item is at fault, whatever it is
-            rows.bad[index] = " ".join(str(error).split()) or type(error).__name__
-            return None
-        made = {name: torch.as_tensor(value) for name, value in self.transform(sample, draw, chunk.progress).items()}
-        made["index"] = torch.tensor(index)
-        made["recording"] = torch.tensor(int(self.source.items[index][0]))
-        return made
-
-    def key(self, index: int) -> str:
-        """Key of the recording that an item is part of; the item's number where recordings have none."""
-        items = self.source.items
-        return str(items.recording(index).key) if hasattr(items, "recording") else str(index)
-
-    def name(self, index: int) -> str:
-        """How an item is called in messages."""
-        _, *span = self.source.items[index]
-        return self.key(index) + (f" ({span[0]:.1f} to {span[1]:.1f} s)" if span else "")
 
 
 class Loader:
@@ -153,6 +34,7 @@ class Loader:
         timeout_seconds: a worker that takes longer over one item is replaced.
         progress: step -> 0..1, given to the transform.
         draws: in how many ways each item is ever shown; 0 for a new one each time.
+        together: copies of an item in a batch, each in a window of its own; not with ``order``.
 
     ``order`` int64 [length], where a method has set one, is the items in the order in which batches take them, in place
     of the epoch's permutation; it counts for the batches that are asked for after it is set, and an item may stand in
@@ -175,12 +57,15 @@ class Loader:
         timeout_seconds: float = 120.0,
         progress: Callable[[int], float] = lambda step: 0.0,
         draws: int = 0,
+        together: int = 1,
     ):
         if length < 1:
             raise ValueError("there are no items to load")
+        if batch % together:
+            raise ValueError(f"data.batch={batch} is no multiple of data.together={together}, the windows of each item")
         if batch % world:
             raise ValueError(f"batch is {batch}, which {world} ranks cannot share equally; take a multiple of {world}")
-        self.maker = Maker(source, transform, batch, seed, length, draws)
+        self.maker = Maker(source, transform, batch, seed, length, draws, together)
         self.rank, self.world, self.progress = rank, world, progress
         self.bad_budget, self.workers, self.timeout_seconds = bad_budget, workers, timeout_seconds
         self.wait_seconds = 0.0
@@ -207,7 +92,8 @@ class Loader:
         self._bad = {int(index): str(reason) for index, reason in state["bad"].items()}
 
     def batches(self, first_step: int, last_step: int) -> Iterator[dict[str, Tensor]]:
-        """This rank's batches of the steps [first, last): tensors [B / world, ...], ``index`` and ``recording`` int64.
+        """This rank's batches of the steps [first, last): tensors [B / world, ...], ``index`` and ``recording`` int64,
+        ``seconds`` at which the (first) window begins.
 
         Raises ValueError when more items are bad than the budget allows.
         """

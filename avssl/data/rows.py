@@ -39,7 +39,7 @@ class Rows:
 
 
 class RowMaker(Protocol):
-    """What a worker runs; :class:`avssl.data.loader.Maker` is one."""
+    """What a worker runs; :class:`avssl.data.maker.Maker` is one."""
 
     def row(self, chunk: Chunk, index: int, started: Callable[[int], None], rows: Rows) -> dict[str, Tensor] | None:
         """One example, or None for one that cannot be read."""

@@ -100,7 +100,7 @@ class Pool:
         self._context = multiprocessing.get_context(method)
         if method == "forkserver":
             # Imported once there, then shared by all workers; the server itself never starts a thread.
-            self._context.set_forkserver_preload(["avssl.data.loader", "avssl.data.dataset"])
+            self._context.set_forkserver_preload(["avssl.data.maker", "avssl.data.dataset"])
 
     def submit(self, chunk: Chunk, known_bad: Mapping[int, str]) -> int:
         """Begin a batch; returns its number."""

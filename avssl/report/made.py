@@ -12,7 +12,7 @@ from torch import Tensor
 
 from avssl.config import RunConfig
 from avssl.data.dataset import Items, Source
-from avssl.data.loader import generator
+from avssl.data.maker import generator
 from avssl.data.manifest import Manifest
 from avssl.inputs import Inputs
 from avssl.methods import base

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from avssl.config import MethodConfig, RunConfig
-from avssl.data.loader import Loader, generator, mix
+from avssl.data.loader import Loader
+from avssl.data.maker import generator, mix
 from avssl.methods.base import Batch, Method
 from avssl.nn import rescaled
 from avssl.nn.teacher import Teacher

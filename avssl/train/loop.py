@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from avssl.config import MethodConfig, RunConfig
-from avssl.data.loader import mix
+from avssl.data.maker import mix
 from avssl.methods.base import Batch, Method
 from avssl.train.checkpoint import replace_text
 from avssl.train.distributed import Ranks, alone, gathered, same_statistics

@@ -282,7 +282,7 @@ def _loader(
         Source(items, needs, folder), kind.transform(cfg.method, inputs),
         batch=cfg.data.batch // many, seed=cfg.seed, workers=cfg.data.workers, length=len(items), rank=ranks.rank,
         world=ranks.world, bad_budget=cfg.data.bad_budget, timeout_seconds=cfg.data.timeout_seconds,
-        progress=lambda micro: micro // many / cfg.steps, draws=cfg.data.draws,
+        progress=lambda micro: micro // many / cfg.steps, draws=cfg.data.draws, together=cfg.data.together,
     )  # fmt: skip
 
 

@@ -78,7 +78,8 @@ class Tiny:
         for index in range(size):
             generator = Generator().manual_seed(1000 * step + index)
             row = transform(sample(self.needs, index), generator, progress)
-            rows.append({**row, "index": torch.tensor(index), "recording": torch.tensor(RECORDING[index])})
+            known = {"index": torch.tensor(index), "recording": torch.tensor(RECORDING[index])}
+            rows.append({**row, **known, "seconds": torch.tensor(float(index))})
         return {key: torch.stack([row[key] for row in rows]) for key in rows[0]}
 
     def x(self, modality: str, size: int = ITEMS) -> Tensor:

@@ -11,7 +11,7 @@ from few_clips import FPS, clip, number
 from avssl.data import cache
 from avssl.data.audit import describe, look
 from avssl.data.dataset import Items, Source, cut
-from avssl.data.loader import generator
+from avssl.data.maker import generator
 from avssl.data.manifest import Manifest, Recording
 from avssl.data.media import Unreadable, decode
 from avssl.data.narration import Phrase

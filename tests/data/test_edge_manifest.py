@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from avssl.data.dataset import Items, Source
-from avssl.data.loader import generator
+from avssl.data.maker import generator
 from avssl.data.manifest import Manifest, make
 from avssl.data.subtitles import SUFFIXES
 from avssl.sample import Needs

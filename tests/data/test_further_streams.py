@@ -13,7 +13,7 @@ from made_media import clicks, number, numbered, write
 
 from avssl.data import cache, sides
 from avssl.data.dataset import Items, Source
-from avssl.data.loader import generator
+from avssl.data.maker import generator
 from avssl.data.manifest import Manifest, make
 from avssl.data.media import Unreadable
 from avssl.data.prepare import prepare

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from toy_source import Toy, growing, plain, ragged, slow, wrong
 
-from avssl.data.loader import Loader, mix
+from avssl.data.loader import Loader
+from avssl.data.maker import mix
 
 Batch = dict[str, Tensor]
 
@@ -62,6 +63,30 @@ def test_items_are_shown_in_so_many_draws(batch: int) -> None:
         assert all(values[epoch] == values[epoch % 3] for values in shown.values() for epoch in range(8))
     with loader(Toy(21), draws=3, batch=batch, workers=1) as there:
         assert same(batches[4:9], list(there.batches(4, 9)))
+
+
+@pytest.mark.parametrize("settings", [{}, {"draws": 2}])
+def test_windows_of_one_item_stand_together_each_drawn_by_itself(settings: dict[str, Any]) -> None:
+    source = Toy(21, bad=(4,))
+    with loader(source, together=2, **settings) as here:
+        batches = list(here.batches(0, 11))
+    pairs = torch.cat([b["index"] for b in batches])[:42].unflatten(0, (21, 2))
+    kept = pairs[pairs[:, 0] == pairs[:, 1], 0]
+    assert len(kept) >= 20, "all but the one that cannot be read"
+    assert len(set(kept.tolist())) == len(kept), "an epoch holds each item once"
+    for batch in batches:
+        noise, index = batch["noise"], batch["index"]
+        assert not (noise[::2] == noise[1::2])[index[::2] == index[1::2]].any()
+    with loader(source, together=2, workers=1, **settings) as there:
+        assert same(batches[4:9], list(there.batches(4, 9)))
+    with pytest.raises(ValueError, match=r"data\.batch=8 is no multiple of data\.together=3"):
+        loader(source, together=3)
+
+
+def test_a_batch_says_when_its_windows_begin() -> None:
+    with loader(Toy(8)) as it:
+        batch = next(iter(it.batches(0, 1)))
+    assert batch["seconds"].tolist() == batch["index"].tolist(), "as these items do"
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -232,6 +257,7 @@ import os, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests themselves run in the background
 from toy_source import Toy, slow
 from avssl.data.loader import Loader
+from avssl.data.maker import mix
 if __name__ == "__main__":
     it = Loader(Toy(64), slow, batch=8, seed=0, workers=2, length=64)
     try:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from avssl.data import windows
-from avssl.data.loader import generator
+from avssl.data.maker import generator
 from avssl.data.narration import Phrase
 from avssl.sample import Needs
 

@@ -71,7 +71,7 @@ def test_each_pair_learns_embeds_and_asks_for_its_streams_alone(name):
     losses = tiny.steps(method, [run.batch()] * 12, tiny.optimizers(method))
     assert min(losses[-3:]) < 0.99 * losses[0]
     names = run.needs.streams
-    assert set(run.batch()) == {*names, "index", "recording"}
+    assert set(run.batch()) == {*names, "index", "recording", "seconds"}
     assert method.spaces["main"].modalities == names
     assert run.needs.frames == (0 if {method.kind_of(name) for name in names} == {"audio"} else 4)
     method.eval()

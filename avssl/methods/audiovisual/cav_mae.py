@@ -24,8 +24,9 @@ from avssl import ops, views
 from avssl.config import MethodConfig
 from avssl.inputs import Inputs
 from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
+from avssl.methods.rivals import Rivals, RivalsConfig
 from avssl.nn import masking
-from avssl.nn.contrast import info_nce, retrieval_accuracy
+from avssl.nn.contrast import retrieval_accuracy
 from avssl.nn.decoders import CellDecoder
 from avssl.nn.gather import gather
 from avssl.nn.transformer import Block, positions
@@ -59,6 +60,8 @@ class Config(MethodConfig):
     """least share of the picture that a view shows"""
     decibels: float = Field(3.0, ge=0)
     """most by which the sound is made louder or softer"""
+    rivals: RivalsConfig = RivalsConfig()
+    """who is told apart"""
 
 
 class CAVMAE(Method[Config]):
@@ -83,6 +86,7 @@ class CAVMAE(Method[Config]):
         self.shared = nn.ModuleList(Block(cfg.width, (*both, "joint")) for _ in range(cfg.shared))
         self.last = nn.ModuleDict({name: nn.LayerNorm(cfg.width) for name in (*both, "joint")})
         self.decoder = CellDecoder(cfg.width, cfg.decoder_width, cfg.decoder_layers, self.grid, values)
+        self.rivals = Rivals(cfg.rivals, cfg.width)
         self.spaces = {"main": Space(both, cfg.width)}
 
     @classmethod
@@ -110,8 +114,7 @@ class CAVMAE(Method[Config]):
         filled = self.decoder(dict(zip(alone, parts, strict=True)), visible)
         errors = {kind: (filled[kind].flatten(0, 1) - truth[kind]).square().mean() for kind in self.modalities}
         picture, sound = (gather(ops.unit(self.through(alone[kind], kind).mean(1))) for kind in self.modalities)
-        recording, logits = gather(batch["recording"]), picture @ sound.T / self.cfg.temperature
-        contrast = info_nce(logits, recording[:, None] == recording)
+        contrast, logits = self.rivals.pairs(picture, sound, 1 / self.cfg.temperature, batch)
         told = {**errors, "contrast": contrast, "accuracy": retrieval_accuracy(logits)}
         return Step(errors["image"] + errors["audio"] + self.cfg.contrast * contrast, detached(told))
 

@@ -19,7 +19,8 @@ from avssl import ops, views
 from avssl.config import EncoderConfig, Frozen, MethodConfig
 from avssl.inputs import Inputs
 from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
-from avssl.nn.contrast import Temperature, info_nce, retrieval_accuracy
+from avssl.methods.rivals import Rivals, RivalsConfig
+from avssl.nn.contrast import Temperature, retrieval_accuracy
 from avssl.nn.gather import gather
 from avssl.nn.heads import mlp
 from avssl.sample import Needs, Sample
@@ -65,6 +66,8 @@ class Config(MethodConfig):
     """D, of each step's part of a vector"""
     steps: int = Field(1, ge=1)
     """K, steps of time that have a part of the vector each"""
+    rivals: RivalsConfig = RivalsConfig()
+    """who is told apart"""
 
 
 @dataclass(frozen=True)
@@ -104,14 +107,14 @@ class PairedContrast(Method[Config]):
             wrong = "choose two different streams" if len(kinds) < 2 else "an image encoder sees no time, so steps is 1"
             raise ValueError(f"method.first, method.second ({', '.join(self.sides)}), steps={cfg.steps}: {wrong}")
         self.heads = nn.ModuleDict({n: mlp(towers.width(encoders[n]), 2 * cfg.width, cfg.width) for n in self.sides})
-        self.temperature = Temperature()
+        self.temperature, self.rivals = Temperature(), Rivals(cfg.rivals, cfg.steps * cfg.width)
         self.spaces = {"main": Space(tuple(self.sides), cfg.steps * cfg.width)}
 
     @classmethod
     def needs(cls, cfg: Config, inputs: Inputs) -> Needs:
         """Both streams."""
         names, kinds = (cfg.first.stream, cfg.second.stream), {cfg.first.encoder, cfg.second.encoder}
-        seconds, frames = inputs.cfg.audio_seconds if "audio" in kinds else 0.0, 0 if kinds == {"audio"} else None
+        seconds, frames = inputs.cfg.audio_seconds * ("audio" in kinds), 0 if kinds == {"audio"} else None
         return inputs.needs(frames=frames, audio_seconds=seconds, streams=names)
 
     @classmethod
@@ -131,10 +134,8 @@ class PairedContrast(Method[Config]):
     def forward(self, batch: Batch, turn: str = "main") -> Step:
         """Mean of both directions' InfoNCE; other windows of a recording are no negatives."""
         first, second = (gather(self.embed(name, batch[name])) for name in self.sides)
-        recording = gather(batch["recording"])
-        logits = first @ second.T * self.temperature()  # [B, B]
-        told = detached({"accuracy": retrieval_accuracy(logits)})
-        return Step(info_nce(logits, recording[:, None] == recording), told)
+        loss, logits = self.rivals.pairs(first, second, self.temperature(), batch)
+        return Step(loss, detached({"accuracy": retrieval_accuracy(logits)}))
 
     def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
         """Unit vectors [B, K D] of a stream: pictures [B, T, 3 or 1, H, W], sound [B, M, F]."""
@@ -145,6 +146,5 @@ class PairedContrast(Method[Config]):
         features = self.encoders[modality](x if side.encoder == "audio" else x.expand(*x.shape[:-3], 3, *x.shape[-2:]))
         if self.cfg.steps == 1:
             return ops.unit(head(features.pooled("max")))
-        course = nn.functional.adaptive_avg_pool1d(features.course("max"), self.cfg.steps)  # [B, E, K]
-        parts = head(course.transpose(1, 2))  # [B, K, D]
+        parts = head(nn.functional.adaptive_avg_pool1d(features.course("max"), self.cfg.steps).transpose(1, 2))
         return ops.unit((parts - parts.mean(1, keepdim=True)).flatten(1))

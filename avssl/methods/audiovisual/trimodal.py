@@ -23,7 +23,8 @@ from avssl import ops, views
 from avssl.config import MethodConfig
 from avssl.inputs import Inputs
 from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
-from avssl.nn.contrast import Temperature, info_nce, retrieval_accuracy
+from avssl.methods.rivals import Rivals, RivalsConfig
+from avssl.nn.contrast import Temperature, retrieval_accuracy
 from avssl.nn.dense import Calibration, per_frame, time_then_place, unheard
 from avssl.nn.gather import gather
 from avssl.nn.lacking import compared, spread
@@ -65,6 +66,8 @@ class Config(MethodConfig):
     """share of the single moment in a place's score; the rest is the agreement over the window"""
     calibration: float = Field(0.2, ge=0)
     """weight of the logistic term that puts all scores on one scale"""
+    rivals: RivalsConfig = RivalsConfig()
+    """who is told apart; likeness, mining and the bank go by the vectors of meaning"""
 
 
 class Trimodal(Method[Config]):
@@ -85,6 +88,7 @@ class Trimodal(Method[Config]):
         scales = ("dense", "moments", "meaning", *(["narration"] if "text" in encoders else []))
         self.temperatures = nn.ModuleDict({name: Temperature(cfg.temperature) for name in scales})
         self.calibration = Calibration()
+        self.rivals = Rivals(cfg.rivals, cfg.width)
         spoken = ("text",) if "text" in encoders else ()
         self.time_stride: int = getattr(encoders["video"], "time_stride", 1)
         steps = -(-inputs.cfg.frames // self.time_stride)
@@ -123,6 +127,8 @@ class Trimodal(Method[Config]):
         heard = Heard(*(torch.cat([gather(spread(own, there))[rows], extra]) for own, extra in parts))
         clips = Seen(*(part[rows] for part in seen))  # with a sound
         count, same = len(clips.meaning), recording[rows][:, None] == recording[rows]
+        own = heard.meaning[:count]
+        found = self.rivals.find(clips.meaning, own, batch, rows)
         dense = time_then_place(clips.places, heard.moments, cfg.sharpness)  # [B, B + X]
         similarities = {
             "dense": dense,
@@ -131,11 +137,12 @@ class Trimodal(Method[Config]):
         }
         for name, similarity in similarities.items():
             logits = similarity * self.temperatures[name]()
-            metrics[name] = some * info_nce(logits[:, :count], same, logits[:, count:])
+            whole = (clips.meaning, own, self.temperatures[name]()) if name == "meaning" else None
+            metrics[name] = some * self.rivals.contrast(logits[:, :count], found, logits[:, count:], whole)
             metrics[f"{name}_accuracy"] = retrieval_accuracy(logits[:, :count])
             loss = loss + getattr(cfg, name) * metrics[name]
-        own, more = torch.eye(count, dtype=torch.bool, device=dense.device), (0, dense.shape[1] - count)
-        fits = self.calibration(dense, F.pad(own, more), F.pad(own | ~same, more, value=True))
+        pairs, more = torch.eye(count, dtype=torch.bool, device=dense.device), (0, dense.shape[1] - count)
+        fits = self.calibration(dense, F.pad(pairs, more), F.pad(pairs | ~same, more, value=True))
         metrics["calibration"] = some * fits
         loss = loss + cfg.calibration * metrics["calibration"]
         if "tokens" in batch:
@@ -144,7 +151,7 @@ class Trimodal(Method[Config]):
             scale = self.temperatures["narration"]()
             sides = {
                 "seen": (seen.meaning, rows | True, some.new_ones(())),
-                "heard": (heard.meaning[:count], rows, some),
+                "heard": (own, rows, some),
             }
             for name, (vectors, these, weight) in sides.items():
                 part, hit = bag_contrast(vectors, bags[these], tokens[these], recording[these], scale)

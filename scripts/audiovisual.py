@@ -1,19 +1,21 @@
 """Which audio-visual or narrated method learns most? One trunk, inputs and budget, the same questions to all.
 
-    python scripts/audiovisual.py [--on world grid] [--minutes-per-run 3 | --steps 300] [--seeds 0 1 2]
+    python scripts/audiovisual.py [--on world grid] [--minutes-per-run 2 | --steps 300] [--seeds 0 1 2]
                                   [--only trimodal avid] [-o runs/audiovisual] [--data DATA] [--set key=value ...]
     python scripts/audiovisual.py --plots [results/plots]
 
 Every method under avssl/methods/audiovisual and avssl/methods/narration that needs nothing but a video's own picture,
-sound and words learns from the made-up world (level easy), and from one talker of GRID (DATA/grid). Batch, optimizer
-and settings are its own shipped config's. Judged are held-out recordings: finding across modalities beside the same
-network untrained and chance; linear probes of each encoder beside its untrained self and features without an encoder:
-the world's kinds, GRID's six words, and, where DATA/esc10 is there, ESC-10 by its folds for encoders of sound that
-learnt from the world. A run's course of finding is taken at its quarters. Test recordings choose nothing.
+sound and words learns from the made-up world (level easy), and from one talker of GRID (DATA/grid). Where DATA/esc10
+and DATA/cifar10 are there, ESC-10's sounds are learnt from beside the world, without labels, each with a picture of
+its own. Batch, optimizer and settings are its own shipped config's, and all have the same time. Judged are held-out
+recordings: finding across modalities beside the same network untrained and chance; linear probes of each encoder beside
+its untrained self and features without an encoder: the world's kinds, GRID's six words, and ESC-10 by its folds for
+encoders of sound that learnt from the world; and, of those that can, by how much a GRID clip's sound is late, and
+narration put right. A run's course of finding is taken at its quarters. Test recordings choose nothing.
 
-An interrupted comparison goes on, and what is done is not done again; seeds may be added later. With --minutes-per-run
-each method's steps are found by timing a short trial, once for all seeds. Each run adds a row to
-results/audiovisual.jsonl; python scripts/results.py makes the tables, --plots the curves of score against seconds.
+An interrupted comparison goes on, and what is done is not done again; seeds may be added later. Each method's steps are
+found by timing a short trial, once for all seeds. Each run adds a row to results/audiovisual.jsonl; python
+scripts/results.py makes the tables, --plots the curves of score against seconds.
 """
 
 from __future__ import annotations
@@ -23,18 +25,14 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import audiovisual_probes
 import audiovisual_tables
-import beds
 import budget
-import grid
 import kept
 import numpy as np
-from audiovisual_probes import Probing
+from audiovisual_grounds import Ground, ground
 from rich.console import Console
 
 from avssl import config
@@ -86,23 +84,10 @@ OWN: dict[str, dict[str, list[str]]] = {
 of AVID, at its learning rate, before anything is mined"""
 TUNED = {"trimodal-tuned": {"world": "demo", "grid": "grid"}}
 """name -> data set -> config: the flagship with the settings it is shipped with for that data set; when asked for"""
-WORDS = ("command", "colour", "preposition", "letter", "digit", "adverb")
-"""what GRID's sentences are made of"""
 COURSE = 4
 """parts of a run, at whose ends it is judged"""
 BREAK_SECONDS, BREAK_STEPS = 60.0, 20
 """a run that told nothing for so long, and for the time of so many of its usual lines, was interrupted"""
-
-
-@dataclass(frozen=True)
-class Ground:
-    """A data set: its manifest, what makes recordings relevant, by which figure finding is told, and the probes."""
-
-    name: str
-    listed: Path
-    label: str
-    figure: str
-    probing: Probing
 
 
 def names() -> list[str]:
@@ -120,27 +105,11 @@ def words_of(name: str, on: str, more: Sequence[str]) -> list[str]:
     return [*TRUNK, *INPUTS[on], *OWN.get(name, {}).get(on, ()), *more]
 
 
-def run_config(name: str, ground: Ground, more: Sequence[str]) -> RunConfig:
+def run_config(name: str, place: Ground, more: Sequence[str]) -> RunConfig:
     """The configuration of a run."""
-    shipped = TUNED[name][ground.name] if name in TUNED else name
-    words = [f"data={ground.listed}", *words_of(name, ground.name, more)]
+    shipped = TUNED[name][place.name] if name in TUNED else name
+    words = [f"data={place.learnt}", *words_of(name, place.name, more)]
     return config.load(shipped, words, base.config_of)
-
-
-def ground(args: argparse.Namespace, on: str) -> Ground:
-    """A data set, made where it is not there yet. Raises ValueError for recordings that are missing."""
-    room: Path = args.output / on
-    room.mkdir(parents=True, exist_ok=True)
-    if on == "grid":
-        listed = grid.listed(args.data / "grid", room)
-        return Ground(on, listed, "transcript", "r1", Probing(room, (audiovisual_probes.of_manifest(listed, WORDS),)))
-    listed = beds.world(args.worlds or room, "easy", args.clips, args.side).manifest
-    asked = [audiovisual_probes.of_manifest(listed, ("kind",))]
-    if (args.data / "esc10").is_dir():
-        asked.append(audiovisual_probes.of_esc10(args.data / "esc10", room))
-    else:
-        Console(stderr=True).print(f"no ESC-10: {args.data / 'esc10'} is not there (see --data)", highlight=False)
-    return Ground(on, listed, "kind", "ndcg10", Probing(room, tuple(asked)))
 
 
 def seconds_at(folder: Path) -> tuple[list[int], list[float]]:
@@ -202,11 +171,13 @@ def row(asked: dict[str, Any], cfg: RunConfig, place: Ground, folder: Path) -> d
     along = [{"step": 0, "seconds": 0.0, **first}, *along, {"step": cfg.steps, "seconds": trained, **last}]
     with counting(f"probing {asked['name']}, seed {cfg.seed}") as tell:
         probes = place.probing.figures(networks, cfg.seed, tell)
+    with counting(f"using {asked['name']}, seed {cfg.seed}") as tell:
+        uses = place.uses.figures(networks, tell)
     return {
         "config": "audiovisual", "family": base.catalogue()[cfg.method.name], **asked, "method": cfg.method.name,
         "run": dump(cfg), "split": "test", "digest": networks["trained"].digest, "label": place.label,
         "figure": place.figure, "train_seconds": trained, "judge_seconds": round(time.monotonic() - began, 1),
-        "retrieval": found, "course": along, "probes": probes,
+        "retrieval": found, "course": along, "probes": probes, "uses": uses,
     }  # fmt: skip
 
 
@@ -224,8 +195,9 @@ def arguments(words: list[str] | None) -> argparse.Namespace:
                         help=f"of {', '.join([*every, *TUNED])}")  # fmt: skip
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     budgets = parser.add_mutually_exclusive_group()
-    budgets.add_argument("--steps", type=int, default=300, help="of each run")
-    budgets.add_argument("--minutes-per-run", type=float, help="of training; steps are found by timing a short trial")
+    budgets.add_argument("--steps", type=int, help="of each run, whatever they take")
+    budgets.add_argument("--minutes-per-run", type=float, default=2.0,
+                         help="of training; steps are found by timing a short trial")  # fmt: skip
     parser.add_argument("--clips", type=int, default=1500, help="of the made-up world")
     parser.add_argument("--side", type=int, default=112, help="pixels of the made-up world's pictures")
     parser.add_argument("--worlds", type=Path, help="folder of a world (easy) made before")
@@ -254,7 +226,7 @@ def main(words: list[str] | None = None) -> None:
 def compare(args: argparse.Namespace, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows with those that were missing. Raises ValueError at the end where runs have failed."""
     grounds = {on: ground(args, on) for on in dict.fromkeys(args.on)}
-    data = {on: Manifest.load(place.listed).digest() for on, place in grounds.items()}
+    data = {on: Manifest.load(place.learnt).digest() for on, place in grounds.items()}
     plan = [(on, seed, name) for on in grounds for seed in args.seeds for name in args.only]
     turns = kept.Turns(len(plan))
     for number, (on, seed, name) in enumerate(plan):
@@ -263,7 +235,7 @@ def compare(args: argparse.Namespace, rows: list[dict[str, Any]]) -> list[dict[s
             steps = planned(args, name, place, data[on])
             asked = {
                 "name": name, "on": on, "words": words_of(name, on, args.set), "steps": steps, "seed": seed,
-                "data": data[on], "sets": place.probing.digests(),
+                "data": data[on], "used": place.uses.described(), "sets": place.probing.digests(),
             }  # fmt: skip
             before = [one for one in rows if same(one, asked)]
             if any(asked["sets"].items() <= one["sets"].items() for one in before):
@@ -284,7 +256,7 @@ def compare(args: argparse.Namespace, rows: list[dict[str, Any]]) -> list[dict[s
 
 def planned(args: argparse.Namespace, name: str, place: Ground, data: str) -> int:
     """The steps of a method on a data set, the same for every seed."""
-    if not args.minutes_per_run:
+    if args.steps:
         return int(args.steps)
     trial = budget.Trial(args.output, f"{name} {place.name} {data[:12]} {' '.join(args.set)}".strip())
     return budget.steps(args.minutes_per_run, run_config(name, place, args.set), trial)

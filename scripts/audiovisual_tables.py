@@ -20,6 +20,13 @@ FLAGSHIP = "trimodal"
 KINDS = {"video": "picture", "audio": "sound", "text": "text"}
 TITLES = {"world": "the made-up world", "grid": "GRID"}
 FIGURES = {"ndcg10": "nDCG@10", "r1": "R@1"}
+USES = {
+    "sound within a picture": "offset of a sound within a picture",
+    "narration off by": "narration off by, 1/100 s",
+    "dropped rightly": "sentences dropped that are foreign",
+}
+LOWER = (USES["narration off by"],)
+"""better when they are small"""
 FEW = 6
 """probes that stand in one table; more are told encoder by encoder"""
 NAMED = 3
@@ -70,8 +77,9 @@ class Told(NamedTuple):
         others = [label for label, rows in self.rows.items() if not rows[0]["name"].startswith(FLAGSHIP)]
         told, within, none, unsure = list[str](), list[str](), list[str](), list[str]()
         for name in self.columns:
-            limit = _values(self.cells[own], name)
-            found = {label: difference(_values(self.cells[label], name), limit) for label in others}
+            sign = -1 if name in LOWER else 1
+            limit, *rest = ([sign * x for x in _values(self.cells[label], name)] for label in [own, *others])
+            found = {label: difference(values, limit) for label, values in zip(others, rest, strict=True)}
             known = {label: one for label, one in found.items() if one is not None}
             if not known:
                 unsure.append(name)
@@ -107,7 +115,7 @@ def _cell(seeds: Sequence[Cells], name: str) -> str:
 
 
 def tables(rows: Sequence[Row]) -> Iterator[Told]:
-    """Finding and probes, one data set after the other."""
+    """Finding, probes and what else runs are good for, one data set after the other."""
     for on in dict.fromkeys(row["on"] for row in rows):
         held = by_label([row for row in rows if row["on"] == on])
         title, figure = TITLES.get(on, on), next(iter(held.values()))[0]["figure"]
@@ -126,6 +134,16 @@ def tables(rows: Sequence[Row]) -> Iterator[Told]:
                 kept = {label: seeds for label, seeds in cells.items() if any(name in seeds[0] for name in part)}
                 beside = {"chance": "chance", "trivial": "without an encoder"}
                 yield Told(told, part, kept, beside, {label: held[label] for label in kept})
+        cells = {label: [_used(row) for row in seeds] for label, seeds in held.items() if seeds[0]["uses"]}
+        names = [name for name in USES.values() if any(name in seeds[0] for seeds in cells.values())]
+        if names:
+            beside = {"chance": "chance; narration as it was"}
+            of = f"{title}: sync and alignment"
+            yield Told(of, names, cells, beside, {label: held[label] for label in cells})
+
+
+def _used(row: Row) -> Cells:
+    return {USES[name]: figures for name, figures in row["uses"].items()}
 
 
 def _found(row: Row) -> Cells:

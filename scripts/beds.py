@@ -11,9 +11,14 @@ from pathlib import Path
 
 import grid
 import mosaic
+import numpy as np
+from numpy.typing import NDArray
 
 from avssl import cli
+from avssl.cli._counting import counting
+from avssl.data.encode import write_clip
 from avssl.data.manifest import Manifest, Recording
+from avssl.data.media import decode
 from avssl.evaluation import maps
 from avssl.inputs import Inputs
 
@@ -23,6 +28,8 @@ TALKERS = {"talkers": (2, 2, 1), "three": (3, 3, 1), "four": (4, 2, 2)}
 """bed -> how many talkers, in how many columns and rows"""
 HARDER = "crowded"
 """a level that is judged, and not learnt from"""
+SOUND_SECONDS, FPS, HZ = 5.0, 12.5, 16000
+"""of sounds with pictures"""
 PER_LEVEL_SEED = {"easy": 0, "medium": 1, "hard": 2, HARDER: 3}
 """so that no two levels show the same things"""
 
@@ -88,6 +95,7 @@ def missing(bed: str, data: Path) -> str:
         **{bed: [data / "grid" / "video"] for bed in TALKERS},
         "pasted": [data / "grid" / "video"],
         "classes": [data / "cifar10" / "cifar10.tar.gz", data / "esc10"],
+        "sounds": [data / "cifar10" / "cifar10.tar.gz", data / "esc10"],
     }
     lacking = [str(path) for path in needed[bed] if not path.exists()]
     return f"{', '.join(lacking)} is not there (see --data)" if lacking else ""
@@ -109,6 +117,41 @@ def of_mosaics(out: Path, bed: str, data: Path, larger: Path, count: int) -> Bed
     if not listed.is_file():
         command("manifest", folder / "videos", "-o", listed, "--labels", folder / "labels.tsv")
     return Bed(bed, listed, folder / "truth.jsonl", across, down)
+
+
+def of_sounds(out: Path, data: Path) -> Bed:
+    """All sounds of ESC-10, each with a picture of its own: one of CIFAR-10, of whatever class, that moves slowly.
+
+    No label is used; a method that learns which sound goes with which picture has to tell the sounds apart.
+    """
+    folder, listed = out / "sounds", out / "sounds.jsonl"
+    if not listed.is_file():
+        sounds = sorted(path for path in (data / "esc10").glob("*/*") if path.suffix in (".ogg", ".wav"))
+        shown = [one for held in mosaic.read_pictures(data / "cifar10" / "cifar10.tar.gz").values() for one in held]
+        order = np.random.default_rng(0).permutation(len(shown))
+        (folder / "train").mkdir(parents=True, exist_ok=True)
+        rows = ["path\tsplit"]
+        with counting("sounds with pictures") as tell:
+            for number, sound in enumerate(sounds):
+                path = folder / "train" / f"{sound.stem}.mp4"
+                if not path.exists():
+                    frames = _panned(shown[order[number % len(order)]], round(SOUND_SECONDS * FPS), number)
+                    write_clip(path, frames, FPS, decode(sound, audio=(0.0, SOUND_SECONDS), hz=HZ).audio, HZ)
+                rows.append(f"train/{path.name}\ttrain")
+                tell(number + 1, len(sounds))
+        labels = out / "sounds.tsv"
+        labels.write_text("\n".join(rows) + "\n", encoding="utf-8")
+        command("manifest", folder, "-o", listed, "--labels", labels)
+    return Bed("sounds", listed, folder / "truth.jsonl")
+
+
+def _panned(picture: NDArray[np.uint8], count: int, seed: int) -> NDArray[np.uint8]:
+    """A small picture [h, w, 3], enlarged, and a square that wanders over it, uint8 [T, S, S, 3]."""
+    whole = mosaic.enlarged(picture, 3 * mosaic.SQUARE // 2)
+    room = len(whole) - mosaic.SQUARE
+    ends = np.random.default_rng((1, seed)).integers(0, room + 1, (2, 2))
+    places = np.linspace(ends[0], ends[1], count).round().astype(int)
+    return np.stack([whole[y : y + mosaic.SQUARE, x : x + mosaic.SQUARE] for y, x in places])
 
 
 def of_talker(out: Path, data: Path) -> Path:

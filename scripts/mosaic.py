@@ -113,7 +113,7 @@ def classes(
     kinds = [kind, *(others[int(k)] for k in rng.choice(len(others), 3, replace=False))]
     kinds = [kinds[int(k)] for k in rng.permutation(4)]
     half = SQUARE // 2
-    cells = [_enlarged(pictures[k][int(rng.integers(len(pictures[k])))], half) for k in kinds]
+    cells = [enlarged(pictures[k][int(rng.integers(len(pictures[k])))], half) for k in kinds]
     still = np.concatenate([np.concatenate(cells[:2], axis=1), np.concatenate(cells[2:], axis=1)])
     # Half of the sounds is for each split; neighbours by name are often cut from one source.
     half_of = len(sounds[PAIRS[kind]]) // 2
@@ -140,7 +140,7 @@ def _sound(path: Path) -> NDArray[np.float32]:
     return decode(path, audio=(0.0, SECONDS), hz=HZ).audio
 
 
-def _enlarged(picture: Picture, side: int) -> Picture:
+def enlarged(picture: Picture, side: int) -> Picture:
     """Nearest pixels of a small picture [h, w, 3], so that no detail is made up."""
     rows, columns = (np.arange(side) * n // side for n in picture.shape[:2])
     out: Picture = picture[rows[:, None], columns]

@@ -4,19 +4,25 @@ import json
 import os
 import shutil
 import sys
+import tarfile
 import wave
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from matplotlib.image import imsave
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 import audiovisual
+import audiovisual_grounds
+import audiovisual_probes
 import audiovisual_tables
+import audiovisual_uses
 
 from avssl.data.manifest import Manifest
+from avssl.data.media import decode
 from avssl.evaluation import evaluate
 
 DATA = Path(os.environ.get("AVSSL_DATA", "../shared/data"))
@@ -29,15 +35,19 @@ TINY = (
 
 @pytest.fixture(scope="module", autouse=True)
 def two_penalties():
-    """Probes choose between two penalties, for speed."""
+    """Probes choose between two penalties, and few recordings are used, for speed."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(audiovisual.audiovisual_probes, "PENALTIES", (0.1, 0.01))
+        patch.setattr(audiovisual_probes, "PENALTIES", (0.1, 0.01))
+        patch.setattr(audiovisual_uses, "CLIPS", 2)
+        patch.setattr(audiovisual_uses, "SPOKEN", 8)
+        patch.setattr(audiovisual_uses, "HOP_SECONDS", 0.4)
         yield
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """The folder of real data sets, with made tones in the place of ESC-10: two classes, three folds."""
+    """The folder of real data sets, with made tones in the place of ESC-10 (two classes, three folds) and noise in the
+    place of CIFAR-10."""
     folder = tmp_path_factory.mktemp("data")
     draw = np.random.default_rng(0)
     for kind, hz in (("high", 1500), ("low", 200)):
@@ -47,6 +57,12 @@ def data(tmp_path_factory):
             with wave.open(str(folder / "esc10" / kind / f"{1 + number % 3}-{hz + number}-A.wav"), "wb") as file:
                 file.setparams((1, 2, 8000, 0, "NONE", ""))
                 file.writeframes((32767 * sound.clip(-1, 1)).astype("<i2").tobytes())
+    (folder / "cifar10").mkdir()
+    with tarfile.open(folder / "cifar10" / "cifar10.tar.gz", "w:gz") as packed:
+        for kind in ("bird", "dog", "cat", "ship"):
+            path = folder / f"{kind}.jpg"
+            imsave(path, draw.random((8, 8, 3)))
+            packed.add(path, f"cifar10/test/{kind}/0001.jpg")
     return folder
 
 
@@ -94,6 +110,35 @@ def test_a_row_per_method_with_finding_probes_and_course_beside_the_untrained_on
     assert heard["digest"] != read["digest"]
 
 
+def test_sounds_are_learnt_from_without_labels_each_with_a_moving_picture_of_its_own(compared):
+    folder, _ = compared
+    room = folder / "out" / "world"
+    learnt, listed = Manifest.load(room / "learnt.jsonl"), Manifest.load(room / "easy.jsonl")
+    sounds = [one for one in learnt.recordings if one.key.startswith("sounds/")]
+    assert len(learnt.recordings) == len(listed.recordings) + len(sounds)
+    assert len(sounds) == 18
+    assert {one.split for one in sounds} == {"train"}
+    assert not any(one.labels for one in sounds)
+    made = decode(
+        room / "sounds" / "train" / f"{Path(sounds[0].path).stem}.mp4", times=[0.0, 4.9], audio=(0, 1), hz=8000
+    )
+    assert np.abs(made.video[0].astype(int) - made.video[1]).mean() > 5, "it moves"
+    assert np.abs(made.audio).max() > 0.1
+    assert rows_of(folder)[0]["data"] == learnt.digest() != listed.digest()
+
+
+def test_narration_is_put_right_by_those_who_can_and_beside_it_what_it_was(compared):
+    folder, _ = compared
+    heard, read = rows_of(folder)
+    assert heard["uses"] == {}, "avol_net has no words, and compares no moments"
+    assert set(read["uses"]) == {audiovisual_uses.ERROR, audiovisual_uses.DROPPED}
+    for figure in read["uses"].values():
+        assert set(figure) == {"trained", "untrained", "chance"}
+        assert all(np.isfinite(value) for value in figure.values())
+    (told,) = [one for one in audiovisual_tables.tables([read]) if "alignment" in one.title]
+    assert told.columns == [*audiovisual_tables.LOWER, "sentences dropped that are foreign"]
+
+
 def test_a_quarter_is_judged_as_avssl_evaluate_judges_it(compared):
     folder, _ = compared
     out = folder / "out"
@@ -125,7 +170,7 @@ def test_an_older_row_that_was_asked_less_is_replaced_without_training(compared,
     trained = []
     start = audiovisual.run.start
     monkeypatch.setattr(audiovisual.run, "start", lambda *given: trained.append(start(*given)) or trained[-1])
-    monkeypatch.setattr(audiovisual.audiovisual_probes.linear, "fit", lambda *_: pytest.fail("answered again"))
+    monkeypatch.setattr(audiovisual_probes.linear, "fit", lambda *_: pytest.fail("answered again"))
     audiovisual.main(words)
     assert [one.how for one in trained] == ["already"]
     after = {row["name"]: row for row in rows_of(folder)}
@@ -154,7 +199,7 @@ def test_all_methods_of_the_families_are_compared_with_one_trunk_and_inputs():
     families = {name for name, family in catalogue().items() if family in ("audiovisual", "narration")}
     assert families - set(audiovisual.names()) == {"paired_contrast"}, "it asks for depth"
     for on in ("world", "grid"):
-        place = SimpleNamespace(name=on, listed=Path("x"))
+        place = SimpleNamespace(name=on, learnt=Path("x"))
         loaded = [audiovisual.run_config(name, place, []) for name in [*audiovisual.names(), *audiovisual.TUNED]]
         windows = {cfg.method.name for cfg in loaded if cfg.inputs != loaded[-1].inputs}
         assert windows <= set(audiovisual.OWN), "others have no reason for windows of their own"
@@ -176,7 +221,8 @@ def made_row(name, seed, found, probe, **more):
         "config": "audiovisual", "on": "world", "figure": "ndcg10", "name": name, "steps": 9, "seed": seed,
         "data": "abcdef", "train_seconds": 8.0,
         "retrieval": {"video_to_audio": {"ndcg10": figure(found), "r1": figure(found)}},
-        "probes": {"video": {"kind": figure(probe)}, "audio": {"esc10": figure(probe)}}, "course": course, **more,
+        "probes": {"video": {"kind": figure(probe)}, "audio": {"esc10": figure(probe)}}, "course": course,
+        "uses": {}, **more,
     }  # fmt: skip
 
 
@@ -213,8 +259,23 @@ def test_of_one_seed_nothing_is_said():
     assert told.endswith("Nothing can be said of cma: one seed tells no noise.")
 
 
+def test_what_is_better_when_small_is_ahead_when_it_is_smaller():
+    def used(seconds):
+        return {audiovisual_uses.ERROR: {"trained": seconds, "untrained": 0.4, "chance": 0.3}}
+
+    rows = [made_row("trimodal", seed, 0.5, 0.5, uses=used(0.2)) for seed in (0, 1)]
+    rows += [made_row("tan", seed, 0.5, 0.5, uses=used(0.1)) for seed in (0, 1)]
+    rows += [made_row("mmv", seed, 0.5, 0.5, uses=used(0.3)) for seed in (0, 1)]
+    told = list(audiovisual_tables.tables(rows))[-1]
+    assert "narration off by, 1/100 s: tan (+10.0 ± 0.0)" in told.ahead()
+    assert "mmv" not in told.ahead()
+    assert next(told.lines())[:2] == ["trimodal", "20.0 ± 0.0 (40.0)"]
+
+
 def test_many_labels_are_told_encoder_by_encoder():
-    labels = {label: {"trained": 0.5, "untrained": 0.1, "chance": 0.1, "trivial": 0.3} for label in audiovisual.WORDS}
+    labels = {
+        label: {"trained": 0.5, "untrained": 0.1, "chance": 0.1, "trivial": 0.3} for label in audiovisual_grounds.WORDS
+    }
     rows = [made_row("trimodal", 0, 0.5, 0.5, on="grid", figure="r1", probes={"video": labels, "text": labels})]
     titles = [told.title for told in audiovisual_tables.tables(rows)]
     whole = "GRID: what encoders know, accuracy of a linear probe"
@@ -251,11 +312,13 @@ def test_grid_is_asked_its_six_words(tmp_path):
                       "0", "--steps", "2", "--data", str(tmp_path), "--only", "trimodal", "--set", *TINY])  # fmt: skip
     (row,) = rows_of(tmp_path)
     assert {encoder: set(labels) for encoder, labels in row["probes"].items()} == {
-        name: set(audiovisual.WORDS) for name in ("video", "audio", "text")
+        name: set(audiovisual_grounds.WORDS) for name in ("video", "audio", "text")
     }
     assert row["figure"] == "r1"
     assert len(row["course"][-1]["directions"]) == 6
     assert row["probes"]["text"]["letter"]["judged"] == 4
+    assert row["uses"][audiovisual_uses.SYNCHRONY]["chance"] == pytest.approx(0.04)
+    assert set(row["uses"]) == {audiovisual_uses.SYNCHRONY, audiovisual_uses.ERROR, audiovisual_uses.DROPPED}
 
 
 def test_every_window_fits_into_the_recordings():

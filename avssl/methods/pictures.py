@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TypeVar
 
 import torch
@@ -12,7 +13,7 @@ from avssl import encoders as towers
 from avssl import ops, views
 from avssl.config import MethodConfig
 from avssl.inputs import Inputs
-from avssl.methods.base import Method, Space
+from avssl.methods.base import Method, Space, Transform
 from avssl.sample import Needs, Sample
 
 P = TypeVar("P", bound=MethodConfig)
@@ -58,6 +59,24 @@ class OfPictures(Method[P]):
         if modality != "image" or space != "main":
             raise self.no_space(modality, space)
         return ops.unit(self.vector(x))
+
+
+class OfViews(OfPictures[P]):
+    """Compares views of pictures: loaders' workers draw what decides them, ``self.views`` makes those of a batch."""
+
+    def __init__(self, cfg: P, inputs: Inputs, encoders: nn.ModuleDict, length: int, width: int = 0):
+        super().__init__(cfg, inputs, encoders, length, width)
+        self.views = self.transform(cfg, inputs)
+
+    @classmethod
+    @abstractmethod
+    def transform(cls, cfg: P, inputs: Inputs) -> views.Views:
+        """How views come about."""
+
+    @classmethod
+    def preview(cls, cfg: P, inputs: Inputs) -> Transform:
+        """The picture and its views."""
+        return views.Shown(cls.transform(cfg, inputs))
 
 
 class View:

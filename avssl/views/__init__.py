@@ -1,20 +1,25 @@
 """Augmentations that two or more methods share; every draw comes from the generator that is given."""
 
+from avssl.views.batched import POLICY, Shown, TwoViews, Views
+from avssl.views.changes import Change
 from avssl.views.draw import chance, integer, uniform
-from avssl.views.pictures import blur, color, contrast, crop, flip, gray, shift, solarize
-from avssl.views.samples import NOWHERE, Apart, ClipAndSound, CroppedClip, Narrated, PictureAndSound, TwoViews
+from avssl.views.pictures import color, contrast, crop, flip, gray, shift
+from avssl.views.samples import NOWHERE, Apart, ClipAndSound, CroppedClip, Narrated, PictureAndSound
 from avssl.views.sounds import SILENCE, gain, hide, hiss, late, noise, speed, tone
 
 __all__ = [
     "NOWHERE",
+    "POLICY",
     "SILENCE",
     "Apart",
+    "Change",
     "ClipAndSound",
     "CroppedClip",
     "Narrated",
     "PictureAndSound",
+    "Shown",
     "TwoViews",
-    "blur",
+    "Views",
     "chance",
     "color",
     "contrast",
@@ -28,7 +33,6 @@ __all__ = [
     "late",
     "noise",
     "shift",
-    "solarize",
     "speed",
     "tone",
     "uniform",

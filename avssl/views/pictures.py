@@ -68,21 +68,6 @@ def gray(x: Tensor, generator: Generator, probability: float = 0.2) -> Tensor:
     return F.rgb_to_grayscale(x, 3) if chance(generator, probability) else x
 
 
-def blur(x: Tensor, generator: Generator, probability: float = 0.5, sigma: tuple[float, float] = (0.1, 2.0)) -> Tensor:
-    """Gaussian blur with a kernel of a tenth of the height, ``sigma`` in pixels."""
-    if not chance(generator, probability):
-        return x
-    width = uniform(generator, *sigma)
-    kernel = max(3, x.shape[-2] // 10 | 1)
-    blurred: Tensor = F.gaussian_blur(x, [kernel, kernel], [width, width])
-    return blurred
-
-
-def solarize(x: Tensor, generator: Generator, probability: float = 0.2) -> Tensor:
-    """Turns the brighter half of each plane's values, from 128 on, into its negative."""
-    return torch.where(x < 128, x, 255 - x) if chance(generator, probability) else x
-
-
 def shift(x: Tensor, generator: Generator, share: float = 0.08) -> Tensor:
     """Moves the picture by up to ``share`` of its size, the edge repeated; x uint8 [..., H, W]."""
     height, width = x.shape[-2:]

@@ -1,4 +1,4 @@
-"""What several methods make of a whole sample, and ask for: two views, a picture or clip with its sound or words."""
+"""What several methods make of a whole sample, and ask for: a picture or a clip with its sound or words."""
 
 from __future__ import annotations
 
@@ -10,43 +10,8 @@ from torch import Generator, Tensor
 from avssl.inputs import Inputs
 from avssl.sample import Needs, Sample
 from avssl.views.draw import integer
-from avssl.views.pictures import blur, color, contrast, crop, flip, gray, shift, solarize
+from avssl.views.pictures import color, contrast, crop, flip, shift
 from avssl.views.sounds import gain, hide, late, noise
-
-
-class TwoViews:
-    """One picture -> two views of it: cropped, mirrored, re-coloured, blurred (the views of Chen et al., 2020).
-
-    ``area`` is the least share of the picture that a view shows, ``strength`` that of the colour changes, ``blurred``
-    and ``solarized`` the chances of each view to be so; ``draws`` large numbers with which negatives are drawn.
-    """
-
-    def __init__(
-        self,
-        area: float,
-        strength: float,
-        blurred: tuple[float, float] = (0.0, 0.0),
-        solarized: tuple[float, float] = (0.0, 0.0),
-        draws: int = 0,
-    ):
-        self.area, self.strength, self.draws = area, strength, draws
-        self.blurred, self.solarized = blurred, solarized
-
-    def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
-        """first and second uint8 [3, H, W], draw int64 [K]; all from one generator."""
-        picture = sample.video[0, 0]  # [3, H, W]
-        made = {name: self.view(picture, generator, which) for which, name in enumerate(("first", "second"))}
-        if self.draws:
-            made["draw"] = torch.randint(1 << 62, (self.draws,), generator=generator)
-        return made
-
-    def view(self, x: Tensor, generator: Generator, which: int = 0) -> Tensor:
-        """uint8 [3, H, W] -> another view of it, the first or the second."""
-        x = flip(crop(x, generator, (self.area, 1.0)), generator)
-        x = gray(color(x, generator, self.strength), generator)
-        if self.blurred[which]:
-            x = blur(x, generator, self.blurred[which])
-        return solarize(x, generator, self.solarized[which]) if self.solarized[which] else x
 
 
 class PictureAndSound:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -29,7 +30,8 @@ def loss(query, key, queue, temperature, recording=None, queued=None):
     if queued is not None:
         method.recording.copy_(queued)
     recording = torch.arange(len(query)) if recording is None else recording
-    return method({"first": query, "second": key, "recording": recording}).loss
+    method.views = SimpleNamespace(made=lambda batch: torch.cat([query, key]))
+    return method({"recording": recording}).loss
 
 
 def literal(query, key, queue, temperature, recording, queued):
@@ -94,7 +96,8 @@ def test_keys_are_slow_and_enter_the_queue_after_the_step():
     run = tiny.run("moco", "method.momentum=0.75")
     method, batch = run.method(), run.batch()
     with torch.no_grad():
-        key = ops.unit(method.slow_head(method.slow_encoder(batch["second"]).vector))
+        second = method.views.made(batch)[tiny.ITEMS :]
+        key = ops.unit(method.slow_head(method.slow_encoder(second).vector))
     old = [parameter.clone() for parameter in method.slow_encoder.parameters()]
     queue = method.queue.clone()
     optimizer = torch.optim.SGD(method.turns()["main"], 0.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -27,6 +28,7 @@ def made(bank, *words):
     method.encoders["image"], method.head = Known(), nn.Identity()
     method.bank.vectors = bank
     method.bank.recording = torch.arange(len(bank))
+    method.views = SimpleNamespace(made=lambda batch: batch["picture"])
     return method
 
 

@@ -10,8 +10,9 @@ from contract import tiny
 from torch import Generator
 
 from avssl import ops, views
-from avssl.methods.image.simclr import CHANCES, Config, changed
+from avssl.methods.image.simclr import CHANCES
 from avssl.nn.contrast import nt_xent
+from avssl.sample import Sample
 
 
 def literal(first, second, temperature):
@@ -89,78 +90,78 @@ def test_another_segment_of_the_same_recording_is_no_negative():
 
 def test_views_differ_keep_the_size_and_stay_bytes():
     run = tiny.run("simclr", "method.blur=true")
-    batch = run.batch()
-    for key in ("first", "second"):
-        assert batch[key].shape == (tiny.ITEMS, 3, 32, 32)
-        assert batch[key].dtype == torch.uint8
-    assert not torch.equal(batch["first"], batch["second"])
+    first, second = run.method().views.made(run.batch()).chunk(2)
+    for view in (first, second):
+        assert view.shape == (tiny.ITEMS, 3, 32, 32)
+        assert view.dtype == torch.uint8
+    assert not torch.equal(first, second)
 
 
 def test_without_strength_views_are_crops_alone():
     run = tiny.run("simclr", "method.strength=0", "method.area=1.0")
-    transform = run.kind.transform(run.cfg.method, run.inputs)
-    sample = tiny.sample(run.needs, 0)
-    sample.parts["video"] = torch.full_like(sample.video, 90)
-    view = transform(sample, Generator().manual_seed(0), 0.0)["first"].int()
-    assert ((view - 90).abs() <= 1).all(), "a grey picture stays what it is, up to rounding"
+    batch = run.batch()
+    batch["picture"] = torch.full_like(batch["picture"], 90)
+    assert (run.method().views.made(batch) == 90).all(), "a grey picture stays what it is"
 
 
 @pytest.mark.parametrize("blur", [True, False])
 def test_the_policy_is_that_of_the_other_methods_of_two_views(blur):
     run = tiny.run("simclr", f"method.blur={blur}")
     sample, cfg = tiny.sample(run.needs, 2), run.cfg.method
-    shared = views.TwoViews(cfg.area, cfg.strength, (0.5 * blur, 0.5 * blur))
-    for seed in range(5):
-        made = run.kind.transform(cfg, run.inputs)(sample, Generator().manual_seed(seed), 0.0)
-        wanted = shared(sample, Generator().manual_seed(seed), 0.0)
-        assert made.keys() == wanted.keys()
-        assert all(torch.equal(made[key], wanted[key]) for key in made)
+    own, shared = run.method().views, views.TwoViews(cfg.area, cfg.strength, (0.5 * blur, 0.5 * blur))
+    dice = torch.rand(tiny.ITEMS, 2, shared.dice, generator=Generator().manual_seed(5))
+    batch = {"picture": run.batch()["picture"], "dice": dice}
+    assert torch.equal(own.made({**batch, "dice": dice[..., : own.dice]}), shared.made(batch))
+    assert own(sample, Generator(), 0.0).keys() == shared(sample, Generator(), 0.0).keys()
 
 
-def once(name, x, seed=0):
-    """One change, for certain."""
-    return changed(name, x, Generator().manual_seed(seed), Config(name="simclr", area=0.3), 1.0)
+def changed(name, x, chance=1.0, seed=0):
+    """One change of a picture, with this probability."""
+    alone = views.Views([(name, (chance,))], 0.3, 1.0, count=1)
+    drawn = alone(Sample("made", 0, (0.0,), {"video": x[None, None]}), Generator().manual_seed(seed), 0.0)
+    return alone.made({key: value[None] for key, value in drawn.items()})[0]
 
 
 def test_each_of_the_nine_changes_does_what_its_name_says():
     x = torch.randint(0, 256, (3, 12, 12), dtype=torch.uint8, generator=Generator().manual_seed(4))
     assert len(CHANCES) == 9
-    assert torch.equal(once("flip", x), x.flip(2))
-    gray = once("gray", x)
+    assert torch.equal(changed("flip", x), x.flip(2))
+    gray = changed("gray", x)
     assert torch.equal(gray[0], gray[1])
     assert torch.equal(gray[0], gray[2])
     turned = {n: x.rot90(n, (1, 2)) for n in (1, 2, 3)}
-    seen = {n for seed in range(30) for n, wanted in turned.items() if torch.equal(once("rotate", x, seed), wanted)}
+    seen = {
+        n for seed in range(30) for n, wanted in turned.items() if torch.equal(changed("rotate", x, seed=seed), wanted)
+    }
     assert seen == {1, 2, 3}
-    holes = [once("cutout", x, seed) != x for seed in range(20)]
+    holes = [changed("cutout", x, seed=seed) != x for seed in range(20)]
     for hole in holes:
         rows, columns = hole.any(0).any(1).nonzero().flatten(), hole.any(0).any(0).nonzero().flatten()
         assert (rows.max() - rows.min() + 1, columns.max() - columns.min() + 1) == (6, 6), "half of each side"
     assert len({tuple(hole.any(0).nonzero()[0].tolist()) for hole in holes}) > 5
     plain = torch.full((3, 40, 40), 128, dtype=torch.uint8)
-    noisy = [(once("noise", plain, seed).float() - 128) for seed in range(8)]
+    noisy = [(changed("noise", plain, seed=seed).float() - 128) for seed in range(8)]
     assert all(n.mean().abs() < 4 and 0.02 * 255 - 1 < n.std() < 0.2 * 255 + 1 for n in noisy)
     for name in ("crop", "color", "blur"):
-        assert not torch.equal(once(name, x), x)
-        assert once(name, x).shape == x.shape
+        assert not torch.equal(changed(name, x), x)
+        assert changed(name, x).shape == x.shape
 
 
 def test_sobel_leaves_edges_alone():
     """Of a step from 10 to 60, the four ones and twos of the mask add up to four times its height."""
     x = torch.full((3, 6, 8), 10, dtype=torch.uint8)
     x[:, :, 4:] = 60
-    edges = once("sobel", x)
+    edges = changed("sobel", x)
     wanted = torch.zeros(6, 8, dtype=torch.uint8)
     wanted[:, 3:5] = 4 * 50
     assert all(torch.equal(plane, wanted) for plane in edges)
-    assert torch.equal(once("sobel", x.transpose(1, 2))[0], wanted.T)
+    assert torch.equal(changed("sobel", x.transpose(1, 2))[0], wanted.T)
 
 
 @pytest.mark.parametrize("name", CHANCES)
 def test_a_change_is_made_as_often_as_is_said_and_keeps_the_shape(name):
-    cfg = Config(name="simclr", area=0.3)
     x = torch.randint(0, 256, (3, 10, 14), dtype=torch.uint8, generator=Generator().manual_seed(4))
-    made = [changed(name, x, Generator().manual_seed(seed), cfg, CHANCES[name]) for seed in range(100)]
+    made = [changed(name, x, CHANCES[name], seed) for seed in range(100)]
     assert all(one.shape == x.shape and one.dtype == torch.uint8 for one in made)
     share = sum(not torch.equal(one, x) for one in made) / len(made)
     assert share == pytest.approx(CHANCES[name], abs=0.15)
@@ -169,8 +170,8 @@ def test_a_change_is_made_as_often_as_is_said_and_keeps_the_shape(name):
 def test_one_sided_the_second_view_is_cropped_alone():
     run = tiny.run("simclr", "method.augment=[crop,sobel]", "method.one_sided=true", "method.area=0.5")
     sample = tiny.sample(run.needs, 2)
-    transform = run.kind.transform(run.cfg.method, run.inputs)
-    made = [transform(sample, Generator().manual_seed(seed), 0.0) for seed in range(12)]
+    show = run.kind.preview(run.cfg.method, run.inputs)
+    made = [show(sample, Generator().manual_seed(seed), 0.0) for seed in range(12)]
     plain = [(one["second"][0] != one["second"][1]).any() for one in made]
     assert all(plain), "colours are there"
     edges = [torch.equal(one["first"][0], one["first"][1]) for one in made]

@@ -24,7 +24,6 @@ PICTURES = {
     "flip": views.flip,
     "color": views.color,
     "gray": lambda x, g: views.gray(x, g, 0.5),
-    "blur": views.blur,
     "shift": lambda x, g: views.shift(x, g, 0.2),
     "contrast": views.contrast,
 }
@@ -105,13 +104,6 @@ def test_gray_has_three_equal_planes_and_flip_mirrors():
 def test_colors_without_strength_change_nothing_but_rounding():
     x = clip(1)
     assert (views.color(x, generator(), 0.0, 1.0).int() - x.int()).abs().max() <= 2
-
-
-def test_blur_smooths():
-    x = clip(1)
-    made = views.blur(x, generator(), 1.0, (2.0, 2.0))
-    assert made.float().diff(dim=-1).abs().mean() < 0.6 * x.float().diff(dim=-1).abs().mean()
-    assert abs(made.float().mean() - x.float().mean()) < 3
 
 
 def test_gain_is_within_its_decibels_and_never_clips_over():

@@ -15,15 +15,14 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-import torch
 from pydantic import Field
 from torch import nn
 
 from avssl import ops, views
 from avssl.encoders.image import JointNorm
 from avssl.inputs import Inputs
-from avssl.methods.base import Batch, Step, Transform, detached
-from avssl.methods.pictures import OfPictures, ViewsConfig
+from avssl.methods.base import Batch, Step, detached
+from avssl.methods.pictures import OfViews, ViewsConfig
 from avssl.nn.teacher import Teacher
 
 
@@ -46,7 +45,7 @@ class Config(ViewsConfig):
     """chances of each view to be solarized"""
 
 
-class BYOL(OfPictures[Config]):
+class BYOL(OfViews[Config]):
     """An encoder and a predictor of its slow copy."""
 
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
@@ -57,13 +56,13 @@ class BYOL(OfPictures[Config]):
         self.slow_head = Teacher(self.head, cfg.momentum)
 
     @classmethod
-    def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
-        """Gives ``first`` and ``second``, uint8 [3, H, W]."""
+    def transform(cls, cfg: Config, inputs: Inputs) -> views.Views:
+        """Two views, each blurred and solarized as often as it may be."""
         return views.TwoViews(cfg.area, cfg.strength, cfg.blurred, cfg.solarized)
 
     def forward(self, batch: Batch, turn: str = "main") -> Step:
         """Squared distance of each view's prediction from the slow vector of the other one, both ways."""
-        both = torch.cat([batch["first"], batch["second"]])  # [2B, 3, H, W]
+        both = self.views.made(batch)  # [2B, 3, H, W]
         projected = self.head(self.encoders["image"](both).vector)
         told = ops.unit(self.predictor(projected))  # [2B, P]
         slow = ops.unit(self.slow_head(self.slow_encoder(both).vector)).roll(len(both) // 2, 0)

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from avssl import ops, views
 from avssl.inputs import Inputs
-from avssl.methods.base import Batch, Step, Transform, detached
-from avssl.methods.pictures import OfPictures, ViewsConfig
+from avssl.methods.base import Batch, Step, detached
+from avssl.methods.pictures import OfViews, ViewsConfig
 from avssl.nn.bank import UNSEEN
 from avssl.nn.gather import gather
 from avssl.nn.heads import mlp
@@ -43,7 +43,7 @@ class Config(ViewsConfig):
     """blur half of the views; not for small pictures"""
 
 
-class MoCo(OfPictures[Config]):
+class MoCo(OfViews[Config]):
     """An encoder, its slow copy, and a queue of what the copy saw."""
 
     queue: Tensor
@@ -61,14 +61,15 @@ class MoCo(OfPictures[Config]):
         self.fresh: list[tuple[Tensor, Tensor]] = []
 
     @classmethod
-    def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
-        """Gives ``first`` and ``second``, uint8 [3, H, W]."""
+    def transform(cls, cfg: Config, inputs: Inputs) -> views.Views:
+        """Two views."""
         return views.TwoViews(cfg.area, cfg.strength, (0.5 * cfg.blur, 0.5 * cfg.blur))
 
     def forward(self, batch: Batch, turn: str = "main") -> Step:
         """InfoNCE of the first view, against the slow encoder's second one and the queue."""
-        query = ops.unit(self.head(self.encoders["image"](batch["first"]).vector))  # [B, D]
-        key = ops.unit(self.slow_head(self.slow_encoder(batch["second"]).vector))
+        first, second = self.views.made(batch).chunk(2)
+        query = ops.unit(self.head(self.encoders["image"](first).vector))  # [B, D]
+        key = ops.unit(self.slow_head(self.slow_encoder(second).vector))
         if self.training:
             self.fresh.append((key, batch["recording"]))
         same = batch["recording"][:, None] == self.recording  # [B, K]

@@ -22,15 +22,14 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from avssl import views
 from avssl.inputs import Inputs
-from avssl.methods.base import Batch, Step, Transform, detached
-from avssl.methods.pictures import OfPictures, ViewsConfig
+from avssl.methods.base import Batch, Step, detached
+from avssl.methods.pictures import OfViews, ViewsConfig
 from avssl.nn.bank import Bank
 from avssl.nn.gather import gather
-from avssl.sample import Sample
 
 KEPT = 0.9
 """share of Z that stays at each step, where it moves"""
@@ -55,20 +54,7 @@ class Config(ViewsConfig):
     """D, the width of the space"""
 
 
-class View:
-    """One picture -> one view of it and K large numbers that choose negatives."""
-
-    def __init__(self, area: float, strength: float, draws: int):
-        self.views = views.TwoViews(area, strength)
-        self.draws = draws
-
-    def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
-        """picture uint8 [3, H, W], draw int64 [K]."""
-        picture = self.views.view(sample.video[0, 0], generator)
-        return {"picture": picture, "draw": torch.randint(1 << 62, (self.draws,), generator=generator)}
-
-
-class NCE(OfPictures[Config]):
+class NCE(OfViews[Config]):
     """An encoder, a projection and a bank."""
 
     mean: Tensor
@@ -82,14 +68,15 @@ class NCE(OfPictures[Config]):
         self.next: Tensor | None = None
 
     @classmethod
-    def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
-        """Gives ``picture`` uint8 [3, H, W] and ``draw`` int64 [K]."""
-        return View(cfg.area, cfg.strength, cfg.negatives)
+    def transform(cls, cfg: Config, inputs: Inputs) -> views.Views:
+        """One view, and K numbers ``draw`` that choose negatives."""
+        changes = [(name, (chance,)) for name, chance in views.POLICY]
+        return views.Views(changes, cfg.area, cfg.strength, cfg.negatives, count=1)
 
     def forward(self, batch: Batch, turn: str = "main") -> Step:
         """Either form's loss, and how far the vectors are from the remembered ones."""
         cfg, index, recording = self.cfg, batch["index"], batch["recording"]
-        x = self.embed("image", batch["picture"])
+        x = self.embed("image", self.views.made(batch))
         if self.training:
             self.fresh.append((index, recording, x.detach()))
         own = self.bank.vectors[index]

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 from avssl import views
 from avssl.inputs import Inputs
-from avssl.methods.base import Batch, Step, Transform, detached
-from avssl.methods.pictures import OfPictures, ViewsConfig
+from avssl.methods.base import Batch, Step, detached
+from avssl.methods.pictures import OfViews, ViewsConfig
 from avssl.nn.gather import gather
 
 Form = Literal["distance", "squared"]
@@ -45,7 +45,7 @@ class Config(ViewsConfig):
     """of the space"""
 
 
-class Siamese(OfPictures[Config]):
+class Siamese(OfViews[Config]):
     """One encoder for both sides of a pair."""
 
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
@@ -53,13 +53,13 @@ class Siamese(OfPictures[Config]):
         self.head = nn.Linear(self.width, cfg.width)
 
     @classmethod
-    def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
-        """Gives ``first`` and ``second``, uint8 [3, H, W], and ``draw`` int64 [1], which chooses the other item."""
+    def transform(cls, cfg: Config, inputs: Inputs) -> views.Views:
+        """Two views, and a number ``draw`` that chooses the other item."""
         return views.TwoViews(cfg.area, cfg.strength, draws=1)
 
     def forward(self, batch: Batch, turn: str = "main") -> Step:
         """The mean over all pairs; items that have no other one give but one pair."""
-        both = self.embed("image", torch.cat([batch["first"], batch["second"]])).chunk(2)
+        both = self.embed("image", self.views.made(batch)).chunk(2)
         first, second, recording = gather(both[0]), gather(both[1]), gather(batch["recording"])
         other, some = another(recording, gather(batch["draw"])[:, 0])
         squares = (torch.cat([first, first]) - torch.cat([second, second[other]])).square().sum(1)  # [2B]

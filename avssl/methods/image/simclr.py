@@ -14,23 +14,20 @@ as in version 2; the loss is the mean over 2B rows (the official code has twice 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import Generator, Tensor, nn
-from torchvision.transforms.v2 import functional as F
+from torch import nn
 
 from avssl import ops, views
 from avssl.config import MethodConfig
 from avssl.inputs import Inputs
 from avssl.methods.base import Batch, Step, Transform, detached
-from avssl.methods.pictures import OfPictures
+from avssl.methods.pictures import OfViews
 from avssl.nn.contrast import nt_xent
 from avssl.nn.gather import gather
 from avssl.nn.heads import mlp
-from avssl.sample import Sample
 
 Change = Literal["crop", "flip", "color", "gray", "rotate", "cutout", "noise", "blur", "sobel"]
 CHANCES: dict[Change, float] = {
@@ -63,60 +60,7 @@ class Config(MethodConfig):
     """whether to blur where augment says so; not for small pictures"""
 
 
-class Views:
-    """One picture -> two views of it; ``each`` adds what every change by itself makes of it, for looking at."""
-
-    def __init__(self, cfg: Config, each: bool = False):
-        self.cfg, self.each = cfg, each
-        self.names = [name for name in cfg.augment if cfg.blur or name != "blur"]
-
-    def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
-        """first and second uint8 [3, H, W], all from one generator."""
-        picture = sample.video[0, 0]
-        second = [name for name in self.names if name == "crop"] if self.cfg.one_sided else self.names
-        made = {"picture": picture} if self.each else {}
-        made["first"] = self.view(picture, self.names, generator)
-        made["second"] = self.view(picture, second, generator)
-        if self.each:
-            made |= {name: changed(name, picture, generator, self.cfg, 1.0) for name in CHANCES}
-        return made
-
-    def view(self, x: Tensor, names: Sequence[Change], generator: Generator) -> Tensor:
-        """uint8 [3, H, W] -> another view of it."""
-        for name in names:
-            x = changed(name, x, generator, self.cfg, CHANCES[name])
-        return x
-
-
-def changed(name: Change, x: Tensor, generator: Generator, cfg: Config, probability: float) -> Tensor:
-    """Picture uint8 [3, H, W] -> the same, changed in one way with this probability."""
-    if name == "crop":
-        return views.crop(x, generator, (cfg.area, 1.0))
-    if name == "color":
-        return views.color(x, generator, cfg.strength, probability)
-    if name in ("flip", "gray", "blur"):
-        return {"flip": views.flip, "gray": views.gray, "blur": views.blur}[name](x, generator, probability)
-    if not views.chance(generator, probability):
-        return x
-    height, width = x.shape[1:]
-    if name == "rotate":
-        turned: Tensor = F.resize(x.rot90(1 + views.integer(generator, 3), (1, 2)), [height, width], antialias=True)
-        return turned
-    if name == "cutout":
-        top, left = views.integer(generator, height // 2 + 1), views.integer(generator, width // 2 + 1)
-        hole = torch.zeros(height, width, dtype=torch.bool)
-        hole[top : top + height // 2, left : left + width // 2] = True
-        return x.masked_fill(hole, 128)
-    if name == "noise":
-        deviation = views.uniform(generator, 0.02, 0.2) * 255
-        return (x + deviation * torch.randn(x.shape, generator=generator)).clamp(0, 255).to(torch.uint8)
-    light = nn.functional.pad(F.rgb_to_grayscale(x)[None].float(), (1, 1, 1, 1), mode="replicate")
-    across = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
-    slopes = nn.functional.conv2d(light, torch.stack([across, across.T])[:, None])[0]  # [2, H, W]
-    return slopes.square().sum(0).sqrt().clamp(max=255).to(torch.uint8).expand(3, -1, -1).clone()
-
-
-class SimCLR(OfPictures[Config]):
+class SimCLR(OfViews[Config]):
     """Two views, one encoder, NT-Xent over the whole batch."""
 
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
@@ -124,18 +68,21 @@ class SimCLR(OfPictures[Config]):
         self.head = mlp(self.width, cfg.hidden, cfg.projection, cfg.layers)
 
     @classmethod
-    def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
-        """Gives ``first`` and ``second``, uint8 [3, H, W]."""
-        return Views(cfg)
+    def transform(cls, cfg: Config, inputs: Inputs) -> views.Views:
+        """Two views."""
+        names = [name for name in cfg.augment if cfg.blur or name != "blur"]
+        second = [CHANCES[name] if name == "crop" or not cfg.one_sided else 0.0 for name in names]
+        changes = [(name, (CHANCES[name], chance)) for name, chance in zip(names, second, strict=True)]
+        return views.Views(changes, cfg.area, cfg.strength)
 
     @classmethod
     def preview(cls, cfg: Config, inputs: Inputs) -> Transform:
         """Adds the picture itself and what each change alone makes of it."""
-        return Views(cfg, each=True)
+        return views.Shown(cls.transform(cfg, inputs), list(CHANCES))
 
     def forward(self, batch: Batch, turn: str = "main") -> Step:
         """NT-Xent between the two views."""
-        both = torch.cat([batch["first"], batch["second"]])  # [2B, 3, H, W]
+        both = self.views.made(batch)  # [2B, 3, H, W]
         first, second = ops.unit(self.head(self.encoders["image"](both).vector)).chunk(2)
         first, second = gather(first), gather(second)  # [B, P]
         recording = gather(batch["recording"])

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from avssl import views
 from avssl.inputs import Inputs
-from avssl.methods.base import Batch, Step, Transform, detached
-from avssl.methods.pictures import OfPictures, ViewsConfig
+from avssl.methods.base import Batch, Step, detached
+from avssl.methods.pictures import OfViews, ViewsConfig
 from avssl.nn.gather import gather
 
 Mining = Literal["random", "semi_hard", "hard", "all"]
@@ -43,7 +43,7 @@ class Config(ViewsConfig):
     """of the space"""
 
 
-class Triplet(OfPictures[Config]):
+class Triplet(OfViews[Config]):
     """Two views and a negative out of the batch."""
 
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
@@ -51,13 +51,13 @@ class Triplet(OfPictures[Config]):
         self.head = nn.Linear(self.width, cfg.width)
 
     @classmethod
-    def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
-        """Gives ``first`` and ``second``, uint8 [3, H, W], and ``draw`` int64 [1], which chooses a random negative."""
+    def transform(cls, cfg: Config, inputs: Inputs) -> views.Views:
+        """Two views, and a number ``draw`` that chooses a random negative."""
         return views.TwoViews(cfg.area, cfg.strength, draws=1)
 
     def forward(self, batch: Batch, turn: str = "main") -> Step:
         """The mean of what each anchor's margin lacks; anchors without a negative do not count."""
-        both = self.embed("image", torch.cat([batch["first"], batch["second"]])).chunk(2)
+        both = self.embed("image", self.views.made(batch)).chunk(2)
         anchor, other, recording = gather(both[0]), gather(both[1]), gather(batch["recording"])
         far = (anchor[:, None] - other).square().sum(2)  # [B, B]
         far = far if self.cfg.squared else far.clamp_min(LEAST).sqrt()

@@ -15,9 +15,11 @@ from avssl import config, encoders
 from avssl.data.loader import Loader
 from avssl.inputs import Inputs
 from avssl.methods import base
+from avssl.methods.pictures import OfViews
 from avssl.sample import Sample
 from avssl.train import build
 from avssl.train.loop import autocast
+from avssl.views import Views
 
 
 class Held:
@@ -62,10 +64,10 @@ class Contender(Protocol):
     """Who takes part."""
 
     def view(self, count: int) -> None:
-        """The views of so many pictures."""
+        """The views of so many pictures, by whoever makes them: workers, or the step."""
 
     def ready(self) -> Any:
-        """A batch that is there."""
+        """A batch that is there, views too."""
 
     def step(self, batch: Any) -> None:
         """One step of the optimizer."""
@@ -77,8 +79,19 @@ class Contender(Protocol):
         """End the workers."""
 
 
+class Kept:
+    """Makes the views of a batch that has none yet."""
+
+    def __init__(self, views: Views):
+        self.views = views
+
+    def made(self, batch: base.Batch) -> Tensor:
+        """As :meth:`avssl.views.Views.made`."""
+        return batch["views"] if "views" in batch else self.views.made(batch)
+
+
 class Ours:
-    """A method of ours, from its shipped config."""
+    """A method of ours, from its shipped config. Where it makes views of whole batches, it does so in its step."""
 
     def __init__(self, name: str, x: NDArray[np.uint8], plan: Plan):
         words = [f"inputs.height={plan.side}", f"inputs.width={plan.side}", "data=none"]
@@ -86,6 +99,9 @@ class Ours:
         inputs = Inputs(self.cfg.inputs)
         self.method = build.method_of(self.cfg, inputs, len(x)).train()
         build.layout(self.method, channels_last=True)
+        self.views = Kept(self.method.views) if isinstance(self.method, OfViews) else None
+        if self.views is not None:
+            self.method.views = self.views  # type: ignore[assignment]
         self.source, self.plan = Held(x), plan
         self.transform = type(self.method).transform(self.cfg.method, inputs)
         self.optimizer = torch.optim.AdamW(self.method.parameters(), self.cfg.optim.lr)
@@ -93,15 +109,20 @@ class Ours:
 
     def view(self, count: int) -> None:
         """As in :class:`Contender`."""
-        for index in range(count):
+        rows = [
             self.transform(self.source.get(index, Generator()), Generator().manual_seed(index), 0.0)
+            for index in range(count)
+        ]
+        if self.views is not None:
+            self.views.made({name: torch.stack([row[name] for row in rows]) for name in rows[0]})
 
     def ready(self) -> Any:
         """As in :class:`Contender`."""
         with Loader(
             self.source, self.transform, batch=self.plan.batch, seed=0, workers=0, length=len(self.source.x)
         ) as loader:
-            return next(loader.batches(0, 1))
+            batch = next(loader.batches(0, 1))
+        return batch if self.views is None else {**batch, "views": self.views.made(batch)}
 
     def step(self, batch: Any) -> None:
         """As in :class:`Contender`."""

@@ -3,13 +3,16 @@
 import fcntl
 import hashlib
 import os
+import shutil
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 TEMPORARY = ".tmp-"
+ASIDE = ".aside-"
 
 
 def sha256_of(descriptor: int) -> str:
@@ -99,6 +102,38 @@ def file_lock(path: Path, written: Path, wait_seconds: float = 0.0, keep: bool =
         finally:
             if not keep:
                 path.unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def aside(directory: Path) -> Iterator[Path]:
+    """Yield a folder in `directory` in which something is made that takes long; it is gone afterwards.
+
+    A killed process leaves its folder behind; the next one removes it. Folders that are in use are told by their lock,
+    which the kernel frees even when its holder is killed.
+    """
+    for left in directory.glob(f"{ASIDE}*"):
+        with suppress(OSError), _held(left, fcntl.LOCK_NB):
+            shutil.rmtree(left)
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=ASIDE, dir=directory))
+        with _held(folder) as descriptor:
+            if not _is_at(folder, descriptor):  # another process has taken it for one that was left behind
+                continue
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+            return
+
+
+@contextmanager
+def _held(folder: Path, how: int = 0) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | how)
+        yield descriptor
     finally:
         os.close(descriptor)
 

@@ -11,18 +11,16 @@ A store lists its files of regions (`retrieval.regionfile`) in its manifest; eac
 take their regions with them: what removed rows had is not told any more, and is gone from the disk after `compact`.
 """
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from shutil import copyfile
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from retrieval.boxes import box_of
-from retrieval.files import check_intact
+from retrieval.files import aside, check_intact
 from retrieval.manifest import from_runs
 from retrieval.moments import Hit
 from retrieval.regionfile import COMPONENTS as COMPONENTS
@@ -69,11 +67,11 @@ def add_regions(store: Store, blocks: Iterable[Block], components: int = COMPONE
 
     Making them may take hours, so they are made aside, and others may write meanwhile.
     """
-    with TemporaryDirectory() as aside:
-        made = Path(aside) / "regions.sqlite"
+    with aside(store.directory) as folder:
+        made = folder / "regions.sqlite"
         write_regions(made, blocks, components)
         with store.locked():
-            store.put_side(KIND, "sqlite", lambda path: copyfile(made, path))
+            store.put_side(KIND, "sqlite", partial(os.replace, made))
 
 
 def locate(
@@ -110,13 +108,13 @@ def carry_regions(old: Store, new: Store) -> int:
     rows = new.rows(new.ids())
     same = {known[_window(row)]: row.id for row in rows if _window(row) in known}
     carried = 0
-    with TemporaryDirectory() as aside, new.locked():
+    with aside(new.directory) as folder, new.locked():
         for number, entry in enumerate(old.sides(KIND)):
-            made = Path(aside) / f"{number}.sqlite"
+            made = folder / f"{number}.sqlite"
             gone = set(from_runs(entry.get("gone", [])).tolist())
             chosen = {before: after for before, after in same.items() if before not in gone}
             if count := write_chosen(made, old.directory / entry["file"], chosen):
-                new.put_side(KIND, "sqlite", partial(copyfile, made))
+                new.put_side(KIND, "sqlite", partial(os.replace, made))
                 carried += count
     return carried
 

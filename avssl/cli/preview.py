@@ -1,7 +1,6 @@
 """avssl preview: see what a method is given."""
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,6 +28,7 @@ def preview(
     from avssl import config as configs
     from avssl.data.world import SENSORS, make_world
     from avssl.methods import base
+    from retrieval.files import aside
 
     if examples < 1:
         raise ValueError(f"--examples is {examples}; it must be at least 1")
@@ -40,9 +40,9 @@ def preview(
     if cfg.data.manifest:
         _draw(cfg, Path(cfg.data.manifest), output, examples, progress, run)
     else:
-        with TemporaryDirectory() as folder:
-            make_world(Path(folder), clips=CLIPS, side=128, workers=1, sensors=SENSORS if _beside(cfg) else ())
-            _draw(cfg, Path(folder) / "videos", output, examples, progress, run)
+        with aside(output.parent) as folder:
+            make_world(folder, clips=CLIPS, side=128, workers=1, sensors=SENSORS if _beside(cfg) else ())
+            _draw(cfg, folder / "videos", output, examples, progress, run)
     typer.echo(f"wrote {output}")
 
 

@@ -1,9 +1,8 @@
 """avssl probe: what a run's encoder has learnt, told by labels it was not trained on."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -83,6 +82,7 @@ def probe(
 
     from avssl.probe import kept
     from avssl.probe.study import asked
+    from retrieval.files import aside
 
     if threads is not None:
         torch.set_num_threads(threads)
@@ -90,9 +90,10 @@ def probe(
     told: list[Row] = []
     wanted = {"label": label, "labels": labels, "modality": modality, "per_class": per_class, "seed": seed}
     runs = [run, *(beside or [])]
-    with TemporaryDirectory(prefix="avssl-probe-") as passing:
-        into = room or Path(passing)
-        into.mkdir(parents=True, exist_ok=True)
+    if room:
+        room.mkdir(parents=True, exist_ok=True)
+    beside_rows = next(folder for folder in rows.absolute().parents if folder.is_dir())
+    with nullcontext(room) if room else aside(beside_rows) as into:
         for number, spec in enumerate(data):
             with _watched() as tell:
                 for study in _studies(runs, spec, into, device, wanted, tell):

@@ -1,21 +1,22 @@
 """Which audio-visual or narrated method learns most? One trunk, inputs and budget, the same questions to all.
 
-    python scripts/audiovisual.py [--on world grid] [--minutes-per-run 2 | --steps 300] [--seeds 0 1 2]
+    python scripts/audiovisual.py [--on world grid] [--steps 300 | --minutes-per-run 5] [--seeds 0 1 2]
                                   [--only trimodal avid] [-o runs/audiovisual] [--data DATA] [--set key=value ...]
     python scripts/audiovisual.py --plots [results/plots]
 
 Every method under avssl/methods/audiovisual and avssl/methods/narration that needs nothing but a video's own picture,
 sound and words learns from the made-up world (level easy), and from one talker of GRID (DATA/grid). Where DATA/esc10
 and DATA/cifar10 are there, ESC-10's sounds are learnt from beside the world, without labels, each with a picture of
-its own. Batch, optimizer and settings are its own shipped config's, and all have the same time. Judged are held-out
-recordings: finding across modalities beside the same network untrained and chance; linear probes of each encoder beside
-its untrained self and features without an encoder: the world's kinds, GRID's six words, and ESC-10 by its folds for
-encoders of sound that learnt from the world; and, of those that can, by how much a GRID clip's sound is late, and
-narration put right. A run's course of finding is taken at its quarters. Test recordings choose nothing.
+its own. Trunk, inputs, batch and steps are those of all (300 steps of clips, or 600 of single pictures, which take less
+time); optimizer and settings are its own shipped config's. Judged are held-out recordings: finding across modalities
+beside the same network untrained and chance; linear probes of each encoder beside its untrained self and features
+without an encoder: the world's kinds, GRID's six words, and ESC-10 by its folds for encoders of sound that learnt from
+the world; and, of those that can, by how much a GRID clip's sound is late, and narration put right. A run's course of
+finding is taken at its quarters. Test recordings choose nothing.
 
-An interrupted comparison goes on, and what is done is not done again; seeds may be added later. Each method's steps are
-found by timing a short trial, once for all seeds. Each run adds a row to results/audiovisual.jsonl; python
-scripts/results.py makes the tables, --plots the curves of score against seconds.
+An interrupted comparison goes on, and what is done is not done again; seeds may be added later. With --minutes-per-run
+each method's steps are found by timing a short trial, once for all seeds. Each run adds a row to
+results/audiovisual.jsonl; python scripts/results.py makes the tables, --plots the curves of score against seconds.
 """
 
 from __future__ import annotations
@@ -54,16 +55,19 @@ TRUNK = [
       for word in ("name=small", "width=128", "stride=8", "norm=batch")),
     "encoders.audio.name=small", "encoders.audio.width=128", "encoders.audio.norm=batch",
     "encoders.text.name=transformer", "encoders.text.width=128", "encoders.text.layers=2",
-    "data.workers=1", "data.item_seconds=10", "data.cache_gb=8", "precision=bf16", "evaluate_every=0", "log_every=10",
+    "data.batch=32", "data.workers=1", "data.item_seconds=10", "data.cache_gb=8", "precision=bf16", "evaluate_every=0",
+    "log_every=10",
 ]  # fmt: skip
-"""encoders and precision of every run, whatever its own config says; batch and optimizer are the method's"""
+"""encoders, batch and precision of every run, whatever its own config says"""
+STEPS, PICTURES = 300, 600
+"""of methods that see clips, and of those that see one picture of each"""
 INPUTS = {
     "world": [
-        "inputs.height=96", "inputs.width=96", "inputs.frames=25", "inputs.fps=12.5", "inputs.audio_seconds=2.0",
+        "inputs.height=64", "inputs.width=64", "inputs.frames=24", "inputs.fps=12.5", "inputs.audio_seconds=1.92",
         "inputs.mels=64", "inputs.tokens=24", "inputs.vocabulary=500", "encoders.video.time_stride=4",
     ],
     "grid": [
-        "inputs.height=72", "inputs.width=90", "inputs.frames=40", "inputs.fps=25", "inputs.audio_seconds=1.6",
+        "inputs.height=48", "inputs.width=60", "inputs.frames=40", "inputs.fps=25", "inputs.audio_seconds=1.6",
         "inputs.mels=64", "inputs.tokens=12", "inputs.vocabulary=200", "inputs.narration=window",
         "encoders.video.time_stride=2",
     ],
@@ -71,13 +75,13 @@ INPUTS = {
 """data set -> inputs of every run on it"""
 OWN: dict[str, dict[str, list[str]]] = {
     "avts": {
-        "world": ["inputs.frames=17", "inputs.audio_seconds=1.36"],
+        "world": ["inputs.frames=16", "inputs.audio_seconds=1.28"],
         "grid": ["inputs.frames=25", "inputs.audio_seconds=1"],
     },
     "multisensory": {"grid": ["inputs.frames=25", "inputs.audio_seconds=1"]},
     "cma": {
-        "world": ["method.alone=8", "method.every=3", "optim.lr=0.0005"],
-        "grid": ["method.alone=12", "method.every=4", "optim.lr=0.0005"],
+        "world": ["method.alone=2", "method.every=1", "optim.lr=0.0005"],
+        "grid": ["method.alone=4", "method.every=2", "optim.lr=0.0005"],
     },
 }  # fmt: skip
 """method -> data set -> what it cannot do without: windows so short that two of them fit into a recording, a stage
@@ -98,6 +102,10 @@ def names() -> list[str]:
 
 def _streams(cfg: RunConfig) -> tuple[str, ...]:
     return base.find(cfg.method.name).needs(cfg.method, Inputs(cfg.inputs)).streams
+
+
+def _frames(cfg: RunConfig) -> int:
+    return base.find(cfg.method.name).needs(cfg.method, Inputs(cfg.inputs)).frames
 
 
 def words_of(name: str, on: str, more: Sequence[str]) -> list[str]:
@@ -195,9 +203,8 @@ def arguments(words: list[str] | None) -> argparse.Namespace:
                         help=f"of {', '.join([*every, *TUNED])}")  # fmt: skip
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     budgets = parser.add_mutually_exclusive_group()
-    budgets.add_argument("--steps", type=int, help="of each run, whatever they take")
-    budgets.add_argument("--minutes-per-run", type=float, default=2.0,
-                         help="of training; steps are found by timing a short trial")  # fmt: skip
+    budgets.add_argument("--steps", type=int, help="of each run; by what it sees unless given")
+    budgets.add_argument("--minutes-per-run", type=float, help="of training; steps are found by timing a short trial")
     parser.add_argument("--clips", type=int, default=1500, help="of the made-up world")
     parser.add_argument("--side", type=int, default=112, help="pixels of the made-up world's pictures")
     parser.add_argument("--worlds", type=Path, help="folder of a world (easy) made before")
@@ -256,8 +263,8 @@ def compare(args: argparse.Namespace, rows: list[dict[str, Any]]) -> list[dict[s
 
 def planned(args: argparse.Namespace, name: str, place: Ground, data: str) -> int:
     """The steps of a method on a data set, the same for every seed."""
-    if args.steps:
-        return int(args.steps)
+    if not args.minutes_per_run:
+        return args.steps or (PICTURES if _frames(run_config(name, place, args.set)) == 1 else STEPS)
     trial = budget.Trial(args.output, f"{name} {place.name} {data[:12]} {' '.join(args.set)}".strip())
     return budget.steps(args.minutes_per_run, run_config(name, place, args.set), trial)
 

@@ -43,7 +43,9 @@ class Toy:
         if index in self.hanging and not lucky:
             self._mark()
             time.sleep(600)
-        return Sample(f"r{index // 2}", index, (float(index),), {"video": torch.rand(1, 2, 3, 8, 8, generator=generator)})
+        return Sample(
+            f"r{index // 2}", index, (float(index),), {"video": torch.rand(1, 2, 3, 8, 8, generator=generator)}
+        )
 
     def _mark(self) -> None:
         if self.once is not None:

@@ -17,8 +17,8 @@ MOST, FRAMES = 12, 8
 """of a row of more than MOST pictures, FRAMES are drawn, spread over it"""
 GAP = 3
 """pixels between frames or tiles"""
-HIDDEN = frozenset({"recording", "index"})
-"""bookkeeping that every batch carries"""
+HIDDEN = frozenset({"recording", "index", "seed", "draw"})
+"""bookkeeping that batches carry, and numbers that only decide further draws"""
 
 
 class Panel(NamedTuple):
@@ -41,7 +41,8 @@ def panel(name: str, x: Tensor, inputs: Inputs) -> Panel:
         return Panel("picture", tile(pictures), told + more)
     if x.is_floating_point() and x.ndim >= 2 and x.shape[-1] == cfg.mels and cfg.audio == "mel":
         several = x.float().reshape(-1, *x.shape[-2:]).numpy()  # [N, M, F]
-        return Panel("spectrogram", np.concatenate(list(several)).T, told)
+        more = f", {len(several)} after one another" if len(several) > 1 else ""
+        return Panel("spectrogram", np.concatenate(list(several)).T, told + more)
     if not x.is_floating_point() and x.ndim >= 1 and x.shape[-1] == cfg.tokens and inputs.vocabulary is not None:
         return Panel("text", words(x.reshape(-1, cfg.tokens), inputs.vocabulary.json), told)
     if x.is_floating_point() and x.ndim == 1 and len(x) > 64:

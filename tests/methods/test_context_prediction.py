@@ -133,3 +133,10 @@ def test_a_color_ramp_is_a_shortcut_that_one_plane_closes():
 
     assert accuracy("keep") > 0.35, "the shortcut exists: chance is 1/8"
     assert accuracy("drop") < 0.2, "and is closed"
+
+
+def test_a_preview_says_where_the_second_patch_is():
+    run = tiny.run("context_prediction")
+    transform = run.kind.transform(run.cfg.method, run.inputs)
+    told = transform.words({"label": torch.tensor([0, 1, 4, 5])})["label"].splitlines()
+    assert told[1:] == ["above left", "above", "right", "below left"]

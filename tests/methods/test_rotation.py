@@ -121,3 +121,9 @@ def test_pictures_without_an_up_give_chance_unless_turns_are_interpolated():
     assert shortcut.metric("rotation", "accuracy", noise, *whole, steps=30, size=8, count=40) < 0.35
     told = shortcut.metric("rotation", "accuracy", noise, *whole, "method.turns=8", steps=30, size=8, count=40)
     assert told > 0.2, "blur and corners tell odd eighths from even ones: twice the chance of 1/8"
+
+
+def test_a_preview_says_the_angle():
+    run = tiny.run("rotation", "method.turns=8")
+    transform = run.kind.transform(run.cfg.method, run.inputs)
+    assert transform.words({"label": torch.tensor([0, 3])})["label"] == "0°, 135° against the clock"

@@ -27,6 +27,7 @@ def test_panels(inputs):
     sound = panel("audio", torch.rand(40, 16), inputs)
     assert sound.kind == "spectrogram"
     assert sound.values.shape == (16, 40)
+    assert panel("audio", torch.rand(4, 40, 16), inputs).note == "audio  4x40x16, 4 after one another"
     said = panel("tokens", inputs.tokens(["the bell rings", ""]), inputs)
     assert (said.kind, said.values) == ("text", "“the bell rings”")
     assert panel("wave", torch.rand(16000), inputs).kind == "wave"

@@ -27,6 +27,7 @@ from avssl.methods.pictures import OfPictures, View
 from avssl.nn.colors import annealed, centers, rarity, soft_bins
 from avssl.nn.decoders import Decoder, shape_of
 from avssl.nn.gather import gather
+from avssl.views.planes import Planes
 
 COUNTED = 2000
 """most pictures whose colours are counted"""
@@ -68,6 +69,11 @@ class Colorization(OfPictures[Config]):
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
         """Gives ``picture`` uint8 [3, H, W]."""
         return View(cfg.area)
+
+    @classmethod
+    def preview(cls, cfg: Config, inputs: Inputs) -> Transform:
+        """Adds what is looked at and what is asked for."""
+        return Planes(View(cfg.area))
 
     def before_epoch(self, examples: Iterable[Batch]) -> None:
         """Counts the colours of the training pictures, once."""

@@ -67,6 +67,12 @@ class Pairs:
         pairs = [self.pair(picture, label, generator) for label in labels]
         return {"patches": torch.stack(pairs), "label": torch.tensor(labels)}
 
+    def words(self, example: Batch) -> dict[str, str]:
+        """Where the second patches are, seen from the first ones."""
+        ways = [NEIGHBORS[label] for label in example["label"].tolist()]
+        told = [" ".join((("above", "", "below")[y + 1], ("left", "", "right")[x + 1])).strip() for y, x in ways]
+        return {"label": "the second is\n" + "\n".join(told)}
+
     def pair(self, x: Tensor, label: int, generator: Generator) -> Tensor:
         """uint8 [3, H, W] -> a patch and its neighbor of that label, float [2, 3, p, p]."""
         side = max(4, int(self.cfg.patch * min(x.shape[1:])))

@@ -67,6 +67,11 @@ class Turn:
         labels = list(range(cfg.turns)) if cfg.copies == "all" else [views.integer(generator, cfg.turns)]
         return {"turned": torch.stack([turned(view, k, cfg.turns) for k in labels]), "label": torch.tensor(labels)}
 
+    def words(self, example: Batch) -> dict[str, str]:
+        """Angles."""
+        angles = [f"{360 * label / self.cfg.turns:.0f}°" for label in example["label"].tolist()]
+        return {"label": f"{', '.join(angles)} against the clock"}
+
 
 class Rotation(OfPictures[Config]):
     """One encoder, one linear layer, cross-entropy."""

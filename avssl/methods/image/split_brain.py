@@ -29,6 +29,7 @@ from avssl.methods.base import Batch, Step, Transform, detached
 from avssl.methods.pictures import OfPictures, View
 from avssl.nn.colors import annealed, centers, soft_bins
 from avssl.nn.decoders import Decoder, shape_of
+from avssl.views.planes import Planes
 
 PARTS = ("light", "color")
 
@@ -87,6 +88,11 @@ class SplitBrain(OfPictures[Config]):
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
         """Gives ``picture`` uint8 [3, H, W]."""
         return View(cfg.area)
+
+    @classmethod
+    def preview(cls, cfg: Config, inputs: Inputs) -> Transform:
+        """Adds what each half looks at, which the other one is asked for."""
+        return Planes(View(cfg.area))
 
     def predicted(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Pictures -> colour told by lightness [B, 313 or 2, h, w], lightness told by colour [B, 100 or 1, h, w]."""

@@ -1,0 +1,68 @@
+"""``avssl preview`` of every method there is: a sheet with all that the method is given, of made-up items."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from contract import tiny
+from matplotlib.image import imread
+from torch import Generator
+
+from avssl.cli import run
+from avssl.data.manifest import Manifest
+from avssl.report import made, sheet
+
+KINDS = {"image": "picture", "video": "picture", "audio": "spectrogram", "text": "text"}
+"""modality -> how the sheet draws it"""
+ASKED = {
+    "rotation": "label", "jigsaw": "label", "context_prediction": "label", "relative_transformation": "target",
+    "supervised": "label", "sync_offset": "offset", "denoising_autoencoder": "clean", "context_encoder": "missing",
+    "masked_part": "judged", "colorization": "colors", "split_brain": "colors",
+}  # fmt: skip
+"""method -> the part of its sheet that it must answer with, where that is no other view or sense of the item"""
+
+
+class Held(tiny.MadeUp):
+    """The made-up items in place of recordings."""
+
+    def __len__(self):
+        return len(self.items)
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Name of each part that is drawn -> its panels, while recordings are made up."""
+    panels, draw = defaultdict(list), sheet._draw
+
+    def watched(axes, panel, inputs):
+        panels[panel.note.split()[0]].append(panel)
+        draw(axes, panel, inputs)
+
+    said = [SimpleNamespace(text=phrase) for index in range(tiny.ITEMS) for phrase in tiny.phrases(index, 4)]
+    held = SimpleNamespace(recordings=[SimpleNamespace(narration=said)])
+    monkeypatch.setattr(sheet, "_draw", watched)
+    monkeypatch.setattr(Manifest, "load", lambda path: held)
+    monkeypatch.setattr(made, "Items", lambda *given: None)
+    monkeypatch.setattr(made, "Source", lambda items, needs: Held(needs))
+    return panels
+
+
+@pytest.mark.parametrize("name", tiny.names())
+def test_the_sheet_shows_all_that_the_method_is_given(name, drawn, tmp_path):
+    path, words = tmp_path / "sheet.png", [*tiny.SIZES, *tiny.OWN.get(name, ()), "data=made-up.jsonl"]
+    assert run(["preview", name, *words, "-o", str(path), "--examples", "1"]) == 0
+    assert imread(path)[..., :3].std() > 0.02, "an empty sheet"
+    this = tiny.run(name)
+    given = this.kind.preview(this.cfg.method, this.inputs)(tiny.sample(this.needs, 0), Generator(), 0.0)
+    assert set(drawn) == set(given) - sheet.HIDDEN
+    assert all(len(panels) == 1 for panels in drawn.values())
+    shown = [panel for panels in drawn.values() for panel in panels]
+    asked = {"picture"} if this.needs.streams else {KINDS[modality] for modality in this.kind.modalities}
+    assert asked <= {panel.kind for panel in shown}, "each sense is drawn as what it is"
+    levels = [np.asarray(panel.values, np.float64) for panel in shown if panel.kind != "text"]
+    assert all(np.isfinite(x).all() for x in levels)
+    assert levels[0].std() > 0, "what it is given is no blank"
+    assert name not in ASKED or ASKED[name] in drawn

@@ -1,6 +1,7 @@
 """avssl align: narration moved to where pictures and sound agree with it, or dropped."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,9 +12,11 @@ from rich.table import Table
 
 from avssl.cli._counting import counting
 from avssl.cli._named import check_output
+from avssl.report.words import counted
 
 if TYPE_CHECKING:
-    from avssl.embedding.alignment import Placed
+    from avssl.data.manifest import Manifest
+    from avssl.embedding.alignment import Aligner, Placed
 
 EDGES = (-0.5, -0.2, -0.05, 0.05, 0.2, 0.5)
 """seconds, between the columns of the histogram of shifts"""
@@ -32,8 +35,16 @@ def align(
     jitter: Annotated[float, typer.Option(help="How far off narration usually is, in seconds.")] = 0.5,
     weight: Annotated[float, typer.Option(help="Of agreement against distance.")] = 1.0,
     standing: Annotated[
-        float, typer.Option(help="Drop what fits its own recording no better than this share of others; 0 keeps all.")
-    ] = 0.8,
+        float | None,
+        typer.Option(help="Drop what fits its own recording no better than this share of others: 0.8; 0 keeps all."),
+    ] = None,
+    alignable: Annotated[
+        float | None,
+        typer.Option(
+            help="Of runs that tell what can be aligned (tan), in place of --standing: drop what is less "
+            "probable than this; chosen on the val split unless given."
+        ),
+    ] = None,
     at: Annotated[str, typer.Option(help="middle: where agreement is greatest; begin: where it sets in.")] = "middle",
     space: Annotated[str, typer.Option(help="For methods with several spaces.")] = "",
     report: Annotated[Path | None, typer.Option("--json", help="Write what became of every sentence.")] = None,
@@ -47,26 +58,69 @@ def align(
     from avssl.cli import _network
     from avssl.data.manifest import Manifest
     from avssl.embedding import Embedder
+    from avssl.embedding import alignable as seen
     from avssl.embedding.alignment import Aligner, Rule, aligned
+    from avssl.methods.base import TellsAlignable
     from avssl.train.checkpoint import replace_text
 
-    rule = Rule(most, jitter_seconds=jitter, weight=weight, standing=standing, at=at)  # type: ignore[arg-type]
+    if alignable is not None and not 0 <= alignable <= 1:
+        raise ValueError(f"--alignable is {alignable:g}; it is a probability, 0 (drop nothing) to 1")
+    if alignable is not None and standing is not None:
+        raise ValueError("--standing and --alignable: each says what goes; give one of them")
+    share = 0.8 if standing is None else standing
+    rule = Rule(most, jitter_seconds=jitter, weight=weight, standing=share, at=at)  # type: ignore[arg-type]
     held = Manifest.load(manifest)
     loaded = _network.load(run, device=device)
+    asks = isinstance(loaded.method, TellsAlignable)
+    if alignable is not None and not asks:
+        raise ValueError(f"--alignable: {loaded.method.cfg.name} does not tell what can be aligned; use --standing")
     embedder = Embedder(loaded.method, loaded.inputs, window, space)
     with counting("recordings") as tell:
         aligner = Aligner(embedder, held, rule, hop_seconds=hop, split=split, progress=tell)
+    moving, least = aligner.under(replace(rule, standing=0.0)), alignable
+    if asks and standing is None and least is None:
+        least = _chosen(moving, held, split)
     with counting("sentences of recordings") as tell:
-        placed = {recording.key: said for recording, said in aligner.place(tell)}
+        if least is None:
+            placed = {recording.key: said for recording, said in aligner.place(tell)}
+        else:
+            placed = seen.dropping(seen.told(moving, held, tell), least)
     aligned(held, placed).save(output)
     told = {key: histogram(said) for key, said in placed.items()}
     if report:
         rows = [{"recording": key, **told[key], "said": [row(one) for one in said]} for key, said in placed.items()]
         total = histogram([one for said in placed.values() for one in said])
         content = {"run": str(run), "digest": loaded.digest, "edges": EDGES, "total": total, "recordings": rows}
-        replace_text(report, json.dumps(content, indent=1) + "\n")
+        asked = {} if least is None else {"alignable": least}
+        replace_text(report, json.dumps({**content, **asked}, indent=1) + "\n")
     show(Console(), placed)
+    if least is not None:
+        typer.echo(f"dropped is what the run holds less than {least:.2g} probable to be seen")
     typer.echo(f"\n{output} is written; narration that was dropped is in {manifest} still")
+
+
+def _chosen(aligner: "Aligner", held: "Manifest", split: str | None) -> float | None:
+    """From which probability on sentences are kept, by those of the val split; None where it has too few."""
+    from avssl.embedding import alignable as seen
+    from avssl.embedding.alignment import Aligner
+
+    spoken = [one for one in held.split("val") if one.narration and not one.is_picture]
+    found = None
+    if spoken:
+        if split in (None, "val"):
+            val = aligner.saying(spoken)
+        else:
+            with counting("recordings of the val split") as tell:
+                val = Aligner(aligner.embedder, held, aligner.rule, hop_seconds=aligner.hop, split="val", progress=tell)
+        with counting("sentences of the val split") as tell:
+            found = seen.choose(val, held, tell)
+    if found is None:
+        typer.echo(f"the val split has too few sentences to choose on ({counted(len(spoken), 'recording')} with "
+                   "narration): what is dropped is told by --standing 0.8")  # fmt: skip
+        return None
+    shares = f"{found.own:.0%} of what is said there and {found.foreign:.0%} of what is said in others"
+    typer.echo(f"{counted(len(spoken), 'recording')} of the val split: under {found.least:.2g} probable are {shares}")
+    return found.least
 
 
 def histogram(said: "list[Placed]") -> dict[str, Any]:
@@ -84,9 +138,10 @@ def histogram(said: "list[Placed]") -> dict[str, Any]:
 def row(one: "Placed") -> dict[str, Any]:
     """What became of a sentence, as JSON."""
     standing = None if one.standing != one.standing else round(one.standing, 3)
+    asked = {} if one.alignable != one.alignable else {"alignable": round(one.alignable, 4)}
     return {
         "text": one.before.text, "start": one.before.start, "end": one.before.end,
-        "shift": None if one.after is None else one.shift, "standing": standing,
+        "shift": None if one.after is None else one.shift, "standing": standing, **asked,
     }  # fmt: skip
 
 
@@ -113,6 +168,7 @@ def show(console: Console, placed: "dict[str, list[Placed]]") -> None:
     console.print(table)
     if len(names) < len(told):
         console.print(f"the {len(names)} that changed most; --json FILE has all {len(told)}")
-    unsure = sum(one.standing != one.standing for said in placed.values() for one in said)
+    every = [one for said in placed.values() for one in said]
+    unsure = sum(one.standing != one.standing and one.alignable != one.alignable for one in every)
     if unsure:
         console.print(f"{unsure} sentences could not be tried in other recordings (too few), so none of these went")

@@ -76,6 +76,8 @@ class Placed(NamedTuple):
     before: Phrase
     after: Phrase | None
     standing: float
+    alignable: float = math.nan
+    """probability that it can be seen where it was moved to; nan where nobody was asked"""
 
     @property
     def shift(self) -> float:
@@ -154,6 +156,12 @@ class Aligner:
         other = copy.copy(self)
         other.recordings = list(recordings)
         other.texts = {one.key: {phrase.text for phrase in one.narration} for one in recordings}
+        return other
+
+    def under(self, rule: Rule) -> Aligner:
+        """The same windows and narration under another rule."""
+        other = copy.copy(self)
+        other.rule = rule
         return other
 
     def place(self, progress: Callable[[int, int], None] | None = None) -> Iterator[tuple[Recording, list[Placed]]]:

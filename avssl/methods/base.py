@@ -191,6 +191,15 @@ class TellsOffset(Protocol):
 
 
 @runtime_checkable
+class TellsAlignable(Protocol):
+    """A method that tells whether what is said can be seen at all, in a window and beside other sentences."""
+
+    def alignability(self, video: Tensor, tokens: Tensor) -> Tensor:
+        """Windows uint8 [B, T, 3, H, W], sentences [B, K, L] padded with -1 -> log-odds [B, K]."""
+        ...
+
+
+@runtime_checkable
 class HasClusters(Protocol):
     """A method that sorts what it embeds into clusters of its own."""
 

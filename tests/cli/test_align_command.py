@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from contract import tiny
 
 from avssl.cli import _network, run
 from avssl.cli.align import EDGES, histogram, row
 from avssl.data.encode import write_clip
 from avssl.data.manifest import Manifest, Recording
+from avssl.data.media import decode
 from avssl.data.narration import Phrase
 from avssl.embedding.alignment import Placed, moved
+from avssl.inputs import Inputs, Vocabulary
 
 FPS, SECONDS = 8.0, 1.5
 
@@ -81,6 +85,9 @@ def test_it_writes_a_manifest_and_tells_how_far_narration_moved(listed, network,
         ("ave_net", [], "ave_net cannot align narration: its space main holds image, audio"),
         ("mil_nce", ["--standing", "3"], "standing is 3.0; it is a share"),
         ("mil_nce", ["--at", "end"], "at is end; one of middle, begin"),
+        ("mil_nce", ["--alignable", "0.5"], "mil_nce does not tell what can be aligned; use --standing"),
+        ("tan", ["--alignable", "1.5"], "--alignable is 1.5; it is a probability, 0 (drop nothing) to 1"),
+        ("tan", ["--alignable", "0.5", "--standing", "0.5"], "--standing and --alignable: each says what goes"),
     ],
 )
 def test_what_it_cannot_do_is_one_line(name, words, told, listed, network, capsys):
@@ -91,6 +98,65 @@ def test_what_it_cannot_do_is_one_line(name, words, told, listed, network, capsy
     assert told in errors
     assert errors.count("\n") == 1
     assert not (listed / "out.jsonl").exists()
+
+
+@pytest.fixture
+def judging(monkeypatch, listed):
+    """A tiny run of tan that holds sentences with an even number to be seen, where they are of the recording itself."""
+    before = Manifest.load(listed / "in.jsonl")
+    texts = {int(r.key[1:]): r.narration[0].text for r in before.recordings if r.narration}
+    one = tiny.run("tan", "method.width=32", "method.layers=1", "inputs.vocabulary=200")
+    one = replace(one, inputs=Inputs(one.cfg.inputs, Vocabulary.train(texts.values(), 200)))
+    method = one.method().eval()
+    known = {tuple(one.inputs.tokens([text])[0].tolist()): number for number, text in texts.items()}
+    assert len(known) == len(texts)
+    times = np.arange(round(SECONDS * FPS)) / FPS
+    films = {n: torch.from_numpy(decode(listed / f"{n}.mp4", times=times, size=(32, 32)).video).float() for n in texts}
+
+    def shown_in(clip):
+        apart = {n: torch.cdist(clip.float().flatten(1), film.flatten(1)).min() for n, film in films.items()}
+        return min(apart, key=apart.get)
+
+    def alignability(video, tokens):
+        shown = [shown_in(clip) for clip in video]
+        said = [known.get(tuple(row[0].tolist())) for row in tokens]
+        right = [s == n and n % 2 == 0 for s, n in zip(said, shown, strict=True)]
+        return torch.tensor(right).float()[:, None].expand(-1, tokens.shape[1]) * 4 - 2
+
+    monkeypatch.setattr(method, "alignability", alignability)
+    loaded = SimpleNamespace(method=method, inputs=one.inputs, digest="abc")
+    monkeypatch.setattr(_network, "load", lambda run, **_: loaded)
+    return before
+
+
+def test_what_a_run_holds_to_be_invisible_goes_by_a_probability_chosen_on_the_val_split(judging, listed, capsys):
+    """All val sentences are even, so they are kept; of the test split the odd ones go, whatever their standing."""
+    even = [replace(r, split="val" if r.narration and int(r.key[1:]) % 2 == 0 else "test") for r in judging.recordings]
+    more = [replace(r, key=f"{r.key}-again") for r in even if r.split == "val"]
+    replace(judging, recordings=(*even, *more)).save(listed / "val.jsonl")
+    words = ["align", "runs/x", str(listed / "val.jsonl"), "-o", str(listed / "out.jsonl"), "--split", "test"]
+    assert run([*words, "--hop", "0.25", "--json", str(listed / "told.json")]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "recordings of the val split: under 0.88 probable are 0% of what is said there and 100% of what is " in shown
+    assert "dropped is what the run holds less than 0.88 probable to be seen" in shown
+    told = json.loads((listed / "told.json").read_text())
+    assert told["alignable"] == pytest.approx(1 / (1 + np.exp(-2)))
+    assert told["total"]["dropped"] == told["total"]["sentences"] == 5, "all of the test split are odd"
+    assert {said["alignable"] for one in told["recordings"] for said in one["said"]} == {0.1192}
+    assert run([*words, "--alignable", "0.1"]) == 0
+    assert sum(len(one.narration) for one in Manifest.load(listed / "out.jsonl").split("test")) == 5
+    capsys.readouterr()
+    assert run([*words, "--standing", "0"]) == 0
+    assert "probable" not in capsys.readouterr().out, "who asks for standing is given that"
+    assert sum(len(one.narration) for one in Manifest.load(listed / "out.jsonl").split("test")) == 5
+
+
+def test_without_validation_sentences_standing_tells_what_goes(judging, listed, capsys):
+    words = ["align", "runs/x", str(listed / "in.jsonl"), "-o", str(listed / "out.jsonl"), "--split", "test"]
+    assert run([*words, "--hop", "0.25", "--json", str(listed / "told.json")]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "the val split has too few sentences to choose on (0 recordings with narration): what is dropped " in shown
+    assert "alignable" not in (listed / "told.json").read_text()
 
 
 def test_a_histogram_counts_each_sentence_once():

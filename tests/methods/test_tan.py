@@ -9,6 +9,7 @@ import torch
 from contract import tiny
 from torch import Generator
 
+from avssl.methods.base import TellsAlignable
 from avssl.nn.two_views import agreed, covered, seconds_code, step_contrast
 
 WORDS = ("method.sentences=3", "method.width=32", "method.layers=1")
@@ -128,6 +129,22 @@ def test_what_is_outside_the_window_cannot_be_aligned():
     method.zero_grad()
     method(run.batch()).loss.backward()
     assert method.alignable.bias.grad < 0
+
+
+def test_what_can_be_aligned_is_told_outside_training_too():
+    """The answers that align asks for are those that training corrects; words that are no sentence change none."""
+    run = tiny.run("tan", *WORDS)
+    method, batch = run.method().eval(), run.batch()
+    assert isinstance(method, TellsAlignable)
+    with torch.no_grad():
+        logit = method.alignability(batch["video"], batch["tokens"])  # [B, K]
+        told = (batch["tokens"] >= 0).any(2)
+        inside = covered(batch["times"], 2, 0.5).any(2) & told
+        each = torch.nn.functional.binary_cross_entropy_with_logits(logit, inside.float(), reduction="none")
+        assert method(batch).metrics["alignable"].item() == pytest.approx(each[told].mean().item(), abs=1e-5)
+        fewer = method.alignability(batch["video"], batch["tokens"][:, :2])
+    assert not told[:, 2].any()
+    torch.testing.assert_close(fewer, logit[:, :2])
 
 
 def test_the_clip_knows_when_its_steps_are():

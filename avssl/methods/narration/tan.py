@@ -94,16 +94,26 @@ class TAN(Method[Config]):
         found: Tensor = self.enter["text"](self.encoders["text"](tokens).vector)
         return found
 
+    def mixed(self, video: Tensor, tokens: Tensor) -> tuple[Tensor, ...]:
+        """Steps [B, T', D] and sentences [B, K, D], each alone and then in the joint view."""
+        x, said = self.steps(video), self.sentences(tokens.flatten(0, 1)).unflatten(0, tokens.shape[:2])
+        hidden = torch.cat([torch.zeros_like(x[..., 0], dtype=torch.bool), (tokens < 0).all(2)], 1)
+        when = seconds_code(x.shape[1], video.shape[1] / self.inputs.cfg.fps, x.shape[2], x.device)
+        mixed = self.joint(torch.cat([x + when, said], 1), src_key_padding_mask=hidden)
+        return x, said, mixed[:, : x.shape[1]], mixed[:, x.shape[1] :]
+
+    def alignability(self, video: Tensor, tokens: Tensor) -> Tensor:
+        """video uint8 [B, T, 3, H, W], tokens [B, K, L] -> log-odds [B, K] that a sentence can be aligned."""
+        *_, asked = self.mixed(video, tokens)
+        logit: Tensor = self.alignable(asked)[..., 0]
+        return logit
+
     def forward(self, batch: Batch, turn: str = "main") -> Step:
         """MIL-NCE of both views over steps, and what can be aligned."""
-        tokens, x, recording = batch["tokens"], self.steps(batch["video"]), gather(batch["recording"])
-        said = self.sentences(tokens.flatten(0, 1)).unflatten(0, tokens.shape[:2])  # [B / R, K, D]
-        hidden = torch.cat([torch.zeros_like(x[..., 0], dtype=torch.bool), (tokens < 0).all(2)], 1)
+        tokens, recording = batch["tokens"], gather(batch["recording"])
+        x, said, seen, asked = self.mixed(batch["video"], tokens)
         seconds, rows = batch["video"].shape[1] / self.inputs.cfg.fps, torch.arange(len(recording), device=x.device)
-        when = seconds_code(x.shape[1], seconds, x.shape[2], x.device)
-        mixed = self.joint(torch.cat([x + when, said], 1), src_key_padding_mask=hidden)
-        seen, asked = ops.unit(mixed[:, : x.shape[1]]), mixed[:, x.shape[1] :]
-        joint = gather(torch.einsum("bkd,btd->bkt", ops.unit(asked), seen))  # [B, K, T']
+        joint = gather(torch.einsum("bkd,btd->bkt", ops.unit(asked), ops.unit(seen)))  # [B, K, T']
         logit = gather(self.alignable(asked)[..., 0])  # [B, K]
         steps, said = gather(ops.unit(self.dual(x))), gather(ops.unit(said))
         tokens, times = gather(tokens), gather(batch["times"])

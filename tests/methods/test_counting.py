@@ -64,7 +64,7 @@ def test_two_numbers_by_hand():
 
 
 def test_quarters_come_row_by_row_and_the_whole_last():
-    run = tiny.run("counting", "method.area=1.0", "method.gray=0")
+    run = tiny.run("counting", "method.area=1.0", "method.gray=0", "method.shift=0")
     transform = run.kind.transform(run.cfg.method, run.inputs)
     picture = torch.zeros(3, 32, 32, dtype=torch.uint8)
     for number, (row, column) in enumerate([(0, 0), (0, 16), (16, 0), (16, 16)]):
@@ -81,6 +81,22 @@ def test_quarters_come_row_by_row_and_the_whole_last():
     assert mirrored == {True, False}
 
 
+def test_colors_have_fringes_anywhere_and_gray_pictures_none():
+    """An upright edge from black to white: with displaced planes some pixel of each row has a color."""
+    picture = torch.zeros(3, 32, 32, dtype=torch.uint8)
+    picture[:, :, 16:] = 255
+
+    def colored(*words):
+        run = tiny.run("counting", "method.area=1.0", *words)
+        transform = run.kind.transform(run.cfg.method, run.inputs)
+        outs = [transform(shortcut.item(picture), Generator().manual_seed(seed), 0.0)["parts"][:4] for seed in range(8)]
+        return sum(bool((x.amax(1).int() - x.amin(1).int()).max() > 60) for x in outs)
+
+    assert colored("method.gray=0") > 4
+    assert colored("method.gray=0", "method.shift=0") == 0
+    assert colored("method.gray=1") == 0
+
+
 def test_three_ways_to_make_a_picture_smaller_look_alike_and_differ():
     x = torch.randint(256, (3, 32, 48), dtype=torch.uint8)
     mean, *others = (smaller(x, way).float() for way in range(3))
@@ -91,9 +107,9 @@ def test_three_ways_to_make_a_picture_smaller_look_alike_and_differ():
     for other in others:
         assert other.shape == mean.shape
         assert 1 < (other - mean).abs().mean() < 30
-    run = tiny.run("counting", "method.area=1.0", "method.gray=0")
+    run = tiny.run("counting", "method.area=1.0", "method.gray=0", "method.shift=0")
     for words, several in (((), True), (("method.smaller=mean",), False)):
-        cfg = tiny.run("counting", "method.area=1.0", "method.gray=0", *words).cfg.method
+        cfg = tiny.run("counting", "method.area=1.0", "method.gray=0", "method.shift=0", *words).cfg.method
         transform = run.kind.transform(cfg, run.inputs)
         picture = torch.randint(256, (3, 32, 32), dtype=torch.uint8)
         outs = [transform(shortcut.item(picture), Generator().manual_seed(k), 0.0)["parts"] for k in range(12)]
@@ -111,7 +127,7 @@ def spots(draw):
 
 
 def test_without_the_second_term_nothing_is_counted():
-    words = ("method.area=1.0", "method.gray=0", "method.counts=16", "method.hidden=32")
+    words = ("method.area=1.0", "method.gray=0", "method.shift=0", "method.counts=16", "method.hidden=32")
 
     def counted(contrast):
         words_too = (*words, f"method.contrast={contrast}")

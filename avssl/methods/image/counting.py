@@ -5,10 +5,11 @@ arXiv:1708.06734.
 
 With counts c, the picture x made smaller D x, its quarters T_j x, and another picture y:
 |c(D x) - sum_j c(T_j x)|^2 + max(0, M - |c(D y) - sum_j c(T_j x)|^2). The second term alone forbids to count nothing.
-Counts are not below zero. How a picture is made smaller is drawn, so that the method leaves no mark to be recognized.
+Counts are not below zero. How a picture is made smaller is drawn, so that the method leaves no mark to be recognized;
+most pictures are gray, the others' colour planes displaced, so that a lens's fringes do not tell where a quarter was.
 
-Deviations: D y is the smaller picture of the next item of another recording in the batch; any encoder takes the place
-of AlexNet.
+Deviations: D y is the smaller picture of the next item of another recording in the batch; planes are displaced as in
+jigsaw, by as much; any encoder takes the place of AlexNet.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from avssl.methods.pictures import OfPictures
 from avssl.nn.gather import gather
 from avssl.nn.heads import mlp
 from avssl.sample import Sample
+from avssl.views.aberration import displaced
 
 SMOOTH = (V.InterpolationMode.BILINEAR, V.InterpolationMode.BICUBIC)
 
@@ -46,6 +48,8 @@ class Config(MethodConfig):
     """how a picture is made smaller: drawn of three ways, or always by the mean of four pixels"""
     gray: float = Field(0.67, ge=0, le=1)
     """share of pictures without colour"""
+    shift: int = Field(2, ge=0)
+    """most pixels by which a colour plane is moved"""
     area: float = Field(0.5, gt=0, le=1)
     """least share of the picture that is shown: quarters do not begin where a codec's blocks do"""
     hidden: int = Field(4096, ge=1)
@@ -59,11 +63,12 @@ class Quarters:
         self.cfg = cfg
 
     def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
-        """Draws the view, its colours and how it is made smaller."""
+        """Draws the view, its colours, where their planes are, and how it is made smaller."""
         x = sample.video[0, 0]
         h, w = x.shape[1] // 2, x.shape[2] // 2
-        x = views.flip(views.crop(x, generator, (self.cfg.area, 1.0), (2 * h, 2 * w)), generator)
-        x = views.gray(x, generator, self.cfg.gray)
+        room = 2 * self.cfg.shift
+        x = views.crop(x, generator, (self.cfg.area, 1.0), (2 * h + room, 2 * w + room))
+        x = views.gray(displaced(views.flip(x, generator), generator, self.cfg.shift), generator, self.cfg.gray)
         ways = len(SMOOTH) + 1 if self.cfg.smaller == "drawn" else 1
         parts = [x[:, :h, :w], x[:, :h, w:], x[:, h:, :w], x[:, h:, w:]]
         return {"parts": torch.stack([*parts, smaller(x, views.integer(generator, ways))])}

@@ -29,6 +29,7 @@ from avssl.methods.base import Batch, Step, Transform, detached
 from avssl.methods.pictures import OfPictures
 from avssl.nn.heads import mlp
 from avssl.sample import Sample
+from avssl.views.aberration import displaced
 
 
 class Config(MethodConfig):
@@ -83,8 +84,8 @@ class Shuffle:
 
     def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
         """Draws the colours, each tile's place in its cell, and the permutation."""
-        picture = views.gray(sample.video[0, 0], generator, self.cfg.gray)  # [3, H, W]
-        tiles = self.tiles(self.shifted(picture, generator), generator)
+        picture = displaced(sample.video[0, 0], generator, self.cfg.shift)
+        tiles = self.tiles(views.gray(picture, generator, self.cfg.gray), generator)
         label = views.integer(generator, len(self.permutations))
         return {"tiles": tiles[self.permutations[label]], "label": torch.tensor(label)}
 
@@ -92,13 +93,6 @@ class Shuffle:
         """The arrangement, row by row."""
         rows = self.permutations[int(example["label"])].reshape(-1, self.cfg.grid).tolist()
         return {"label": "in place of cells 0, 1, ... are\n" + "\n".join(" ".join(map(str, row)) for row in rows)}
-
-    def shifted(self, x: Tensor, generator: Generator) -> Tensor:
-        """Cuts [3, H, W] out of each plane at another place: [3, H - 2 shift, W - 2 shift]."""
-        room = 2 * self.cfg.shift
-        h, w = x.shape[1] - room, x.shape[2] - room
-        corners = [[views.integer(generator, room + 1) for _ in range(2)] for _ in range(3)]
-        return torch.stack([plane[y : y + h, z : z + w] for plane, (y, z) in zip(x, corners, strict=True)])
 
     def tiles(self, x: Tensor, generator: Generator) -> Tensor:
         """[3, H, W] -> one tile at a random place of each cell, row by row, [P, 3, h, w]."""

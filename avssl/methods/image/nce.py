@@ -36,12 +36,12 @@ KEPT = 0.9
 
 
 class Config(ViewsConfig):
-    """Instance discrimination; defaults are the paper's."""
+    """Instance discrimination; defaults are the paper's, but for ``constant``."""
 
     form: Literal["binary", "softmax"] = "binary"
     """of the loss"""
     constant: Literal["moving", "first"] = "moving"
-    """binary: Z is estimated on every batch and averaged, or on the first one and kept"""
+    """binary: Z is estimated on every batch and averaged, or on the first one and kept, as in the paper"""
     negatives: int = Field(4096, ge=1)
     """K, remembered vectors that each item is told apart from"""
     temperature: float = Field(0.07, gt=0)

@@ -9,7 +9,8 @@ spread (the authors' for 32 pixels); an affine one is angle (counter-clockwise),
 shear of the way from the original to the copy, each from -1 to 1.
 
 Deviations: what is outside the picture is gray, as the authors', and its border tells the geometry; ``inside`` shows
-real surroundings instead. The ranges of the affine kind are ours; any encoder takes the place of theirs.
+real surroundings instead. The small move of the original repeats its edge. The ranges of the affine kind are ours; any
+encoder takes the place of theirs.
 """
 
 from __future__ import annotations

@@ -7,8 +7,9 @@ The critic takes one turn, encoder and painter take the other, with (1 - w) squa
 disbelief. What is missing is a region of any shape, so that no edge is learnt, or the middle square; of that, a visible
 rim is painted as well and counts more, and the critic sees the square alone.
 
-Deviations: each picture has its own region (one for the whole batch spoils normalization); what is missing becomes
-gray; GroupNorm; any encoder takes the place of AlexNet, followed by the paper's layer across places.
+Deviations: each picture has its own region (one for the whole batch spoils normalization); the error of a region of any
+shape is that of what is missing (the authors' code takes the whole picture's); what is missing becomes gray; GroupNorm;
+any encoder takes the place of AlexNet, followed by the paper's layer across places.
 """
 
 from __future__ import annotations

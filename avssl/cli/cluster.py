@@ -170,7 +170,7 @@ def _manifest(where: Path, most: int, split: str | None) -> "Manifest":
     import numpy as np
 
     from avssl.data.manifest import Manifest
-    from avssl.train.run import manifest_of
+    from avssl.train.folder import manifest_of
 
     manifest = (
         manifest_of(where, "", lambda told: typer.echo(told, err=True)) if where.is_dir() else Manifest.load(where)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +23,10 @@ from avssl.methods.base import Method
 from avssl.train import build, checkpoint, distributed, initialize, optim, towers
 from avssl.train.checkpoint import Checkpoint, replace_text
 from avssl.train.distributed import Ranks, plain
-from avssl.train.log import QUIET_SECONDS, Log, one_writer
+from avssl.train.folder import Say, manifest_of
+from avssl.train.log import Log, one_writer
 from avssl.train.loop import Evaluate, Loop, Plateau
 from avssl.train.machine import keep_memory, versions
-
-Say = Callable[[str], None]
 
 FREE = frozenset(
     {"steps", "log_every", "keep", "checkpoint_every", "device", "data.manifest", "data.labels"}
@@ -223,28 +222,6 @@ def _recordings(cfg: RunConfig, out: Path, found: Checkpoint | None, ranks: Rank
             made.save(kept)
     ranks.wait()
     return Recordings(kept, source, manifest.Manifest.load(kept))
-
-
-def manifest_of(folder: Path, labels: str, say: Say, further: Sequence[str] = ()) -> manifest.Manifest:
-    """The manifest of a folder, its warnings told; ``further`` streams are looked for beside the recordings."""
-    say(f"looking into {folder}")
-    told = time.monotonic()
-
-    def tell(done: int, total: int) -> None:
-        nonlocal told
-        if time.monotonic() - told >= QUIET_SECONDS:
-            told = time.monotonic()
-            say(f"looked into {done} of {total} files")
-
-    made = manifest.make(folder, labels=Path(labels) if labels else None, progress=tell, streams=further)
-    odd = sum(bool(recording.problems) for recording in made.recordings)
-    say(
-        f"{len(made.recordings)} recordings, {odd} of them odd, {len(made.left_out)} files left out; "
-        f"to read which and why: avssl manifest {folder} -o FILE"
-    )
-    for warning in made.warnings:
-        say(f"warning: {warning}")
-    return made
 
 
 def _vocabulary(cfg: RunConfig, out: Path, recordings: Recordings, found: Checkpoint | None) -> Vocabulary | None:

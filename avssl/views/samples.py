@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Generator, Tensor
@@ -104,6 +105,13 @@ class Narrated:
         if sample.has("times"):
             result["times"] = sample.times.nan_to_num(NOWHERE)
         return result
+
+    def words(self, example: Mapping[str, Tensor]) -> dict[str, str]:
+        """When phrases are said."""
+        if "times" not in example:
+            return {}
+        times = [f"{a:.1f} to {b:.1f} s" for a, b in example["times"].reshape(-1, 2).tolist() if a > NOWHERE / 2]
+        return {"times": ", ".join(times) or "nothing is said"}
 
 
 class CroppedClip:

@@ -152,3 +152,12 @@ def test_the_clip_knows_when_its_steps_are():
     assert code.shape == (8, 32)
     assert torch.pdist(code).min() > 0.1
     torch.testing.assert_close(seconds_code(16, 8.0, 32, torch.device("cpu"))[:8], code)
+
+
+def test_a_preview_says_when_phrases_are_said():
+    from avssl import views
+
+    said = views.Narrated(tiny.run("tan").inputs, 0.5).words
+    assert said({"times": torch.tensor([[0.5, 1.25], [views.NOWHERE, views.NOWHERE]])}) == {"times": "0.5 to 1.2 s"}
+    assert said({"times": torch.full((2, 2), views.NOWHERE)}) == {"times": "nothing is said"}
+    assert said({}) == {}

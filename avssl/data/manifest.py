@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from avssl.data.further import wrong_streams
 from avssl.data.narration import Phrase
 
 VERSION = 1
@@ -229,17 +230,10 @@ def _plain(recording: Recording, paths: bool = True) -> dict[str, Any]:
         values["streams"] = {name: {k: v for k, v in row.items() if paths or k != "path"} for name, row in rows}
     else:  # as manifests were before there were any, whose digests stay
         del values["streams"]
-    values["narration"] = [_phrase(phrase, language=paths) for phrase in recording.narration]
+    values["narration"] = [phrase.row(language=paths) for phrase in recording.narration]
     values["problems"] = list(recording.problems)
     values["labels"] = dict(recording.labels)
     return values
-
-
-def _phrase(phrase: Phrase, language: bool) -> list[Any]:
-    """Start, end, text; then the words where they are timed, and the language where it is known."""
-    words = [[word[0], word[1], word[2]] for word in phrase.words]
-    tag = [phrase.language] if language and phrase.language else []
-    return [phrase.start, phrase.end, phrase.text, *([words] if words else []), *tag]
 
 
 def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
@@ -267,52 +261,12 @@ def _recording(values: dict[str, Any], path: Path, number: int) -> Recording:
     for name in ("video", "audio"):
         if not isinstance(values.get(name), dict | None):
             raise ValueError(f"{wrong}: {name} is {values[name]!r}; expected an object or null")
-    if told := _wrong_streams(values.get("streams", {})):
+    if told := wrong_streams(values.get("streams", {})):
         raise ValueError(f"{wrong}: {told}")
     try:
-        phrases = tuple(_read_phrase(item) for item in values.get("narration", []))
+        phrases = tuple(Phrase.of(item) for item in values.get("narration", []))
         labels = {str(name): str(value) for name, value in values.get("labels", {}).items()}
         problems = tuple(map(str, values.get("problems", [])))
     except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
         raise ValueError(f"{wrong}: narration, labels or problems are malformed ({error})") from None
     return Recording(**{**values, "narration": phrases, "labels": labels, "problems": problems})
-
-
-def _wrong_streams(rows: Any) -> str | None:
-    """What is wrong with the further streams of a recording, or None."""
-    if not isinstance(rows, dict):
-        return f"streams is {rows!r}; expected an object: name -> stream"
-    for name, row in rows.items():
-        if not isinstance(row, dict) or row.get("kind") not in ("picture", "sound"):
-            return f"stream {name} is {row!r}; expected an object whose kind is picture or sound"
-        box, values = row.get("crop"), row.get("range")
-        if "path" not in row and box is None:
-            return f"stream {name} has neither a path nor a crop"
-        if "path" in row and not (isinstance(row["path"], str) and isinstance(row.get("sha256"), str)):
-            return f"stream {name}: path and sha256 must be text"
-        if box is not None and not (_numbers(box, 4) and 0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
-            return f"stream {name}: crop is {box!r}; expected left, top, right, bottom as shares of the picture"
-        if values is not None and not (_numbers(values, 2) and values[0] < values[1]):
-            return f"stream {name}: range is {values!r}; expected the lowest and the highest value"
-        for key in ("seconds", "folder_fps"):
-            if key in row and not (_numbers([row[key]], 1) and row[key] >= 0):
-                return f"stream {name}: {key} is {row[key]!r}; expected a number, not negative"
-    return None
-
-
-def _numbers(values: Any, count: int) -> bool:
-    """Whether these are so many finite numbers."""
-    return (
-        isinstance(values, list | tuple) and len(values) == count
-        and all(isinstance(one, int | float) and not isinstance(one, bool) and math.isfinite(one) for one in values)
-    )  # fmt: skip
-
-
-def _read_phrase(item: Sequence[Any]) -> Phrase:
-    start, end, text, *rest = item
-    language = rest.pop() if rest and isinstance(rest[-1], str) else ""
-    timed = rest.pop() if rest else ()
-    if rest:
-        raise ValueError(f"a phrase has start, end, text, words and language, not {len(item)} parts")
-    words = tuple((float(a), float(b), str(word)) for a, b, word in timed)
-    return Phrase(float(start), float(end), str(text), words, language)

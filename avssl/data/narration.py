@@ -7,6 +7,7 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 _TAG = re.compile(
     r"</?[A-Za-z][\w:.-]*(?:\s+[\w:-]+\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s<>]+))*\s*/?>"  # <i>, </font>, <font color=red>
@@ -35,6 +36,22 @@ class Phrase:
     def middle(self) -> float:
         """Seconds of presentation time."""
         return (self.start + self.end) / 2
+
+    def row(self, language: bool = True) -> list[Any]:
+        """Start, end, text; then the words where they are timed, and the language where it is known and asked for."""
+        words = [[list(word) for word in self.words]] if self.words else []
+        return [self.start, self.end, self.text, *words, *([self.language] if language and self.language else [])]
+
+    @classmethod
+    def of(cls, row: Sequence[Any]) -> Phrase:
+        """What :meth:`row` gave. Raises ValueError or TypeError for anything else."""
+        start, end, text, *rest = row
+        language = rest.pop() if rest and isinstance(rest[-1], str) else ""
+        timed = rest.pop() if rest else ()
+        if rest:
+            raise ValueError(f"a phrase has start, end, text, words and language, not {len(row)} parts")
+        words = tuple((float(a), float(b), str(word)) for a, b, word in timed)
+        return cls(float(start), float(end), str(text), words, language)
 
 
 @dataclass(frozen=True)

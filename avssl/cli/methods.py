@@ -57,7 +57,8 @@ def _settings(section: "type[BaseModel]", prefix: str) -> Iterator[tuple[str, st
             yield f"{prefix}.{key}", default, f"{meaning}, set like {told[inner]}"
             continue
         told[inner] = f"{prefix}.{key}"
-        yield f"{prefix}.{key}", default, meaning
+        # the defaults of a section are those of its settings, below
+        yield f"{prefix}.{key}", "required" if field.is_required() else "", meaning
         yield from _settings(inner, f"{prefix}.{key}")
 
 

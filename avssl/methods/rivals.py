@@ -63,9 +63,10 @@ class Rivals(nn.Module):
     def __init__(self, cfg: RivalsConfig, width: int):
         super().__init__()
         self.cfg = cfg
-        self.register_buffer("first", torch.zeros(cfg.bank, width))
-        self.register_buffer("second", torch.zeros(cfg.bank, width))
-        self.register_buffer("recording", torch.full((cfg.bank,), UNSEEN))
+        kept = cfg.bank > 0  # checkpoints of runs without a bank hold nothing of it
+        self.register_buffer("first", torch.zeros(cfg.bank, width), persistent=kept)
+        self.register_buffer("second", torch.zeros(cfg.bank, width), persistent=kept)
+        self.register_buffer("recording", torch.full((cfg.bank,), UNSEEN), persistent=kept)
 
     def pairs(self, first: Tensor, second: Tensor, scale: Tensor | float, batch: Batch) -> tuple[Tensor, Tensor]:
         """The contrast of two vectors of each item, with all options; the loss, and the logits [B, B].

@@ -131,6 +131,11 @@ def test_the_bank_holds_the_last_pairs_which_are_negatives_of_other_recordings()
 
 
 @pytest.mark.parametrize("name", SHARERS)
+def test_checkpoints_without_a_bank_hold_nothing_of_it(name):
+    assert not [key for key in tiny.run(name).method().state_dict() if key.startswith("rivals")]
+
+
+@pytest.mark.parametrize("name", SHARERS)
 def test_every_option_changes_what_a_method_learns_and_reaches_its_weights(name):
     plain = tiny.run(name)
     torch.manual_seed(0)

@@ -51,6 +51,9 @@ def localize(
         str,
         typer.Option(help="Look at pictures in these sizes, such as 1,2,3: for things smaller than those learnt from."),
     ] = "1",
+    keep_shape: Annotated[
+        bool, typer.Option("--keep-shape", help="Do not squeeze wide or high pictures into the shape of the run's.")
+    ] = False,
     height: Annotated[int, typer.Option(help="Greatest height of the overlay in pixels.")] = 480,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
@@ -89,7 +92,9 @@ def localize(
         raise ValueError(f"{len(text)} queries; there are colours for {len(HUES)}")
     where = device_of(device)
     loaded = load_run(run)
-    look = Looking(run, loaded.digest, loaded.method.to(where), loaded.inputs, where, window, hop, heads, each_size)
+    look = Looking(
+        run, loaded.digest, loaded.method.to(where), loaded.inputs, where, window, hop, heads, each_size, keep_shape
+    )
     queries: dict[str, Query] = {f'"{words}"': words for words in text or []}
     if not queries:
         queries = {f"the sound of {audio.name}" if audio else "its own sound": audio}

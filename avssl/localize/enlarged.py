@@ -20,6 +20,15 @@ def check_sizes(sizes: Sequence[float]) -> None:
         raise ValueError(f"sizes must be different numbers from {LEAST:g} to {MOST:g}, such as 1,2,3; got {told}")
 
 
+def unsqueezed(height: int, width: int, shown: tuple[int, int]) -> tuple[int, int]:
+    """The run's picture (height, width), higher or wider until it has the shape of the recording's, ``shown``.
+
+    One side stays as it is, so that nothing is smaller than what was learnt from.
+    """
+    wider = (shown[1] / shown[0]) / (width / height)
+    return (height, round(width * wider)) if wider >= 1 else (round(height / wider), width)
+
+
 def in_sizes(video: Tensor, sizes: Sequence[float]) -> list[Tensor]:
     """The pictures in each size: video uint8 [B, T, 3, H, W], as large as the largest of ``sizes`` asks for."""
     most, (height, width) = max(sizes), video.shape[-2:]

@@ -2,7 +2,8 @@
 
 The recording is read once, in windows of the length the method was trained on. Windows overlap and their maps are
 averaged with weights that fall towards a window's ends, so the map changes smoothly in time and, the weights being
-symmetric, is never late.
+symmetric, is never late. Moments of digital silence are dark by rule, not by the network's judgment: whether it stays
+dark by itself is what the scores of silence and noise (:mod:`avssl.localize.score`) tell, which know no such rule.
 """
 
 import math
@@ -20,13 +21,14 @@ from torch import Tensor
 from avssl.data.media import decode, probe
 from avssl.inputs import Inputs
 from avssl.localize import calibration
-from avssl.localize.enlarged import check_sizes, highest, in_sizes
+from avssl.localize.enlarged import check_sizes, highest, in_sizes, unsqueezed
 from avssl.localize.masks import Floats, as_scores
 from avssl.localize.overlay import SILENCE_DB
 from avssl.localize.reader import WINDOWS_AT_ONCE, Frames, Reader
 from avssl.methods.base import HasHeads, Method, localizes
 
 QUERY_SECONDS = 60.0  # of a sound given as a query, how much is searched for its loudest part
+LOWEST = -1.0  # of a cosine
 MOST_SECONDS = 600.0  # of a window: several are in memory whole
 
 Query = str | Path | NDArray[np.float32] | None
@@ -77,6 +79,7 @@ def heatmaps(
     span: tuple[float, float] | None = None,
     heads: bool = False,
     sizes: Sequence[float] = (1.0,),
+    keep_shape: bool = False,
     device: str | torch.device = "cpu",
     progress: Callable[[float], None] | None = None,
 ) -> list[Heat]:
@@ -92,6 +95,7 @@ def heatmaps(
         span: the part to look at, (start, end) in seconds; all of it by default.
         heads: give the maps of each of the method's heads, those of the first query first.
         sizes: in which each picture is looked at, in multiples of the run's; each place gets the highest of its scores.
+        keep_shape: look at wide and at high pictures as they are, larger than the run's, where training squeezed them.
         device: where the method is.
         progress: called with the seconds done so far.
 
@@ -116,7 +120,10 @@ def heatmaps(
     hop = max(1, frames // 2) if hop_seconds is None else max(1, round(hop_seconds * cfg.fps))
     if hop > frames:
         raise ValueError(f"a hop of {hop_seconds} s leaves gaps between windows of {frames / cfg.fps:g} s")
-    shown = {"height": round(cfg.height * max(sizes)), "width": round(cfg.width * max(sizes))}
+    high, wide = cfg.height, cfg.width
+    if keep_shape:
+        high, wide = unsqueezed(high, wide, (header.pictures[0].height, header.pictures[0].width))
+    shown = {"height": round(high * max(sizes)), "width": round(wide * max(sizes))}
     reader = Reader(path, header, cfg.model_copy(update=shown), frames, hop, span)
     asked = [(calibration.kind_of(query), _asked(inputs, query, reader.samples)) for query in queries]
 
@@ -149,7 +156,8 @@ def heatmaps(
         np.repeat([query is None for query in queries], len(stacks) // len(queries)), stacks, strict=True
     ):
         if own and silent.any():
-            stack[silent] = stack.min()  # a window reaches over a pause; nothing sounds in it
+            # a window reaches over a pause, in which nothing sounds, however bright the rest of it is
+            stack[silent] = min(LOWEST, stack.min())
     return [Heat(as_scores(stack, (3,)), times, loudness) for stack in stacks]
 
 

@@ -35,6 +35,7 @@ class Looking:
         heads: show what each of the method's heads lights instead of what any of them does, at most four: those with
             the highest scores. For a single query.
         sizes: in which each picture is looked at, in multiples of the run's.
+        keep_shape: look at pictures of another shape than the run's without squeezing them.
     """
 
     run: Path
@@ -46,6 +47,7 @@ class Looking:
     hop: float | None = None
     heads: bool = False
     sizes: tuple[float, ...] = (1.0,)
+    keep_shape: bool = False
 
     def __call__(
         self,
@@ -79,7 +81,7 @@ class Looking:
         asked: list[Query] = [*queries.values(), *(query for held in nothing.values() for query in held)]
         heats = heatmaps(
             self.method, self.inputs, path, asked, window_seconds=self.window, hop_seconds=self.hop, span=span,
-            heads=self.heads, sizes=self.sizes, device=self.device, progress=progress,
+            heads=self.heads, sizes=self.sizes, keep_shape=self.keep_shape, device=self.device, progress=progress,
         )  # fmt: skip
         each = len(heats) // len(asked)
         if self.heads:

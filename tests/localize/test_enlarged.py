@@ -9,7 +9,7 @@ import torch
 from avssl.config import InputsConfig, MethodConfig
 from avssl.data.encode import write_clip
 from avssl.inputs import Inputs
-from avssl.localize.enlarged import check_sizes, highest, in_sizes
+from avssl.localize.enlarged import check_sizes, highest, in_sizes, unsqueezed
 from avssl.localize.heatmap import heatmaps
 from avssl.methods.base import Method, Step
 
@@ -81,3 +81,25 @@ def test_what_is_small_is_found_in_the_larger_picture(tmp_path):
     assert np.unravel_index(both.maps[0].argmax(), (4, 6)) == (2, 4)
     with pytest.raises(ValueError, match="sizes must be"):
         heatmaps(method, Inputs(CFG), tmp_path / "clip.mp4", [None], sizes=())
+
+
+def test_a_picture_gets_the_shape_of_the_recordings_and_no_side_of_it_is_smaller():
+    assert unsqueezed(72, 90, (144, 360)) == (72, 180), "two talkers side by side"
+    assert unsqueezed(72, 90, (288, 180)) == (144, 90)
+    assert unsqueezed(96, 96, (720, 1280)) == (96, 171)
+    assert unsqueezed(32, 48, (64, 96)) == (32, 48)
+
+
+def test_wide_pictures_are_not_squeezed_where_they_keep_their_shape(tmp_path):
+    frame = np.full((64, 192, 3), 10, dtype=np.uint8)
+    frame[0:32, 160:192] = 250  # a cell of 16 pixels at the run's height, unless squeezed to half its width
+    sound = np.full(2 * 8000, 0.1, np.float32)
+    write_clip(tmp_path / "clip.mp4", itertools.repeat(frame, 25), 12.5, sound, 8000, crf=4)
+    method = Wide()
+    (squeezed,) = heatmaps(method, Inputs(CFG), tmp_path / "clip.mp4", [None])
+    (whole,) = heatmaps(method, Inputs(CFG), tmp_path / "clip.mp4", [None], keep_shape=True)
+    assert set(method.seen) == {(32, 48), (32, 96)}
+    assert squeezed.maps.max() < 0.6
+    assert whole.maps.shape[1:] == (2, 6)
+    assert np.unravel_index(whole.maps[0].argmax(), (2, 6)) == (0, 5)
+    assert whole.maps.max() > 0.9

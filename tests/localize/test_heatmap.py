@@ -123,6 +123,17 @@ def test_a_pause_is_dark_whatever_the_window_hears_around_it(tmp_path):
     assert text.maps.max(axis=(1, 2)).min() > 0.5, "what is said to look for is there in silence too"
 
 
+def test_a_pause_is_dark_where_every_place_is_as_bright_at_all_times(tmp_path):
+    class Everywhere(Bright):
+        def localize(self, video, query, modality):
+            return 0 * super().localize(video, query, modality) + 0.9
+
+    heat = heatmap(Everywhere(), Inputs(CFG), recording(tmp_path / "clip.mp4", 3, loud=(1.0, 2.0)))
+    sounding = heat.loudness > -60
+    assert heat.maps[sounding] == pytest.approx(0.9)
+    assert heat.maps[~sounding].max() <= -1
+
+
 def test_window_and_hop_can_be_chosen(tmp_path):
     clip, method = recording(tmp_path / "clip.mp4", 3), Bright()
     heatmap(method, Inputs(CFG), clip, window_seconds=2.0, hop_seconds=0.5)

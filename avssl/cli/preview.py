@@ -41,22 +41,22 @@ def preview(
         _draw(cfg, Path(cfg.data.manifest), output, examples, progress, run)
     else:
         with aside(output.parent) as folder:
-            make_world(folder, clips=CLIPS, side=128, workers=1, sensors=SENSORS if _beside(cfg) else ())
+            make_world(folder, clips=CLIPS, side=128, workers=1, sensors=SENSORS if _further(cfg) else ())
             _draw(cfg, folder / "videos", output, examples, progress, run)
     typer.echo(f"wrote {output}")
 
 
-def _beside(cfg: "RunConfig") -> list[str]:
-    """The streams that the method asks for beside the recordings."""
-    from avssl.data.streams import beside
+def _further(cfg: "RunConfig") -> tuple[str, ...]:
+    """The streams that the method asks for by name: in files beside the recordings, or channels of their sound."""
     from avssl.inputs import Inputs
     from avssl.methods import base
 
-    return beside(base.find(cfg.method.name).needs(cfg.method, Inputs(cfg.inputs)).streams)
+    return base.find(cfg.method.name).needs(cfg.method, Inputs(cfg.inputs)).streams
 
 
 def _draw(cfg: "RunConfig", data: Path, output: Path, count: int, progress: float, run: Path | None) -> None:
     from avssl.data.manifest import Manifest, make
+    from avssl.data.streams import beside
     from avssl.inputs import Inputs
     from avssl.methods import base
     from avssl.report import made
@@ -64,7 +64,7 @@ def _draw(cfg: "RunConfig", data: Path, output: Path, count: int, progress: floa
     from avssl.train.build import vocabulary
     from avssl.train.checkpoint import load_run
 
-    held = make(data, streams=_beside(cfg)) if data.is_dir() else Manifest.load(data)
+    held = make(data, streams=beside(_further(cfg))) if data.is_dir() else Manifest.load(data)
     method, step = None, 0
     if run is None:
         texts = [phrase.text for recording in held.recordings for phrase in recording.narration]

@@ -97,7 +97,8 @@ def _cues(path: Path) -> tuple[Cues, str]:
 
 
 def beside(path: Path, names: Collection[str] | None = None, languages: Sequence[str] = ()) -> list[Path]:
-    """The narration files that belong to a recording: one, or one for each of the ``languages`` that is there.
+    """The narration files that belong to a recording: one, or one for each of the ``languages`` that is there; where
+    none is, the one that names no language.
 
     They have the same stem and lie in the same folder (``clip.vtt``, or with a language, ``clip.en.vtt``); an
     ``.align`` file may also lie in a sibling folder named ``align``. ``names`` are the file names of the recording's
@@ -111,7 +112,9 @@ def beside(path: Path, names: Collection[str] | None = None, languages: Sequence
     if languages:
         told = {Path(name).stem[len(head) :].lower(): name for name in reversed(spoken)}
         wanted = [next((told[tag] for tag in told if _same(tag, language)), "") for language in languages]
-        return [path.with_name(name) for name in wanted if name]
+        if any(wanted):
+            return [path.with_name(name) for name in wanted if name]
+        spoken = []  # in another language; a file that names none may be in one of these
     for suffix in SUFFIXES:
         if path.stem + suffix in names:
             return [path.with_name(path.stem + suffix)]

@@ -66,3 +66,9 @@ def test_the_sheet_shows_all_that_the_method_is_given(name, drawn, tmp_path):
     assert all(np.isfinite(x).all() for x in levels)
     assert levels[0].std() > 0, "what it is given is no blank"
     assert name not in ASKED or ASKED[name] in drawn
+
+
+def test_without_recordings_the_made_up_world_has_two_ears(tmp_path):
+    small = ("inputs.audio_seconds=0.5", "inputs.mels=16")
+    assert run(["preview", "paired_contrast_stereo", *small, "-o", str(tmp_path / "s.png"), "--examples", "1"]) == 0
+    assert imread(tmp_path / "s.png")[..., :3].std() > 0.02

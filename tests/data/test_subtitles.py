@@ -128,6 +128,13 @@ def test_several_languages_stand_side_by_side(two_languages):
     assert [path.name for path in subtitles.beside(two_languages)] == ["film.de-AT.srt"], "one, where none is named"
 
 
+def test_a_file_that_names_no_language_is_taken_where_none_of_those_asked_for_is_there(two_languages):
+    assert subtitles.beside(two_languages, languages=("fr",)) == []
+    written(two_languages.with_suffix(".vtt"), "WEBVTT\n\n00:01.000 --> 00:02.000\nla cloche\n")
+    assert [path.name for path in subtitles.beside(two_languages, languages=("fr",))] == ["film.vtt"]
+    assert [path.name for path in subtitles.beside(two_languages, languages=("fr", "en"))] == ["film.en.vtt"]
+
+
 def test_streams_inside_are_chosen_by_language():
     streams = [("ger", [Phrase(0, 1, "ja")]), ("eng", [Phrase(0, 1, "yes")]), ("", [Phrase(0, 1, "?")])]
     assert subtitles.chosen(streams, ()) == [[Phrase(0, 1, "ja", language="ger")]]

@@ -44,6 +44,7 @@ from avssl.evaluation import UNSEEN, evaluate, finding
 from avssl.evaluation.middles import middles
 from avssl.inputs import Inputs
 from avssl.methods import base
+from avssl.sample import Needs
 from avssl.train import run
 from avssl.train.build import dump
 from avssl.train.checkpoint import load_run, steps_in
@@ -97,15 +98,11 @@ BREAK_SECONDS, BREAK_STEPS = 60.0, 20
 def names() -> list[str]:
     """All methods of the families, but for those whose shipped config asks for streams beside picture and sound."""
     found = [name for name, family in base.catalogue().items() if family in FAMILIES]
-    return [name for name in found if not _streams(config.load(name, [], base.config_of))]
+    return [name for name in found if not _needs(config.load(name, [], base.config_of)).streams]
 
 
-def _streams(cfg: RunConfig) -> tuple[str, ...]:
-    return base.find(cfg.method.name).needs(cfg.method, Inputs(cfg.inputs)).streams
-
-
-def _frames(cfg: RunConfig) -> int:
-    return base.find(cfg.method.name).needs(cfg.method, Inputs(cfg.inputs)).frames
+def _needs(cfg: RunConfig) -> Needs:
+    return base.find(cfg.method.name).needs(cfg.method, Inputs(cfg.inputs))
 
 
 def words_of(name: str, on: str, more: Sequence[str]) -> list[str]:
@@ -264,7 +261,7 @@ def compare(args: argparse.Namespace, rows: list[dict[str, Any]]) -> list[dict[s
 def planned(args: argparse.Namespace, name: str, place: Ground, data: str) -> int:
     """The steps of a method on a data set, the same for every seed."""
     if not args.minutes_per_run:
-        return args.steps or (PICTURES if _frames(run_config(name, place, args.set)) == 1 else STEPS)
+        return args.steps or (PICTURES if _needs(run_config(name, place, args.set)).frames == 1 else STEPS)
     trial = budget.Trial(args.output, f"{name} {place.name} {data[:12]} {' '.join(args.set)}".strip())
     return budget.steps(args.minutes_per_run, run_config(name, place, args.set), trial)
 

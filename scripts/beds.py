@@ -21,6 +21,7 @@ from avssl.data.manifest import Manifest, Recording
 from avssl.data.media import decode
 from avssl.evaluation import maps
 from avssl.inputs import Inputs
+from avssl.train.checkpoint import replace_text
 
 LEVELS = ("easy", "medium", "hard")
 MOSAICS = ("talkers", "pasted", "classes")
@@ -94,8 +95,7 @@ def missing(bed: str, data: Path) -> str:
     needed = {
         **{bed: [data / "grid" / "video"] for bed in TALKERS},
         "pasted": [data / "grid" / "video"],
-        "classes": [data / "cifar10" / "cifar10.tar.gz", data / "esc10"],
-        "sounds": [data / "cifar10" / "cifar10.tar.gz", data / "esc10"],
+        **{bed: [data / "cifar10" / "cifar10.tar.gz", data / "esc10"] for bed in ("classes", "sounds")},
     }
     lacking = [str(path) for path in needed[bed] if not path.exists()]
     return f"{', '.join(lacking)} is not there (see --data)" if lacking else ""
@@ -140,7 +140,7 @@ def of_sounds(out: Path, data: Path) -> Bed:
                 rows.append(f"train/{path.name}\ttrain")
                 tell(number + 1, len(sounds))
         labels = out / "sounds.tsv"
-        labels.write_text("\n".join(rows) + "\n", encoding="utf-8")
+        replace_text(labels, "\n".join(rows) + "\n")
         command("manifest", folder, "-o", listed, "--labels", labels)
     return Bed("sounds", listed, folder / "truth.jsonl")
 

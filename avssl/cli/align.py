@@ -67,7 +67,7 @@ def align(
         raise ValueError(f"--alignable is {alignable:g}; it is a probability, 0 (drop nothing) to 1")
     if alignable is not None and standing is not None:
         raise ValueError("--standing and --alignable: each says what goes; give one of them")
-    share = 0.8 if standing is None else standing
+    share = Rule.standing if standing is None else standing
     rule = Rule(most, jitter_seconds=jitter, weight=weight, standing=share, at=at)  # type: ignore[arg-type]
     held = Manifest.load(manifest)
     loaded = _network.load(run, device=device)

@@ -26,6 +26,8 @@ def agreed(first: Tensor, second: Tensor, recording: Tensor, count: int) -> Tens
     """
     seen = recording >= 0
     found = torch.full((len(first), count), NONE, device=first.device)
+    if not count:  # nobody asks: at each step of a contrast without mined positives
+        return found
     room = min(count, len(first))
     for begin in range(0, len(first), AT_ONCE):
         part = slice(begin, begin + AT_ONCE)

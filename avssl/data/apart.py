@@ -141,10 +141,13 @@ def _start(context: Any, function: Callable[[T], Any]) -> _Hand[T]:
 
 
 @contextlib.contextmanager
-def deaf_to_ctrl_c() -> Iterator[None]:
-    """Processes started in this block never get Ctrl-C, which is for their parent; their imports would print traces."""
+def deaf_to_ctrl_c(*more: signal.Signals) -> Iterator[None]:
+    """Processes started in this block never get Ctrl-C, which is for their parent; their imports would print traces.
+
+    Nor do they get ``more`` signals; who asks for SIGTERM must end them by SIGKILL.
+    """
     resource_tracker.ensure_running()  # begun in the block, it would let the signal through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *more})
     try:
         yield
     finally:

@@ -9,22 +9,26 @@ from __future__ import annotations
 import contextlib
 import logging
 import multiprocessing
+import signal
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from multiprocessing import util
 from multiprocessing.connection import wait
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from avssl.data.apart import deaf_to_ctrl_c
 from avssl.data.rows import Chunk, RowMaker, work
 from avssl.data.segments import Layout, Segment, fields, layout_of, places, unpacked
 
 AHEAD = 4  # pieces a worker holds, so that it is not idle while the network computes
 START_SECONDS = 120.0  # importing torch on a busy machine
+NAME = "avssl-data-"
 _log = logging.getLogger(__name__)
 
 
@@ -57,9 +61,12 @@ class _Worker:
         self.status = context.RawArray("d", 2)  # when the item at hand was begun (0: none is), and which it is
         self.connection, theirs = context.Pipe()
         self.process = context.Process(
-            target=work, args=(theirs, self.status, maker), daemon=True, name=f"avssl-data-{number}"
+            target=work, args=(theirs, self.status, maker), daemon=True, name=f"{NAME}{number}"
         )
-        self.process.start()
+        # Signals to all of a terminal's or a job's processes are for the parent, which ends its workers itself. The
+        # server that forks workers is begun with the first of them.
+        with deaf_to_ctrl_c(signal.SIGTERM):
+            self.process.start()
         theirs.close()
         self.born = time.monotonic()
         self.ready = False
@@ -75,6 +82,16 @@ class _Worker:
         self.process.kill()
         self.process.join()
         self.connection.close()
+
+
+def _end_left() -> None:
+    """At exit, before multiprocessing sends SIGTERM to those that nobody closed, who do not hear it, and waits."""
+    for process in multiprocessing.active_children():
+        if process.name.startswith(NAME):
+            process.kill()
+
+
+util.Finalize(None, _end_left, exitpriority=1)
 
 
 class Pool:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from toy_source import Toy, growing, plain, ragged, slow, wrong
 
 from avssl.data.loader import Loader
 from avssl.data.maker import mix
+from avssl.data.workers import _Worker
 
 Batch = dict[str, Tensor]
 
@@ -245,6 +247,21 @@ def test_a_hanging_worker_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
     assert "at r2 (1.0 to 2.0 s): took longer than 1 s; it is replaced" in caplog.text
 
 
+def test_signals_to_all_processes_are_not_for_workers_that_still_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Struck(_Worker):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            for pid in (self.process.pid, forkserver._forkserver._forkserver_pid):
+                os.kill(pid, signal.SIGINT)
+                os.kill(pid, signal.SIGTERM)
+
+    monkeypatch.setattr("avssl.data.workers._Worker", Struck)
+    with loader(Toy(24), workers=2) as it:
+        got = list(it.batches(0, 3))
+        assert it.replaced == 0
+    assert same(got, list(loader(Toy(24)).batches(0, 3)))
+
+
 def test_a_slow_consumer_is_no_hang() -> None:
     with loader(Toy(24), slow, workers=1, timeout_seconds=0.5) as it:
         for _ in it.batches(0, 2):
@@ -264,31 +281,33 @@ if __name__ == "__main__":
         for step, batch in enumerate(it.batches(0, 100000)):
             if step == 1:
                 print(*(w.process.pid for w in it._pool._workers), flush=True)
+                if "leave" in sys.argv:
+                    break
     except KeyboardInterrupt:
         print("interrupted", flush=True)
 """
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_no_worker_outlives_its_parent(tmp_path: Path, how: signal.Signals) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL, None])
+def test_no_worker_outlives_its_parent(tmp_path: Path, how: signal.Signals | None) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     paths = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     process = subprocess.Popen(
-        [sys.executable, str(script)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
+        [sys.executable, str(script), "go on" if how else "leave"], env=environment, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
     workers = [int(word) for word in process.stdout.readline().split()]
     assert len(workers) == 2
     if how == signal.SIGINT:
         os.killpg(process.pid, how)  # as a terminal does: everyone gets it
-    else:
+    elif how == signal.SIGKILL:
         process.kill()
     out, errors = process.communicate(timeout=30)
-    if how == signal.SIGINT:
-        assert out == "interrupted\n"
+    if how != signal.SIGKILL:
+        assert out == ("interrupted\n" if how else "")
         assert errors == ""
     deadline = time.monotonic() + 10
     while any(_alive(pid) for pid in workers):

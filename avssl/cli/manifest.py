@@ -27,7 +27,7 @@ def manifest(
     labels: Annotated[
         Path | None, typer.Option(help="TSV with a path or clip column; its others become labels.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes; one per core unless given.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core unless given.")] = None,
     images: Annotated[bool, typer.Option(help="Whether still pictures are recordings.")] = True,
     language: Annotated[
         str, typer.Option(help="Of narration, side by side: en,de takes clip.en.vtt and clip.de.vtt.")

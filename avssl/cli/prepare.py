@@ -17,7 +17,7 @@ def prepare(
     short_side: Annotated[int, typer.Option(help="Pixels; smaller pictures keep their size.")] = 256,
     gop: Annotated[int, typer.Option(help="Frames from one key frame to the next.")] = 12,
     crf: Annotated[int, typer.Option(help="Quality of the picture; lower is better and larger.")] = 23,
-    workers: Annotated[int | None, typer.Option(help="Processes; one per core unless given.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core unless given.")] = None,
 ) -> None:
     """Make small copies (H.264, AAC) that decode many times faster, and a manifest of them; a second run goes on."""
     from avssl.data.manifest import Manifest

@@ -27,7 +27,7 @@ def world(
     infrared: Annotated[
         bool, typer.Option("--infrared", help="ID.infrared.mp4 beside each clip: a second camera, which sees heat.")
     ] = False,
-    workers: Annotated[int | None, typer.Option(help="Processes; one per core unless given.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core unless given.")] = None,
 ) -> None:
     """Make a world of sounding, moving things whose truth is known: videos, narration, boxes, sounding times."""
     from avssl.data.world import cases_per_split, lacking_cases, make_world

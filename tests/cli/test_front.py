@@ -78,3 +78,13 @@ def test_every_command_that_is_told_of_is_there() -> None:
 def test_a_name_that_is_none_gets_a_short_line(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(words.split()) == 2
     assert capsys.readouterr().err == f"error: {told}\n"
+
+
+@pytest.mark.parametrize("words", ["manifest FOLDER -o m.jsonl", "prepare m.jsonl -o FOLDER", "world -o FOLDER"])
+@pytest.mark.parametrize("count", ["0", "-2"])
+def test_no_workers_are_too_few(words: str, count: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run([*words.replace("FOLDER", str(tmp_path)).split(), "--workers", count]) == 2
+    err = capsys.readouterr().err
+    assert "'--workers'" in err
+    assert err.count("\n") == 1
+    assert not list(tmp_path.iterdir())

@@ -29,6 +29,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import audiovisual_curves
 import audiovisual_tables
 import budget
 import kept
@@ -220,7 +221,7 @@ def main(words: list[str] | None = None) -> None:
     args = arguments(words)
     rows = kept.rows_of(args.rows)
     if args.plots:
-        for path in audiovisual_tables.draw(rows, args.plots):
+        for path in audiovisual_curves.draw(rows, args.plots):
             Console(stderr=True).print(f"wrote {path}", highlight=False)
         return
     rows = compare(args, rows)

@@ -1,4 +1,4 @@
-"""The rows of results/audiovisual.jsonl as tables and curves, and who is ahead of the flagship.
+"""The rows of results/audiovisual.jsonl as tables, and who is ahead of the flagship, at the end and in equal time.
 
 Used by scripts/audiovisual.py and scripts/results.py.
 """
@@ -10,11 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 from seeds import Row, by_label, difference, spread
-
-from retrieval.files import replacing
 
 FLAGSHIP = "trimodal"
 KINDS = {"video": "picture", "audio": "sound", "text": "text"}
@@ -36,20 +35,28 @@ NOISE = (
     "standard errors or more and for two 4.3 or more; each comparison by itself"
 )
 PLOTS = Path(__file__).resolve().parent.parent / "results" / "plots"
-COLORS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee7733", "#663333", "#999933", "#009988")
-STYLES = ("-", "--", ":")
 Cells = Mapping[str, Mapping[str, float]]
 """column -> trained, untrained and what stands beside"""
 
 
+class Above(NamedTuple):
+    """Column -> methods above the flagship beyond the noise, and within it; of what nothing can be said."""
+
+    beyond: dict[str, list[str]]
+    within: dict[str, list[str]]
+    unsure: list[str]
+
+
 class Told(NamedTuple):
-    """A table of one data set: title, columns of figures, label -> seed -> cells, what stands beside, in words."""
+    """A table of one data set: title, columns of figures, label -> seed -> cells, what stands beside, in words, the
+    rows; and the cells after as many seconds of training as the flagship takes, where there is a course to tell."""
 
     title: str
     columns: list[str]
     cells: dict[str, list[Cells]]
     beside: dict[str, str]
     rows: dict[str, list[Row]]
+    in_time: dict[str, list[Cells]] | None = None
 
     def lines(self) -> Iterator[list[str]]:
         """A line for each method, then those that have learnt nothing."""
@@ -66,41 +73,61 @@ class Told(NamedTuple):
     def about(self, label: str) -> list[str]:
         """Steps, seconds of training, seeds."""
         rows = self.rows[label]
-        seconds = statistics.fmean(row["train_seconds"] for row in rows)
-        return [f"{rows[0]['steps']:,}", f"{seconds:.0f}", str(len(rows))]
+        return [f"{rows[0]['steps']:,}", f"{_seconds(rows):.0f}", str(len(rows))]
 
     def ahead(self) -> str:
         """Per column, the single methods whose mean is above the flagship's, beyond the noise and within it."""
-        own = next((label for label, rows in self.rows.items() if rows[0]["name"] == FLAGSHIP), None)
+        own = self._flagship()
         if own is None:
             return f"`{FLAGSHIP}` has no run here to compare with."
-        others = [label for label, rows in self.rows.items() if not rows[0]["name"].startswith(FLAGSHIP)]
-        told, within, none, unsure = list[str](), list[str](), list[str](), list[str]()
-        for name in self.columns:
-            sign = -1 if name in LOWER else 1
-            limit, *rest = ([sign * x for x in _values(self.cells[label], name)] for label in [own, *others])
-            found = {label: difference(values, limit) for label, values in zip(others, rest, strict=True)}
-            known = {label: one for label, one in found.items() if one is not None}
-            if not known:
-                unsure.append(name)
-                continue
-            above = sorted((label for label in known if known[label].margin > 0), key=lambda k: -known[k].margin)
-            better = [label for label in above if known[label].told]
-            if better:
-                told.append(f"{name}: {', '.join(f'{label} ({known[label]})' for label in better)}")
-            else:
-                none.append(name)
-            near = [label for label in above if label not in better]
-            if near:
-                within.append(f"{name}: {', '.join(f'{label} ({known[label]})' for label in near[:NAMED])}")
-        told += [f"{', '.join(none)}: none"] if none else []
-        lines = [f"Ahead of `{FLAGSHIP}` by more than the noise ({NOISE}): {'; '.join(told)}."] if told else []
-        lines += [f"Above it, but within the noise: {'; '.join(within)}."] if within else []
-        lines += [f"Nothing can be said of {', '.join(unsure)}: the noise needs two seeds of each."] if unsure else []
-        few = [label for label in [own, *others] if len(self.cells[label]) < 2]
-        if few and told:
+        found = self._above(own, self.cells)
+        lines = []
+        if found.beyond:
+            told = [f"{name}: {', '.join(methods)}" for name, methods in found.beyond.items() if methods]
+            none = [name for name, methods in found.beyond.items() if not methods]
+            told += [f"{', '.join(none)}: none"] if none else []
+            lines.append(f"Ahead of `{FLAGSHIP}` by more than the noise ({NOISE}): {'; '.join(told)}.")
+            lines += self._sooner(own, found) if any(found.beyond.values()) else []
+        if within := [f"{name}: {', '.join(methods[:NAMED])}" for name, methods in found.within.items() if methods]:
+            lines.append(f"Above it, but within the noise: {'; '.join(within)}.")
+        if found.unsure:
+            lines.append(f"Nothing can be said of {', '.join(found.unsure)}: the noise needs two seeds of each.")
+        few = [label for label in self.rows if len(self.cells[label]) < 2]
+        if few and found.beyond:
             lines.append(f"Nothing can be said of {', '.join(few)}: one seed tells no noise.")
         return " ".join(lines)
+
+    def _flagship(self) -> str | None:
+        return next((label for label, rows in self.rows.items() if rows[0]["name"] == FLAGSHIP), None)
+
+    def _above(self, own: str, cells: Mapping[str, Sequence[Cells]]) -> Above:
+        others = [label for label, rows in self.rows.items() if not rows[0]["name"].startswith(FLAGSHIP)]
+        found = Above({}, {}, [])
+        for name in self.columns:
+            sign = -1 if name in LOWER else 1
+            limit, *rest = ([sign * x for x in _values(cells[label], name)] for label in [own, *others])
+            apart = {label: difference(values, limit) for label, values in zip(others, rest, strict=True)}
+            known = {label: one for label, one in apart.items() if one is not None}
+            if not known:
+                found.unsure.append(name)
+                continue
+            order = sorted((label for label in known if known[label].margin > 0), key=lambda k: -known[k].margin)
+            found.beyond[name] = [f"{label} ({known[label]})" for label in order if known[label].told]
+            found.within[name] = [f"{label} ({known[label]})" for label in order if not known[label].told]
+        return found
+
+    def _sooner(self, own: str, at_end: Above) -> Iterator[str]:
+        """Of the columns in which somebody is ahead at the end, who is after the flagship's seconds."""
+        if not self.in_time:
+            return
+        then = self._above(own, self.in_time).beyond
+        told = [f"{name}: {', '.join(then.get(name, [])) or 'none'}" for name, who in at_end.beyond.items() if who]
+        yield f"After as many seconds of training as it takes (mean {_seconds(self.rows[own]):.0f}): {'; '.join(told)}."
+
+
+def _seconds(rows: Sequence[Row]) -> float:
+    """How long runs have trained, on the average."""
+    return statistics.fmean(row["train_seconds"] for row in rows)
 
 
 def _values(seeds: Iterable[Cells], name: str) -> list[float]:
@@ -121,7 +148,9 @@ def tables(rows: Sequence[Row]) -> Iterator[Told]:
         title, figure = TITLES.get(on, on), next(iter(held.values()))[0]["figure"]
         names = [f"{a} → {b}" for a in KINDS.values() for b in KINDS.values() if a != b]
         cells: dict[str, list[Cells]] = {label: [_found(row) for row in seeds] for label, seeds in held.items()}
-        yield Told(f"{title}: finding, {FIGURES[figure]}", names, cells, {"chance": "chance"}, held)
+        lasts = [_seconds(seeds) for seeds in held.values() if seeds[0]["name"] == FLAGSHIP][:1]
+        then = {label: [_by(row, seconds) for row in seeds] for label, seeds in held.items() for seconds in lasts}
+        yield Told(f"{title}: finding, {FIGURES[figure]}", names, cells, {"chance": "chance"}, held, then)
         cells = {label: [_probed(row) for row in seeds] for label, seeds in held.items()}
         known = list(dict.fromkeys(name for seeds in cells.values() for one in seeds for name in one))
         known.sort(key=lambda name: list(KINDS.values()).index(name.split()[0]))
@@ -148,12 +177,23 @@ def _used(row: Row) -> Cells:
 
 def _found(row: Row) -> Cells:
     """Direction -> figure; one picture of a window or all of them are a picture."""
-    found = {}
-    for name, figures in row["retrieval"].items():
-        a, b = name.replace("image", "video").split("_to_")
-        if a != b:
-            found[f"{KINDS[a]} → {KINDS[b]}"] = figures[row["figure"]]
-    return found
+    found = {_direction(name): figures[row["figure"]] for name, figures in row["retrieval"].items()}
+    return {name: figures for name, figures in found.items() if name}
+
+
+def _direction(name: str) -> str:
+    """A direction in words, "" within a modality."""
+    a, b = name.replace("image", "video").split("_to_")
+    return f"{KINDS[a]} → {KINDS[b]}" if a != b else ""
+
+
+def _by(row: Row, seconds: float) -> Cells:
+    """The figures after so many seconds of training, or at the end; between the points of its course on lines."""
+    times = [point["seconds"] for point in row["course"]]
+    return {
+        _direction(name): {"trained": float(np.interp(seconds, times, [p["directions"][name] for p in row["course"]]))}
+        for name in row["course"][-1]["directions"]
+    }
 
 
 def _probed(row: Row) -> Cells:
@@ -199,63 +239,3 @@ def show(console: Console, rows: Sequence[Row]) -> None:
             console.print(table)
         console.print(told.ahead(), highlight=False)
         console.print("")
-
-
-def draw(rows: Sequence[Row], folder: Path) -> list[Path]:
-    """The curves of each data set as SVG in ``folder``; what was drawn. Raises ValueError where there is no row."""
-    import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-
-    if not rows:
-        raise ValueError("there are no rows to draw yet; compare first")
-    folder.mkdir(parents=True, exist_ok=True)
-    drawn = []
-    for on in dict.fromkeys(row["on"] for row in rows):
-        figure = curves([row for row in rows if row["on"] == on], TITLES.get(on, on))
-        FigureCanvasSVG(figure)
-        path = folder / f"audiovisual-{on}.svg"
-        with matplotlib.rc_context({"svg.hashsalt": on}), replacing(path) as partial:
-            figure.savefig(partial, format="svg", metadata={"Date": None})
-        drawn.append(path)
-    return drawn
-
-
-def curves(rows: Sequence[Row], title: str) -> Any:
-    """A figure: score against seconds of training, a panel for each pair of modalities, a line for each seed."""
-    from matplotlib.figure import Figure
-
-    pairs = (("video", "audio"), ("video", "text"), ("audio", "text"))
-    figure = Figure(figsize=(15, 5), layout="constrained")
-    panels = figure.subplots(1, len(pairs), squeeze=False)[0]
-    held, shown = by_label(rows), {}
-    for place, (label, seeds) in enumerate(held.items()):
-        main = seeds[0]["name"] == FLAGSHIP
-        look = {"color": "black", "linewidth": 2.2, "zorder": 3} if main else {
-            "color": COLORS[place % len(COLORS)], "linestyle": STYLES[place // len(COLORS) % len(STYLES)],
-            "linewidth": 1.0,
-        }  # fmt: skip
-        for axes, pair in zip(panels, pairs, strict=True):
-            for row in seeds:
-                if points := _between(row, pair):
-                    (shown[label],) = axes.plot(*zip(*points, strict=True), marker="o", markersize=3, **look)
-    for axes, (a, b) in zip(panels, pairs, strict=True):
-        axes.set_title(f"{KINDS[a]} and {KINDS[b]}, both directions", fontsize=10)
-        axes.set_xlabel("seconds of training")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(color="#eeeeee")
-        axes.set_axisbelow(True)
-    panels[0].set_ylabel(f"{title}: {FIGURES[rows[0]['figure']]}, %")
-    names = [label.replace("_", " ") for label in shown]
-    figure.legend(list(shown.values()), names, loc="outside right center", fontsize=8, frameon=False)
-    return figure
-
-
-def _between(row: Row, pair: tuple[str, str]) -> list[tuple[float, float]]:
-    """(seconds, mean of both directions in percent) along a run; [] where it does not compare these."""
-    points = []
-    for point in row["course"]:
-        known = {name.replace("image", "video"): value for name, value in point["directions"].items()}
-        both = [known[name] for name in (f"{pair[0]}_to_{pair[1]}", f"{pair[1]}_to_{pair[0]}") if name in known]
-        if both:
-            points.append((point["seconds"], 100 * statistics.fmean(both)))
-    return points

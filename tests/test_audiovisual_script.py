@@ -16,6 +16,7 @@ from matplotlib.image import imsave
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 import audiovisual
+import audiovisual_curves
 import audiovisual_grounds
 import audiovisual_probes
 import audiovisual_tables
@@ -259,6 +260,19 @@ def test_of_one_seed_nothing_is_said():
     assert told.endswith("Nothing can be said of cma: one seed tells no noise.")
 
 
+def test_who_takes_longer_is_compared_after_equal_time_too():
+    rows = [made_row("trimodal", seed, value, 0.5) for seed, value in enumerate((0.5, 0.52))]
+    slow = [{"step": k, "seconds": 8.0 * k, "directions": {"video_to_audio": k * 0.2}} for k in range(5)]
+    rows += [made_row("gdt", seed, 0.8, 0.5, course=slow, train_seconds=32.0) for seed in (0, 1)]
+    told = next(audiovisual_tables.tables(rows))
+    assert "picture → sound: gdt (+29.0 ± 12.7)." in told.ahead()
+    assert "After as many seconds of training as it takes (mean 8): picture → sound: none." in told.ahead()
+    assert told.in_time["gdt"][0]["picture → sound"]["trained"] == pytest.approx(0.2)
+    fast = [point | {"seconds": point["seconds"] / 4} for point in slow]
+    rows[2:] = [made_row("gdt", seed, 0.8, 0.5, course=fast) for seed in (0, 1)]
+    assert "(mean 8): picture → sound: gdt (+29.0 ± 12.7)." in next(audiovisual_tables.tables(rows)).ahead()
+
+
 def test_what_is_better_when_small_is_ahead_when_it_is_smaller():
     def used(seconds):
         return {audiovisual_uses.ERROR: {"trained": seconds, "untrained": 0.4, "chance": 0.3}}
@@ -286,12 +300,12 @@ def test_curves_are_drawn(compared, tmp_path):
     _, words = compared
     audiovisual.main([*words, "--plots", str(tmp_path)])
     assert [path.name for path in tmp_path.iterdir()] == ["audiovisual-world.svg"]
-    figure = audiovisual_tables.curves([made_row("trimodal", 0, 0.5, 0.5)], "T")
+    figure = audiovisual_curves.curves([made_row("trimodal", 0, 0.5, 0.5)], "T")
     (line,) = figure.axes[0].lines
     assert line.get_xydata().tolist() == [[0, 0], [2, 12.5], [4, 25], [6, 37.5], [8, 50]]
     assert not figure.axes[1].lines
     with pytest.raises(ValueError, match="no rows to draw"):
-        audiovisual_tables.draw([], tmp_path)
+        audiovisual_curves.draw([], tmp_path)
 
 
 def test_an_interruption_is_no_training(tmp_path):

@@ -113,13 +113,16 @@ class Manifest:
         path = Path(path)
         if path.is_dir():
             raise ValueError(f"{path} is a folder; make its manifest first: avssl manifest {path} -o {path.name}.jsonl")
+        wanted = f"a manifest of recordings is wanted here, made by: avssl manifest FOLDER -o {path.stem}.jsonl"
         try:
-            lines = path.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
+            with path.open("rb") as file:
+                listed = file.read(1) == b"{"  # what is something else, a film perhaps, is not read whole
+            lines = path.read_text(encoding="utf-8", errors="surrogateescape").split("\n") if listed else [""]
         except OSError as error:
-            raise ValueError(f"{path}: {error.strerror}; expected a manifest (.jsonl)") from None
-        header = _parse(lines[0], path, 1) if lines[0] else {}
+            raise ValueError(f"{path}: {error.strerror}; {wanted}") from None
+        header = _header(lines[0])
         if "avssl_manifest" not in header:
-            raise ValueError(f"{path}, line 1: not a manifest; make one with: avssl manifest FOLDER -o {path.name}")
+            raise ValueError(f"{path}: not a manifest; {wanted}")
         if header["avssl_manifest"] != VERSION:
             raise ValueError(f"{path}: manifest version {header['avssl_manifest']}; this avssl reads version {VERSION}")
         recordings = [_recording(_parse(line, path, n), path, n) for n, line in enumerate(lines[1:], 2) if line.strip()]
@@ -234,6 +237,15 @@ def _plain(recording: Recording, paths: bool = True) -> dict[str, Any]:
     values["problems"] = list(recording.problems)
     values["labels"] = dict(recording.labels)
     return values
+
+
+def _header(line: str) -> dict[str, Any]:
+    """The first line of a manifest; empty where it is no such line."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _parse(line: str, path: Path, number: int) -> dict[str, Any]:

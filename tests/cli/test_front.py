@@ -88,3 +88,28 @@ def test_no_workers_are_too_few(words: str, count: str, tmp_path: Path, capsys: 
     assert "'--workers'" in err
     assert err.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "transcribe film.mp4 -o m.jsonl",
+        "prepare film.mp4 -o copies",
+        "align RUN film.mp4 -o m.jsonl",
+        "embed RUN film.mp4 -o vectors",
+        "evaluate RUN film.mp4",
+        "probe RUN film.mp4",
+        "train simclr data=film.mp4 -o RUN",
+        "preview simclr data=film.mp4 -o sheet.png",
+    ],
+)
+def test_a_film_in_place_of_a_manifest_is_told_how_to_make_one(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "film.mp4").write_bytes(b"\0\0\0\x20ftypisom")
+    assert cli.run(words.split()) == 2
+    assert capsys.readouterr().err == (
+        "error: film.mp4: not a manifest; a manifest of recordings is wanted here, "
+        "made by: avssl manifest FOLDER -o film.jsonl\n"
+    )

@@ -197,8 +197,9 @@ def test_digest_is_of_what_matters(made: Manifest) -> None:
 @pytest.mark.parametrize(
     ("damage", "wrong"),
     [
-        (lambda lines: lines[1:], "line 1: not a manifest"),
-        (lambda lines: [], "line 1: not a manifest"),
+        (lambda lines: lines[1:], "m.jsonl: not a manifest; a manifest of recordings is wanted"),
+        (lambda lines: [], "m.jsonl: not a manifest"),
+        (lambda lines: [lines[0][:20], *lines[1:]], "made by: avssl manifest FOLDER -o m.jsonl"),
         (lambda lines: lines[:-1], "promises 5 recordings, the file holds 4; was it cut short"),
         (lambda lines: [*lines[:2], lines[2][:40], *lines[3:]], "line 3: not JSON"),
         (lambda lines: [*lines[:2], "[1]", *lines[3:]], "line 3: expected an object, got list"),
@@ -232,7 +233,7 @@ def test_wrong_requests(tmp_path: Path, made: Manifest) -> None:
         make(tmp_path, workers=1)
     with pytest.raises(ValueError, match=r"is a folder; make its manifest first: avssl manifest"):
         Manifest.load(tmp_path)
-    with pytest.raises(ValueError, match="No such file or directory; expected a manifest"):
+    with pytest.raises(ValueError, match="No such file or directory; a manifest of recordings is wanted here, made by"):
         Manifest.load(tmp_path / "none.jsonl")
 
 

@@ -14,7 +14,7 @@ def report(
     manifest: Annotated[Path | None, typer.Option(help="Recordings for the examples; else the run's own.")] = None,
     text: Annotated[list[str] | None, typer.Option(help="Look for these words; else for what is said.")] = None,
 ) -> None:
-    """Write one static page: curves, figures, what is found (with players), where it looks."""
+    """Write one static page: curves, figures, what is found (with players), what is alike, where it looks, filters."""
     check_output("-o", output)
     from avssl.report.page import write
     from avssl.report.run import report as make

@@ -117,7 +117,7 @@ class Budget:
     def video(self, path: Path, still_seconds: float = 0.0) -> Clip | None:
         """A whole video file with the still at a moment; None when the budget is spent."""
         picture = decode(path, times=[still_seconds]).video[0].transpose(1, 2, 0)
-        made = Clip(_address("video/mp4", path.read_bytes()), _address("image/jpeg", _jpeg(picture)))
+        made = Clip(_address("video/mp4", path.read_bytes()), _address("image/jpeg", _image(picture)))
         return self.again(made)
 
     def sound(self, path: Path, start: float, end: float) -> str | None:
@@ -129,15 +129,19 @@ class Budget:
             _cut_sound(path, start, end, 16000, out)
             return self.file("audio/wav", out)
 
-    def picture(self, path: Path) -> str | None:
-        """A picture file, small; None when the budget is spent."""
+    def picture(self, path: Path, seconds: float = 0.0, height: int = STILL_HEIGHT) -> str | None:
+        """A picture file, or a moment of a video, ``height`` pixels high; None when the budget is spent."""
         if self.left <= 0:
             return None
         header = probe(path).pictures[0]
-        size = (STILL_HEIGHT, max(2, round(header.width * STILL_HEIGHT / header.height / 2) * 2))
+        size = (height, max(2, round(header.width * height / header.height / 2) * 2))
         return self.again(
-            _address("image/jpeg", _jpeg(decode(path, times=[0.0], size=size).video[0].transpose(1, 2, 0)))
+            _address("image/jpeg", _image(decode(path, times=[seconds], size=size).video[0].transpose(1, 2, 0)))
         )
+
+    def drawn(self, picture: NDArray[np.uint8]) -> str | None:
+        """A drawing [H, W, 3], every pixel as it is; None when the budget is spent."""
+        return self.again(_address("image/png", _image(picture, "png")))
 
     def file(self, kind: str, path: Path) -> str | None:
         """A file of a media type; None when the budget is spent."""
@@ -156,9 +160,9 @@ def _address(kind: str, data: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def _jpeg(picture: NDArray[np.uint8]) -> bytes:
+def _image(picture: NDArray[np.uint8], kind: str = "jpg") -> bytes:
     from matplotlib.image import imsave
 
     data = io.BytesIO()
-    imsave(data, picture, format="jpg", pil_kwargs={"quality": 70})
+    imsave(data, picture, format=kind, pil_kwargs={"quality": 70} if kind == "jpg" else None)
     return data.getvalue()

@@ -13,7 +13,7 @@ from avssl.data.media import Unreadable
 from avssl.data.narration import nearest
 from avssl.embedding.recordings import FAR_SECONDS
 from avssl.embedding.window import Window
-from avssl.evaluation.middles import middle_of, middles
+from avssl.evaluation.middles import middle_of
 from avssl.localize import film
 from avssl.localize.heatmap import Query
 from avssl.localize.looking import Looking
@@ -28,8 +28,10 @@ MOST_RECORDINGS = 300
 QUERIES, HITS, OVERLAYS = 3, 4, 6
 MOST_SECONDS = 20.0
 """of a recording that is scrubbed through"""
-DIRECTIONS = (("text", "video"), ("audio", "video"), ("video", "audio"), ("image", "image"), ("video", "video"))
-NAMES = {"text": "words", "audio": "sound", "video": "picture", "image": "picture"}
+STILL_HEIGHT = 96
+"""pixels, of many stills side by side"""
+DIRECTIONS = (("text", "video"), ("audio", "video"), ("video", "audio"))
+NAMES = {"text": "words", "audio": "sound", "video": "picture"}
 
 
 class Shelf:
@@ -49,6 +51,7 @@ class Shelf:
         self.recordings = [held[place] for place in places]
         self.window = Window(loaded.inputs)
         self._made: dict[int, Clip | str | None] = {}
+        self._stills: dict[int, str | None] = {}
 
     def words(self, index: int) -> str:
         """What is said at the middle of a recording."""
@@ -67,6 +70,22 @@ class Shelf:
             "figcaption", tag("b", note), " ", self.about(index) or recording.key, tag("br"), self.words(index)
         )
         return tag("figure", self._player(index), caption, klass=kind or None)
+
+    def still(self, index: int) -> Markup:
+        """The picture at the middle of a recording, small, or its name where the page is full."""
+        recording = self.recordings[index]
+        if (known := self._stills.get(index)) is not None:
+            self._stills[index] = self.budget.again(known)
+        elif index not in self._stills:
+            at = 0.0 if recording.is_picture else middle_of(recording, self.window) + self.window.seconds / 2
+            try:
+                self._stills[index] = self.budget.picture(self.manifest.path_of(recording), at, STILL_HEIGHT)
+            except Unreadable:
+                self._stills[index] = None
+        made = self._stills[index]
+        if made is None:
+            return tag("div", recording.key, klass="words soft")
+        return tag("img", src=made, alt=recording.key)
 
     def words_card(self, index: int) -> Markup:
         """What is said, as a query."""
@@ -109,16 +128,21 @@ def player(made: Clip | str) -> Markup:
     return tag("div", tag("audio", controls=True, preload="none", src=made), klass="words")
 
 
-def found(shelf: Shelf, label: str) -> list[Markup]:
-    """For each direction a heading and rows: a query and its nearest recordings, never itself within one modality."""
-    vectors = middles(shelf.loaded.method, shelf.loaded.inputs, shelf.manifest, shelf.recordings)
+def found(shelf: Shelf, label: str, vectors: Mapping[str, Mapping[int, NDArray[np.float32]]]) -> list[Markup]:
+    """For each direction from one modality to another a heading and rows: a query and its nearest recordings.
+
+    Args:
+        shelf: the recordings.
+        label: name of the label that tells queries apart, "" for none.
+        vectors: modality -> recording -> unit vector [D].
+    """
     parts: list[Markup] = []
-    shown = [pair for pair in DIRECTIONS if pair[0] in vectors and pair[1] in vectors]
-    across = [pair for pair in shown if pair[0] != pair[1]] or shown
-    for source, target in across:
+    for source, target in DIRECTIONS:
+        if source not in vectors or target not in vectors:
+            continue
         parts.append(tag("h3", f"From {NAMES[source]} to {NAMES[target]}"))
         for query in _queries(vectors[source], shelf.recordings, label):
-            parts.append(_row(shelf, vectors[source], vectors[target], query, source, source == target, label))
+            parts.append(_row(shelf, vectors[source], vectors[target], query, source, label))
     return parts
 
 
@@ -137,9 +161,9 @@ def _queries(vectors: Mapping[int, NDArray[np.float32]], recordings: Sequence[Re
 
 def _row(
     shelf: Shelf, queries: Mapping[int, NDArray[np.float32]], gallery: Mapping[int, NDArray[np.float32]], query: int,
-    source: str, intra: bool, label: str,
+    source: str, label: str,
 ) -> Markup:  # fmt: skip
-    candidates = [index for index in sorted(gallery) if not (intra and index == query)]
+    candidates = sorted(gallery)
     scores = np.stack([gallery[index] for index in candidates]) @ queries[query]
     order = np.argsort(-scores, kind="stable")[:HITS]
     cards = [shelf.words_card(query) if source == "text" else shelf.card(query, "query", "query")]

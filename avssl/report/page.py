@@ -33,6 +33,19 @@ figure:has(> video:not([controls])) { position: relative; }
 figure:has(> video:not([controls]))::before { content: "\\25B6"; position: absolute; top: .4rem; left: .4rem;
   z-index: 1; width: 1.6rem; height: 1.6rem; border-radius: 50%; background: #000a; color: #fff; font-size: .7rem;
   line-height: 1.6rem; text-align: center; pointer-events: none; }
+.filters { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: 1rem; }
+.filters img { padding: .75rem; background: #fff; image-rendering: pixelated; }
+.alike { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 5fr) minmax(0, 5fr); gap: 1rem;
+  margin: .5rem 0; }
+.five { display: grid; grid-template-columns: repeat(5, minmax(0, 1fr)); gap: .35rem; }
+.alike img { aspect-ratio: 1; object-fit: contain; }
+.alike figure { border-width: 3px; }
+.alike figure.right { border-color: var(--second); background: none; }
+.alike figcaption { padding: .2rem .3rem .3rem; font-size: .7rem; }
+.alike .words { padding: .2rem; font-size: .7rem; overflow-wrap: anywhere; }
+@media (max-width: 48rem) { .alike { grid-template-columns: 1fr; gap: .35rem; margin-bottom: 1.25rem; }
+  .alike > figure { width: 30%; } .alike:has(> b) { display: none; }
+  .five::before { content: attr(data-of); grid-column: 1 / -1; color: var(--soft); font-size: .8rem; } }
 figure svg { display: block; width: 100%; height: auto; padding: .5rem; }
 figcaption { padding: .45rem .6rem .55rem; font-size: .8rem; line-height: 1.35; overflow-wrap: anywhere; }
 figcaption b { color: var(--ink); font-weight: 600; }

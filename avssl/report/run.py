@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from avssl.data.manifest import Manifest
-from avssl.evaluation.middles import chosen_label
-from avssl.report import made, montage
+from avssl.evaluation.middles import chosen_label, middles
+from avssl.report import filters, made, montage, neighbors
 from avssl.report.clips import Budget
 from avssl.report.looks import SCRIPT, STYLE
 from avssl.report.montage import PLAYERS
@@ -65,31 +65,45 @@ def report(folder: Path, manifest_path: Path | None = None, words: Sequence[str]
 
     Raises ValueError when there is no such run.
     """
-    loaded = load_run(folder)
+    loaded, fresh = load_run(folder), load_run(folder, trained=False)
     path = manifest_path or loaded.manifest
     sections = _results(folder / "results.json", loaded)
+    budget = Budget(BUDGET_BYTES)
     held = Manifest.load(path) if path is not None and path.exists() else None
     if held is not None and loaded.method.spaces:
         split = next((name for name in ("test", "val", "train") if held.split(name)), "train")
-        budget = Budget(BUDGET_BYTES)
         sections += made.on_page(loaded, held, split, budget)
         shelf = montage.Shelf(loaded, held, split, budget)
-        label = chosen_label(shelf.recordings)
-        rows = montage.found(shelf, label)
-        if rows:
-            told = f"Recordings of the {split} split, each shown by the window at its middle."
-            if label:
-                told += f" Tinted: the same {label} as the query."
-            sections.append(section("What it finds", tag("p", told, klass="soft"), *rows))
+        sections += _found(shelf, fresh, split)
         overlays = montage.located(shelf, folder, words)
         if overlays:
             told = "Lit is where the score passes the threshold of its kind of query; all else is left as it was."
             sections.append(section("Where it looks", tag("p", told, klass="soft"), *overlays))
+    sections += filters.on_page(loaded, fresh, budget)
     sections += [_learning(folder / "log.jsonl"), _settings(loaded)]
     scrubbed = any('id="looks"' in part for part in sections)
     script = (SCRIPT if scrubbed else "") + (PLAYERS if any("<video" in part for part in sections) else "")
     title = f"{loaded.cfg.method.name} · {folder.name}"
     return page(title, _lead(loaded, path), *sections, style=STYLE if scrubbed else "", script=script)
+
+
+def _found(shelf: montage.Shelf, fresh: Loaded, split: str) -> list[Markup]:
+    """What it finds in another modality, and what pictures it takes for alike."""
+    label = chosen_label(shelf.recordings)
+    vectors, before = (
+        middles(one.method, one.inputs, shelf.manifest, shelf.recordings) for one in (shelf.loaded, fresh)
+    )
+    sections = []
+    if rows := montage.found(shelf, label, vectors):
+        told = f"Recordings of the {split} split, each shown by the window at its middle."
+        if label:
+            told += f" Tinted: the same {label} as the query."
+        sections.append(section("What it finds", tag("p", told, klass="soft"), *rows))
+    for name in ("image", "video"):
+        if name in vectors and (shown := neighbors.table(shelf, label, vectors[name], before[name])):
+            told = f"Recordings of the {split} split, by the window at their middle, and those of the nearest vectors."
+            sections.append(section("What looks alike to it", tag("p", told, klass="soft"), shown))
+    return sections
 
 
 def _lead(loaded: Loaded, manifest: Path | None) -> Markup:

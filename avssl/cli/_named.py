@@ -39,6 +39,13 @@ def check_output(option: str, path: Path, makes: bool = False) -> None:
         raise ValueError(f"{option} {path}: {folder} cannot be written to; choose another place")
 
 
+def check_manifest_output(path: Path, makes: bool = False) -> None:
+    """Raise ValueError where no manifest can be written, or under a name that tells nobody that it is one."""
+    check_output("-o", path, makes)
+    if path.suffix.lower() != ".jsonl":
+        raise ValueError(f"-o {path}: a manifest is a .jsonl file; name it {path.with_suffix('.jsonl')}")
+
+
 def numbers(option: str, told: str) -> tuple[float, ...]:
     """Numbers with commas between them. Raises ValueError for anything else."""
     try:

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from avssl.cli._counting import counting
-from avssl.cli._named import check_output
+from avssl.cli._named import check_manifest_output
 from avssl.report.words import counted
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def align(
 
     Trains again on the result: avssl train METHOD data=OUTPUT. Needs a run with text in one space with video or audio.
     """
-    check_output("-o", output)
+    check_manifest_output(output)
     from avssl.cli import _network
     from avssl.data.manifest import Manifest
     from avssl.embedding import Embedder

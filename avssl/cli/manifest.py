@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from avssl.cli._counting import counting
-from avssl.cli._named import check_output
+from avssl.cli._named import check_manifest_output
 from avssl.report.words import counted
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def manifest(
     everything: Annotated[bool, typer.Option("--all", help="Name every file that is left out.")] = False,
 ) -> None:
     """List the recordings of a folder: content, sound, narration, labels, split; and tell what is odd or left out."""
-    check_output("-o", output, makes=True)
+    check_manifest_output(output, makes=True)
     from avssl.data.manifest import make
 
     with counting("files") as tell:

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from avssl.cli._counting import counting
-from avssl.cli._named import check_output
+from avssl.cli._named import check_manifest_output
 from avssl.report.words import counted
 
 
@@ -32,7 +32,7 @@ def transcribe(
 
     A second run goes on. Nothing is downloaded unless --model names a model of a hub.
     """
-    check_output("-o", output, makes=True)
+    check_manifest_output(output, makes=True)
     from avssl.data.manifest import Manifest
     from avssl.encoders import hub
     from avssl.speech.doubt import Rule

@@ -28,7 +28,7 @@ def manifest_of(folder: Path, labels: str, say: Say, further: Sequence[str] = ()
     odd = sum(bool(recording.problems) for recording in made.recordings)
     say(
         f"{len(made.recordings)} recordings, {odd} of them odd, {len(made.left_out)} files left out; "
-        f"to read which and why: avssl manifest {folder} -o FILE"
+        f"to read which and why: avssl manifest {folder} -o FILE.jsonl"
     )
     for warning in made.warnings:
         say(f"warning: {warning}")

@@ -44,3 +44,12 @@ def test_a_place_that_cannot_be_made_is_named_before_the_scan(words, tmp_path, m
     err = capsys.readouterr().err
     assert "clip.mp4: not a folder" in err
     assert "files" not in err
+
+
+@pytest.mark.parametrize("words", ["manifest . -o FILE", "transcribe x.jsonl -o FILE", "align RUN x.jsonl -o FILE"])
+@pytest.mark.parametrize(("name", "right"), [("m.txt", "m.jsonl"), ("m", "m.jsonl"), ("a.b/m.json", "a.b/m.jsonl")])
+def test_a_manifest_is_written_under_a_name_that_tells_it(words, name, right, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.b").mkdir()
+    assert run(words.replace("FILE", name).split()) == 2
+    assert capsys.readouterr().err == f"error: -o {name}: a manifest is a .jsonl file; name it {right}\n"

@@ -7,25 +7,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from compare_tables import Row, by_name
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from torch import nn
 
 from avssl.data.manifest import Manifest
 from avssl.probe import decoded, features, importers
 from avssl.probe.decoded import Decoded
+from avssl.report.filters import first, strongest
+from avssl.report.filters import sheet as filters
+from avssl.report.neighbors import cosines, nearest, shares
 from avssl.train.build import Loaded
 from avssl.train.checkpoint import load_run
 
 PER_CLASS = 40
 """test pictures among which neighbors are looked for"""
 QUERIES, NEIGHBORS = 5, 5
-FILTERS = 32
-PIXELS = 6
-"""side of a filter's pixel on the sheet"""
-GAP = 2
+FILTERS, ACROSS, SIDE = 32, 16, 30
+"""the strongest, how many in a line, and pixels that one is enlarged to"""
+GAP, SAME = 2, (230, 100, 20)
+"""pixels of a frame, and the color of those around pictures of the query's class"""
 
 
 def sheet(rows: Sequence[Row], out: Path) -> tuple[Figure | None, list[str]]:
@@ -38,21 +39,30 @@ def sheet(rows: Sequence[Row], out: Path) -> tuple[Figure | None, list[str]]:
             missing.append(label)
     if not loaded:
         return None, missing
-    seen = _pictures(next(iter(loaded.values())), out)
+    seen, labels = _pictures(next(iter(loaded.values())), out)
     pictures = np.asarray(seen.x, np.uint8)
     queries = np.linspace(0, len(seen.owner) - 1, QUERIES).round().astype(np.int64)
     figure = Figure(figsize=(17, 0.62 * len(loaded) + 0.5), layout="constrained")
     axes = figure.subplots(len(loaded), 2, squeeze=False, width_ratios=[3, 12])
+    chance = 0.0
     for (left, right), (label, one) in zip(axes, loaded.items(), strict=True):
-        left.imshow(filters(one.method.encoders["image"]), interpolation="nearest")
-        right.imshow(neighbors(features.vectors(one.method, seen), pictures, queries), interpolation="nearest")
+        weights = first(one.method.encoders["image"])
+        assert weights is not None, "encoders of pictures begin with a convolution"
+        left.imshow(filters(weights[strongest(weights, FILTERS)], ACROSS, SIDE), interpolation="nearest")
+        scores = cosines(features.vectors(one.method, seen))
+        right.imshow(neighbors(scores, pictures, queries, labels), interpolation="nearest")
+        told = shares(scores, labels, NEIGHBORS)
+        assert told is not None, "there are several pictures of each class"
+        chance = told[1]
+        right.text(1.01, 0.5, f"{told[0]:.0%}", transform=right.transAxes, va="center", fontsize=9)
         left.set_ylabel(label.replace("_", " "), rotation=0, ha="right", va="center", fontsize=9)
         for place in (left, right):
             place.set_xticks([])
             place.set_yticks([])
             place.spines[:].set_visible(False)
     axes[0, 0].set_title("filters of the first layer", fontsize=9)
-    axes[0, 1].set_title("a test picture, and the test pictures most like it", fontsize=9)
+    axes[0, 1].set_title("a test picture, and the test pictures most like it, framed where of its class", fontsize=9)
+    axes[0, 1].set_title(f"of all {NEIGHBORS} nearest\nof its class\n(chance {chance:.0%})", fontsize=7, loc="right")
     return figure, missing
 
 
@@ -61,8 +71,8 @@ def folder(out: Path, row: Mapping[str, Any]) -> Path:
     return out / "runs" / f"{row['name']}-{row['steps']}-{row['seed']}"
 
 
-def _pictures(one: Loaded, out: Path) -> Decoded:
-    """Test pictures, in the order of their names, not of their classes."""
+def _pictures(one: Loaded, out: Path) -> tuple[Decoded, list[str]]:
+    """Test pictures in a drawn order, so that classes do not lie together, and the class of each."""
     assert one.manifest is not None
     room = out / "decoded"
     room.mkdir(parents=True, exist_ok=True)
@@ -70,39 +80,34 @@ def _pictures(one: Loaded, out: Path) -> Decoded:
     seen = decoded.decode(found, one.inputs, "image", room)
     test = np.array([place for place, example in enumerate(found.examples) if example.part == "test"])
     order = test[np.random.default_rng(0).permutation(len(test))]
-    return Decoded("image", np.asarray(seen.x[order]), np.arange(len(order)), one.inputs)
-
-
-def filters(encoder: nn.Module) -> NDArray[np.uint8]:
-    """The first layer's filters side by side in two lines, each stretched to its own range, [h, w, 3]."""
-    first = next(part for part in encoder.modules() if isinstance(part, nn.Conv2d))
-    weights = first.weight.detach().float()[:FILTERS]  # [K, 3, k, k]
-    low, high = weights.amin((1, 2, 3), keepdim=True), weights.amax((1, 2, 3), keepdim=True)
-    shown = ((weights - low) / (high - low).clamp_min(1e-9) * 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
-    large = np.kron(shown, np.ones((1, PIXELS, PIXELS, 1), np.uint8))
-    half = -(-len(large) // 2)
-    lines = [_row(list(large[:half])), _row(list(large[half:]))]
-    width = max(line.shape[1] for line in lines)
-    filled = [np.pad(line, ((0, GAP), (0, width - line.shape[1]), (0, 0)), constant_values=255) for line in lines]
-    return np.concatenate(filled)
+    labels = [found.examples[place].label for place in order]
+    return Decoded("image", np.asarray(seen.x[order]), np.arange(len(order)), one.inputs), labels
 
 
 def neighbors(
-    vectors: NDArray[np.float32], pictures: NDArray[np.uint8], queries: NDArray[np.int64]
+    scores: NDArray[np.float64], pictures: NDArray[np.uint8], queries: NDArray[np.int64], labels: Sequence[str]
 ) -> NDArray[np.uint8]:
-    """Each query and the pictures most like it by cosine, [h, w, 3]; vectors [N, D], pictures [N, 3, H, W]."""
-    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    """Each query and the pictures most like it, [h, w, 3], with frames around those of its label.
+
+    Args:
+        scores: [N, N].
+        pictures: [N, 3, H, W].
+        queries: places of those asked for.
+        labels: N of them.
+    """
     parts = []
     for query in queries:
-        scores = unit @ unit[query]
-        scores[query] = np.inf
-        found = [pictures[place].transpose(1, 2, 0) for place in np.argsort(-scores)[: 1 + NEIGHBORS]]
-        gap = np.full((found[0].shape[0], 3 * GAP, 3), 255, np.uint8)
-        parts += [found[0], gap, _row(found[1:]), gap, gap, gap]
+        row = [_framed(pictures[query], False)]
+        gap = np.full((row[0].shape[0], 3 * GAP, 3), 255, np.uint8)
+        row.append(gap)
+        row += [_framed(pictures[k], labels[k] == labels[query]) for k in nearest(scores, int(query), NEIGHBORS)]
+        parts += [*row, gap, gap, gap]
     return np.concatenate(parts[:-3], 1)
 
 
-def _row(parts: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Pictures of one height side by side, with gaps."""
-    gap = np.full((parts[0].shape[0], GAP, 3), 255, np.uint8)
-    return np.concatenate([piece for part in parts for piece in (part, gap)][:-1], 1)
+def _framed(picture: NDArray[np.uint8], same: bool) -> NDArray[np.uint8]:
+    """A picture [3, H, W] with its frame, [h, w, 3]."""
+    height, width = picture.shape[1:]
+    made = np.full((height + 2 * GAP, width + 2 * GAP, 3), SAME if same else (255, 255, 255), np.uint8)
+    made[GAP:-GAP, GAP:-GAP] = picture.transpose(1, 2, 0)
+    return made

@@ -248,11 +248,17 @@ def test_every_plot_is_drawn_and_the_sheet_shows_the_runs(compared, tmp_path, ca
     assert [axes.get_ylabel() for axes in figure.axes[::2]] == ["random", "simclr"]
 
 
-def test_neighbors_are_the_most_alike_first():
-    vectors = np.array([[1, 0], [0, 1], [0.9, 0.1], [0.5, 0.5]], np.float32)
+def test_neighbors_are_the_most_alike_first_and_framed_where_of_one_class():
+    scores = compare_sheet.cosines(np.array([[1, 0], [0, 1], [0.9, 0.1], [0.5, 0.5]], np.float32))
     pictures = np.zeros((4, 3, 2, 2), np.uint8) + np.array([10, 20, 30, 40], np.uint8)[:, None, None, None]
-    strip = compare_sheet.neighbors(vectors, pictures, np.array([0]))[0, :, 0]
-    assert [value for value in strip if value != 255][::2] == [10, 30, 40, 20]
+    strip = compare_sheet.neighbors(scores, pictures, np.array([0]), ["a", "b", "b", "a"])
+    row = [tuple(pixel) for pixel in strip[compare_sheet.GAP].tolist()]
+    blank = (255, 255, 255)
+    shown = [pixel[0] for pixel in row if pixel not in (blank, compare_sheet.SAME)]
+    assert shown[::2] == [10, 30, 40, 20]
+    framed = [row[place + 1][0] for place in range(len(row) - 1) if row[place] == compare_sheet.SAME != row[place + 1]]
+    assert framed[:1] == [40], "the only other of its class"
+    assert row.count(compare_sheet.SAME) == 2 * compare_sheet.GAP
 
 
 def test_steps_are_found_by_a_trial_once(compared, tmp_path, monkeypatch):

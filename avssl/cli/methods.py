@@ -16,13 +16,20 @@ if TYPE_CHECKING:
     from avssl.methods.base import Method
 
 
-def methods(name: Annotated[str | None, typer.Argument(help="One method, told in full.")] = None) -> None:
+def methods(
+    name: Annotated[str | None, typer.Argument(help="One method, or a config's, told in full.")] = None,
+) -> None:
     """List the methods, or tell one in full: what it must solve, its settings, what it needs, how to start it."""
+    from avssl import config as configs
     from avssl.methods import base
 
     console = Console()
     if name is not None:
-        _tell(console, name, base.find(name))
+        method, path = name, configs.shipped().get(name)
+        if path is not None and name not in base.catalogue():
+            method = configs.load(path, [], base.config_of).method.name
+            console.print(f"{escape(name)} is a config of the method {method}: {escape(str(path))}\n", soft_wrap=True)
+        _tell(console, method, base.find(method), name)
         return
     table = Table("method", "family", "learns", "what it must solve", box=None, pad_edge=False)
     for method, family in base.catalogue().items():
@@ -62,7 +69,8 @@ def _settings(section: "type[BaseModel]", prefix: str) -> Iterator[tuple[str, st
         yield from _settings(inner, f"{prefix}.{key}")
 
 
-def _tell(console: Console, name: str, method: "type[Method[Any]]") -> None:
+def _tell(console: Console, name: str, method: "type[Method[Any]]", start: str) -> None:
+    """Print all of a method; ``start`` is the config that it is to be started with, where it is a shipped one."""
     from avssl.config import InputsConfig, shipped
     from avssl.inputs import Inputs
     from avssl.methods.base import Localizes
@@ -91,5 +99,5 @@ def _tell(console: Console, name: str, method: "type[Method[Any]]") -> None:
     if issubclass(method, Localizes):
         kinds = " and ".join(getattr(method, "localizes", ()) or ("audio",))
         console.print(f"[bold]localizes[/bold] {kinds}: avssl localize RUN clip.mp4 -o overlay.mp4")
-    config = name if name in shipped() else f"my-{name}.yaml"
-    console.print("\n[bold]start[/bold]", f"avssl train {config} data=FOLDER -o runs/{name}", sep="  ")
+    config = start if start in shipped() else f"my-{name}.yaml"
+    console.print("\n[bold]start[/bold]", f"avssl train {config} data=FOLDER -o runs/{start}", sep="  ", soft_wrap=True)

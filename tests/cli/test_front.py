@@ -113,3 +113,14 @@ def test_a_film_in_place_of_a_manifest_is_told_how_to_make_one(
         "error: film.mp4: not a manifest; a manifest of recordings is wanted here, "
         "made by: avssl manifest FOLDER -o film.jsonl\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("config", "method"), [("paired_contrast_stereo", "paired_contrast"), ("demo", "trimodal"), ("simclr", "simclr")]
+)
+def test_of_a_config_its_method_is_told(config: str, method: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["methods", config]) == 0
+    told = capsys.readouterr().out
+    assert (f"{config} is a config of the method {method}: " in told) == (config != method)
+    assert f"\n{method}  (" in f"\n{told}"
+    assert f"avssl train {config} data=FOLDER -o runs/{config}" in told

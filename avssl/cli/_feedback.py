@@ -235,7 +235,9 @@ def _recall(seen: Seen) -> dict[str, float]:
                 by_chance.append(sum(1 / rank for rank in range(1, len(own) + 1)) / len(own))
                 for k in (1, 10):
                     figures[f"{one}_to_{other}_r{k}"] = placed.recall_at(min(k, len(scores)))
-    directions = max(1, len(reciprocal))
+    if not reciprocal:  # nothing is said about any item, and there is nothing else to find
+        return {}
+    directions = len(reciprocal)
     counts = {"items": float(len(spoken)), **({"with_text": float(spoken.sum())} if "text" in vectors else {})}
     return {"score": sum(reciprocal) / directions, "chance": sum(by_chance) / directions, **counts, **figures}
 

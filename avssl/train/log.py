@@ -91,17 +91,17 @@ class Log:
                 f"step {step}/{self.steps}  {self._about}  {rate:.2f} steps/s  {left:.0f} s left", highlight=False
             )
 
-    def held_out(self, step: int, values: Mapping[str, float]) -> None:
+    def held_out(self, step: int, values: Mapping[str, float], judged: bool = True) -> None:
         """A line about a held-out evaluation; figures with a slash in their name are kept, and not told.
 
-        Where there are none at all, why, once.
+        Where there are no others, why, once, unless none were asked for (not ``judged``).
         """
         if values and self.write:
             self._put(step, {f"held_out/{key}": value for key, value in values.items()})
         told = "  ".join(f"{key} {value:.3f}" for key, value in values.items() if "/" not in key)
         if told:
             self.say(f"step {step}  held out: {told}")
-        elif not values and not self._nothing_said:
+        elif judged and not self._nothing_said:
             self._nothing_said = True
             self.say("no held-out figures: no recording of the val split has what this method needs")
 

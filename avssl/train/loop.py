@@ -186,7 +186,7 @@ class Loop:
     def _look(self) -> None:
         assert self.watch is not None
         if figures := self._held_out(self.watch):
-            self.log.held_out(self.step, figures)
+            self.log.held_out(self.step, figures, judged=False)
 
     def _score(self) -> None:
         assert self.evaluate is not None

@@ -22,6 +22,7 @@ from avssl.data.manifest import Manifest
 from avssl.inputs import Inputs, Vocabulary
 from avssl.methods.base import Space, config_of, find
 from avssl.sample import Sample
+from avssl.train.log import Log
 from avssl.train.loop import Loop
 from avssl.train.run import Run, start
 
@@ -63,6 +64,28 @@ def test_recall_counts_what_is_found_again() -> None:
 def test_items_without_words_are_no_text_queries() -> None:
     found = _recall(embedded(Known(), held(12), ("audio", "text"), "main"))  # type: ignore[arg-type]
     assert found["text_to_audio_r1"] == 1.0
+
+
+class Mute:
+    def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
+        return {"video": torch.tensor([sample.index]), "text": torch.tensor([-1])}
+
+
+def test_where_nothing_is_said_there_is_no_figure_and_why_is_told_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batches = list(Loader(toy.MadeUp(4), Mute(), batch=4, seed=0, workers=0, length=4).batches_in_order())
+    seen = embedded(Known(), batches, ("video", "text"), "main")  # type: ignore[arg-type]
+    assert _recall(seen) == {}
+    log, kept = Log(tmp_path, step=0, steps=9, progress=True, write=True), _collapse(seen, 1)
+    assert kept, "what needs no text is still told"
+    log.held_out(1, kept, judged=False)
+    log.held_out(2, kept)
+    log.held_out(3, kept)
+    log.close()
+    told = capsys.readouterr()
+    nothing = "no held-out figures: no recording of the val split has what this method needs"
+    assert (told.out + told.err).splitlines() == [nothing]
 
 
 def test_at_most_so_many_are_looked_at() -> None:

@@ -60,8 +60,8 @@ class Config(MethodConfig):
     """weight of sound against picture, moment by moment"""
     meaning: float = Field(1.0, ge=0)
     """weight of the vectors of meaning, sound against picture"""
-    narration: float = Field(1.0, ge=0)
-    """weight of the narration against both"""
+    narration: float = Field(2.0, ge=0)
+    """weight of the narration against both: three terms compare sound and picture"""
     course: float = Field(0.1, ge=0, le=1)
     """share of the single moment in a place's score; the rest is the agreement over the window"""
     calibration: float = Field(0.2, ge=0)

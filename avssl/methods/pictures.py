@@ -62,7 +62,7 @@ class OfPictures(Method[P]):
 
 
 class OfViews(OfPictures[P]):
-    """Compares views of pictures: loaders' workers draw what decides them, ``self.views`` makes those of a batch."""
+    """Sees views of pictures: loaders' workers draw what decides them, ``self.views`` makes those of a batch."""
 
     def __init__(self, cfg: P, inputs: Inputs, encoders: nn.ModuleDict, length: int, width: int = 0):
         super().__init__(cfg, inputs, encoders, length, width)
@@ -75,8 +75,8 @@ class OfViews(OfPictures[P]):
 
     @classmethod
     def preview(cls, cfg: P, inputs: Inputs) -> Transform:
-        """The picture and its views."""
-        return views.Shown(cls.transform(cfg, inputs))
+        """The picture and its views; and what decides them, where the method shows what it makes of these."""
+        return views.Shown(cls.transform(cfg, inputs), drawn=hasattr(cls, "show"))
 
 
 class View:

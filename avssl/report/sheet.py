@@ -17,7 +17,7 @@ MOST, FRAMES = 12, 8
 """of a row of more than MOST pictures, FRAMES are drawn, spread over it"""
 GAP = 3
 """pixels between frames or tiles"""
-HIDDEN = frozenset({"recording", "index", "seed", "draw"})
+HIDDEN = frozenset({"recording", "index", "seed", "draw", "dice"})
 """bookkeeping that batches carry, and numbers that only decide further draws"""
 
 

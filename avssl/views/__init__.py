@@ -1,6 +1,6 @@
 """Augmentations that two or more methods share; every draw comes from the generator that is given."""
 
-from avssl.views.batched import POLICY, Shown, TwoViews, Views
+from avssl.views.batched import POLICY, OneView, Shown, TwoViews, Views
 from avssl.views.changes import Change
 from avssl.views.draw import chance, integer, uniform
 from avssl.views.pictures import color, contrast, crop, flip, gray, shift
@@ -16,6 +16,7 @@ __all__ = [
     "ClipAndSound",
     "CroppedClip",
     "Narrated",
+    "OneView",
     "PictureAndSound",
     "Shown",
     "TwoViews",

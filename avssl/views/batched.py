@@ -83,6 +83,13 @@ class Views:
         return told
 
 
+class OneView(Views):
+    """One view of a picture, cropped and mirrored; ``area`` and ``draws`` as :class:`TwoViews` has them."""
+
+    def __init__(self, area: float, draws: int = 0):
+        super().__init__([("crop", (1.0,)), ("flip", (0.5,))], area, 0.0, draws, count=1)
+
+
 class TwoViews(Views):
     """Two views of a picture: cropped, mirrored, re-coloured, blurred (those of Chen et al., 2020).
 
@@ -103,16 +110,23 @@ class TwoViews(Views):
 
 
 class Shown:
-    """What people look at: a picture, its views, and what each of some changes makes of it by itself."""
+    """What people look at: a picture, its views, and what each of some changes makes of it by itself.
 
-    def __init__(self, views: Views, each: Sequence[Change] = ()):
-        self.shown: dict[tuple[str, ...], Views] = {("first", "second")[: views.count]: views}
-        self.shown |= {(name,): Views([(name, (1.0,))], views.area, views.strength, count=1) for name in each}
+    ``drawn`` tells whether all that goes with a picture stays there, for methods that show what they make of a view.
+    """
+
+    def __init__(self, views: Views, each: Sequence[Change] = (), *, drawn: bool = False):
+        self.views, self.drawn = views, drawn
+        self.each = {name: Views([(name, (1.0,))], views.area, views.strength, count=1) for name in each}
 
     def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
         """picture, first (and second), and each change by its name, uint8 [3, H, W]."""
-        shown = {"picture": sample.video[0, 0]}
-        for names, views in self.shown.items():
-            drawn = views(sample, generator, progress)
-            shown |= zip(names, views.made({name: x[None] for name, x in drawn.items()}), strict=True)
-        return shown
+        drawn = self.views(sample, generator, progress)
+        shown = drawn if self.drawn else {"picture": drawn["picture"]}
+        shown = {**shown, **dict(zip(("first", "second"), _one(self.views, drawn), strict=False))}
+        return shown | {name: _one(views, views(sample, generator, progress))[0] for name, views in self.each.items()}
+
+
+def _one(views: Views, drawn: Mapping[str, Tensor]) -> Tensor:
+    """The views of one picture, uint8 [views, 3, H, W]."""
+    return views.made({name: x[None] for name, x in drawn.items()})

@@ -8,9 +8,16 @@ import pytest
 import shortcut
 import torch
 from contract import tiny
-from torch import nn
+from torch import Generator, nn
 
 from avssl.nn import masking
+
+
+class AsItIs:
+    """Views that are the pictures themselves."""
+
+    def made(self, batch):
+        return batch["picture"]
 
 
 class Told(nn.Module):
@@ -30,7 +37,9 @@ def setup(normalize, monkeypatch):
     picture = (torch.arange(2 * 3 * 16 * 16).float().mul(0.7).sin() * 100 + 128).to(torch.uint8).view(2, 3, 16, 16)
     made = torch.arange(2 * 4 * 192).float().cos().view(2, 4, 192)
     monkeypatch.setattr(masking, "kept", lambda seed, cells, share: torch.tensor([[1], [0]]))
-    return run.method(), picture, made, {"picture": picture, "seed": torch.tensor([1, 2])}
+    method = run.method()
+    method.views = AsItIs()
+    return method, picture, made, {"picture": picture, "draw": torch.tensor([[1], [2]])}
 
 
 @pytest.mark.parametrize(("normalize", "reference"), [(True, 1.494088), (False, 0.824204)])
@@ -68,24 +77,36 @@ def test_hidden_patches_are_not_looked_at_and_visible_ones_are(size, share):
     run = tiny.run("mae", f"inputs.height={size[0]}", f"inputs.width={size[1]}", f"method.hidden_share={share}")
     method, batch = run.method().eval(), run.batch()
     with torch.no_grad():
-        hidden, made = method.filled(batch)
+        picture = method.views.made(batch)
+        hidden, made = method.filled(picture, batch["draw"])
         assert hidden.float().mean().item() == pytest.approx(share, abs=0.06)
         for looked, mask in ((False, hidden), (True, ~hidden)):
-            covered = masking.cover(batch["picture"], mask, method.grid, 0)
-            assert torch.equal(method.filled({**batch, "picture": covered})[1], made) != looked
+            covered = masking.cover(picture, mask, method.grid, 0)
+            assert torch.equal(method.filled(covered, batch["draw"])[1], made) != looked
 
 
 def test_what_is_shown_keeps_visible_patches_and_their_places():
     run = tiny.run("mae", "inputs.height=24", "inputs.width=40")
     method, batch = run.method().eval(), run.batch()
-    hidden, _ = method.filled(batch)
+    view = method.views.made(batch)
+    hidden, _ = method.filled(view, batch["draw"])
     shown = method.show(batch)
-    clean = batch["picture"] / 255
+    clean = view / 255
     for name in ("visible", "filled"):
         assert shown[name].shape == clean.shape
         kept = masking.cover(torch.ones_like(clean), hidden, method.grid, 0) > 0
         torch.testing.assert_close(shown[name][kept], clean[kept])
         assert not torch.equal(shown[name], clean)
+
+
+def test_the_sheet_shows_the_view_whose_patches_are_hidden():
+    run = tiny.run("mae")
+    preview, method = run.kind.preview(run.cfg.method, run.inputs), run.method().eval()
+    given = preview(tiny.sample(run.needs, 1), Generator().manual_seed(3), 0.0)
+    assert not torch.equal(given["first"], given["picture"])
+    batch = {name: x[None] for name, x in given.items()}
+    kept = masking.cover(torch.ones(1, 3, 32, 32), method.filled(given["first"][None], batch["draw"])[0], (4, 4), 0) > 0
+    assert torch.equal((method.show(batch)["visible"] * 255).round()[kept], given["first"][None].float()[kept])
 
 
 def test_all_patches_at_once_are_the_whole_picture():

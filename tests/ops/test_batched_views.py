@@ -206,6 +206,31 @@ def test_noise_is_normal_and_no_seed_has_anothers():
     assert abs(shifted) < 0.03
 
 
+def test_one_view_is_a_piece_of_the_picture_mirrored_as_often_as_not():
+    across = torch.arange(64).mul(4).to(torch.uint8).expand(1, 3, 48, 64)  # brighter from left to right
+    policy = views.OneView(0.2, draws=1)
+    drawn = [policy(Sample("one", 0, (0.0,), {"video": across[None]}), generator(seed), 0.0) for seed in range(200)]
+    assert {name: tuple(x.shape) for name, x in drawn[0].items()} == {
+        "picture": (3, 48, 64), "dice": (1, policy.dice), "draw": (1,),
+    }  # fmt: skip
+    made = policy.made({name: torch.stack([one[name] for one in drawn]) for name in drawn[0]}).float()
+    assert made.shape == (200, 3, 48, 64)
+    rise = made[..., -1].mean((1, 2)) - made[..., 0].mean((1, 2))  # 0..252 across the whole picture
+    assert (rise > 0).float().mean() == pytest.approx(0.5, abs=0.1)
+    assert rise.abs().min() > 252 * (0.2 * 3 / 4) ** 0.5 - 12, "the least share, as high as it may be"
+    assert rise.abs().max() > 200
+
+
+def test_the_sheet_keeps_what_is_drawn_where_it_is_asked_for():
+    policy = views.OneView(0.2, draws=2)
+    sample = Sample("one", 0, (0.0,), {"video": smooth(1, 24, 24)[None]})
+    drawn = policy(sample, generator(5), 0.0)
+    shown = views.Shown(policy, drawn=True)(sample, generator(5), 0.0)
+    assert list(shown) == ["picture", "dice", "draw", "first"]
+    assert all(torch.equal(shown[name], drawn[name]) for name in drawn)
+    assert list(views.Shown(policy)(sample, generator(5), 0.0)) == ["picture", "first"]
+
+
 def test_the_sheet_shows_the_views_that_are_made():
     policy = views.TwoViews(0.2, 0.5)
     sample = Sample("one", 0, (0.0,), {"video": smooth(1, 24, 24)[None]})

@@ -11,19 +11,17 @@ Deviations: no class token, the mean over patches stands for it; the blocks' own
 
 from __future__ import annotations
 
-import torch
 from pydantic import Field
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from avssl import views
 from avssl.config import MethodConfig
 from avssl.encoders.vit import ViTImage
 from avssl.inputs import Inputs
-from avssl.methods.base import Batch, Step, Transform, detached
-from avssl.methods.pictures import OfPictures
+from avssl.methods.base import Batch, Step, detached
+from avssl.methods.pictures import OfViews
 from avssl.nn import masking
 from avssl.nn.decoders import CellDecoder
-from avssl.sample import Sample
 
 
 class Config(MethodConfig):
@@ -41,19 +39,7 @@ class Config(MethodConfig):
     """least share of the picture that is shown"""
 
 
-class View:
-    """One picture -> a view of it, uint8 [3, H, W], and a ``seed`` for what is hidden."""
-
-    def __init__(self, area: float):
-        self.area = area
-
-    def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
-        """Draws the view and the seed."""
-        picture = views.flip(views.crop(sample.video[0, 0], generator, (self.area, 1.0)), generator)
-        return {"picture": picture, "seed": torch.randint(2**62, (), generator=generator)}
-
-
-class MAE(OfPictures[Config]):
+class MAE(OfViews[Config]):
     """A vision transformer and a light decoder."""
 
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
@@ -71,15 +57,20 @@ class MAE(OfPictures[Config]):
         self.decoder = CellDecoder(self.width, cfg.decoder_width, cfg.decoder_layers, grids, values)
 
     @classmethod
-    def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
-        """Gives ``picture`` uint8 [3, H, W] and ``seed``."""
-        return View(cfg.area)
+    def transform(cls, cfg: Config, inputs: Inputs) -> views.Views:
+        """A view, and a number with which hidden patches are drawn."""
+        return views.OneView(cfg.area, draws=1)
 
-    def filled(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Which patches are hidden, bool [B, cells], and what is made of them [B, hidden, V]."""
+    def filled(self, picture: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
+        """Which patches are hidden, bool [B, cells], and what is made of them [B, hidden, V].
+
+        Args:
+            picture: uint8 [B, 3, H, W].
+            draw: int64 [B, 1].
+        """
         cells = self.grid[0] * self.grid[1]
-        visible = masking.kept(batch["seed"], cells, self.cfg.hidden_share)  # [B, K]
-        tokens = self.encoders["image"](batch["picture"], visible).maps[-1].flatten(2).transpose(1, 2)  # [B, K, D]
+        visible = masking.kept(draw[:, 0], cells, self.cfg.hidden_share)  # [B, K]
+        tokens = self.encoders["image"](picture, visible).maps[-1].flatten(2).transpose(1, 2)  # [B, K, D]
         made: Tensor = self.decoder({"image": tokens}, {"image": visible})["image"]
         return masking.hidden(visible, cells), made
 
@@ -90,8 +81,9 @@ class MAE(OfPictures[Config]):
 
     def forward(self, batch: Batch, turn: str = "main") -> Step:
         """Mean squared error of the hidden patches; ``explained`` is the share of their variance."""
-        hidden, made = self.filled(batch)
-        wanted = self.truth(batch["picture"])[hidden]  # [B hidden, V]
+        picture = self.views.made(batch)
+        hidden, made = self.filled(picture, batch["draw"])
+        wanted = self.truth(picture)[hidden]  # [B hidden, V]
         loss = (made.flatten(0, 1) - wanted).square().mean()
         return Step(loss, detached({"explained": 1 - loss / wanted.var(correction=0).clamp_min(1e-6)}))
 
@@ -100,8 +92,9 @@ class MAE(OfPictures[Config]):
 
         Normalized patches get the mean and the usual deviation of the visible ones: their own would be the answer.
         """
-        hidden, made = self.filled(batch)
-        cells = masking.patches(batch["picture"].float() / 255, self.grid)  # [B, cells, V]
+        picture = self.views.made(batch)
+        hidden, made = self.filled(picture, batch["draw"])
+        cells = masking.patches(picture.float() / 255, self.grid)  # [B, cells, V]
         shown = cells.masked_fill(hidden[..., None], 0.5)
         if self.cfg.normalize:
             seen = cells[~hidden].unflatten(0, (len(cells), -1))  # [B, K, V]

@@ -22,8 +22,8 @@ from torch import Generator, Tensor, nn
 from avssl import views
 from avssl.config import MethodConfig
 from avssl.inputs import Inputs
-from avssl.methods.base import Batch, Step, Transform, detached
-from avssl.methods.pictures import OfPictures, View
+from avssl.methods.base import Batch, Step, detached
+from avssl.methods.pictures import OfViews
 from avssl.nn.decoders import Across, Decoder, psnr, shape_of
 from avssl.nn.masking import blob
 from avssl.sample import Sample
@@ -68,27 +68,28 @@ def region(part: Part, size: tuple[int, int], share: float, generator: Generator
     return inside
 
 
-class Hide:
-    """One picture -> a view of it, uint8 [3, H, W], what is ``seen`` and what is ``judged``, bool [H, W]."""
+class Hide(views.OneView):
+    """A view of each picture, and what of it is ``seen`` and what is ``judged``, bool [H, W]."""
 
     def __init__(self, cfg: Config):
-        self.cfg, self.view = cfg, View(cfg.area)
+        super().__init__(cfg.area)
+        self.cfg = cfg
 
     def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
-        """Draws the view and, where they are not told, the part and its shape."""
+        """Draws what decides the view and, where they are not told, the part and its shape."""
         cfg = self.cfg
-        picture = self.view(sample, generator, progress)["picture"]
-        size = (picture.shape[1], picture.shape[2])
+        drawn = super().__call__(sample, generator, progress)
+        size = (drawn["picture"].shape[1], drawn["picture"].shape[2])
         known = [part for part in PARTS if part != cfg.seen]
         part = known[views.integer(generator, len(known))] if cfg.hidden == "any" else cfg.hidden
         hidden = region(part, size, cfg.share, generator)
         seen = ~hidden if cfg.seen == "rest" else region(cfg.seen, size, cfg.share, generator) & ~hidden
         reach = round(cfg.gap * min(size))
         near = F.max_pool2d(seen[None].float(), 2 * reach + 1, 1, reach)[0] > 0
-        return {"picture": picture, "seen": seen, "judged": hidden & ~near}
+        return {**drawn, "seen": seen, "judged": hidden & ~near}
 
 
-class MaskedPart(OfPictures[Config]):
+class MaskedPart(OfViews[Config]):
     """An encoder of what is seen, a decoder of what is not."""
 
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
@@ -101,13 +102,13 @@ class MaskedPart(OfPictures[Config]):
         self.decoder = nn.Sequential(Across(shape), Decoder(shape, 3, self.size, cfg.planes))
 
     @classmethod
-    def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
-        """Gives ``picture`` uint8 [3, H, W], ``seen`` and ``judged`` bool [H, W]."""
+    def transform(cls, cfg: Config, inputs: Inputs) -> views.Views:
+        """A view; adds ``seen`` and ``judged``, bool [H, W]."""
         return Hide(cfg)
 
     def predicted(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """The clean pictures, what is seen of them and what is made of that, 0..1 [B, 3, H, W] each."""
-        clean = batch["picture"].float() / 255
+        """The clean views, what is seen of them and what is made of that, 0..1 [B, 3, H, W] each."""
+        clean = self.views.made(batch).float() / 255
         seen = torch.where(batch["seen"][:, None], clean, 0.5)
         return clean, seen, self.decoder(self.encoders["image"](seen).maps[-1]).float().sigmoid()
 

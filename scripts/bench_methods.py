@@ -7,8 +7,8 @@ Ours and lightly's have the same trunk (MAE's transformer is torchvision's there
 optimizer and settings of views. They take turns in each round, so that other load falls on both alike; ratios are taken
 within rounds and told as median and quartiles. Measured apart: the views of a picture on one core, a step on a batch
 whose views are there, and both together with loader workers: pictures per second, and the share of time spent waiting
-for data. Lightly's views are made in the workers, picture by picture; ours in the step, all of a batch at once (MAE's,
-a crop alone, in the workers). Memory is kept as our training keeps it, for both.
+for data. Lightly's views are made in the workers, picture by picture; ours in the step, all of a batch at once. Memory
+is kept as our training keeps it, for both.
 NT-Xent of a large batch in rows is compared with all its logits at once: memory, and the gradient.
 
 lightly is not needed; without it our own figures are told. It brings PyTorch Lightning along, so give it an environment

@@ -41,15 +41,16 @@ def test_a_large_batch_in_rows_takes_less_memory_and_has_the_same_gradient():
     assert float((parts - whole).abs().max()) < 1e-6 * float(whole.abs().max())
 
 
-def test_a_batch_that_is_ready_has_its_views_and_others_get_theirs_in_the_step(monkeypatch):
-    ours = Ours("simclr", bench_methods.pictures(16, 32), Plan(32, 8, "fp32", 0))
+@pytest.mark.parametrize(("name", "count"), [("simclr", 2), ("mae", 1)])
+def test_a_batch_that_is_ready_has_its_views_and_others_get_theirs_in_the_step(name, count, monkeypatch):
+    ours = Ours(name, bench_methods.pictures(16, 32), Plan(32, 8, "fp32", 0))
     asked = []
     monkeypatch.setattr(
         ours.views.views, "made", lambda batch, made=ours.views.views.made: asked.append(1) or made(batch)
     )
     ready, streamed = ours.ready(), next(ours.stream(1))
     assert len(asked) == 1
-    assert ready["views"].shape == (16, 3, 32, 32)
+    assert ready["views"].shape == (8 * count, 3, 32, 32)
     ours.step(ready)
     assert len(asked) == 1, "a step alone is timed without them"
     ours.step(streamed)

@@ -63,7 +63,8 @@ class Cleaned:
 
 
 def clean(found: Iterable[Phrase], seconds: float | None = None) -> Cleaned:
-    """Tags and entities removed, empty and impossible cues dropped, the rest clipped to 0..``seconds`` and sorted.
+    """Tags and entities removed, empty and impossible cues dropped, the rest clipped to 0..``seconds`` and sorted; the
+    times of words are kept within their cue's, and in order.
 
     A cue that says the same as the one before it and overlaps or touches it is joined to it; others may overlap.
     """
@@ -93,8 +94,19 @@ def clean(found: Iterable[Phrase], seconds: float | None = None) -> Cleaned:
             note("repeated")
             kept[-1] = replace(last, end=max(last.end, end))
             continue
-        kept.append(replace(cue, start=start, end=end, text=text))
+        kept.append(replace(cue, start=start, end=end, text=text, words=_inside(cue.words, start, end)))
     return Cleaned(tuple(kept), counts)
+
+
+def _inside(
+    words: Sequence[tuple[float, float, str]], start: float, end: float
+) -> tuple[tuple[float, float, str], ...]:
+    """Words of a cue between its start and its end, none before the one ahead of it; files may tell anything."""
+    kept = []
+    for begin, stop, word in words:
+        start = min(max(begin, start), end)
+        kept.append((start, min(max(stop, start), end), word))
+    return tuple(kept)
 
 
 def plain(text: str) -> str:

@@ -17,7 +17,14 @@ MOST_SECONDS = 15.0
 OVERLAP_SECONDS = 0.3
 """cues that overlap by no more are one after the other, and carelessly timed"""
 ROLLING = 3
-"""where so many cues, and more than half, begin within the one before and do not end before it, captions roll"""
+"""where so many cues, and more than half, begin within the one before and do not end before it, captions roll, unless
+they read better as two who talk at once"""
+TOUCH_SECONDS = 0.05
+"""cues this near follow each other without a pause"""
+AROUND = 8
+"""cues before one, of which it may be the next"""
+_ANOTHERS = ("-", "–", "—", ">>")
+"""what marks that somebody else begins to talk"""
 _CLOSING = r"[\"'”’)\]»」』）]*"
 _END = re.compile(rf"[.!?…。！？।]+{_CLOSING}$")
 _UNSPACED = re.compile(rf"[。！？]+{_CLOSING}")
@@ -51,12 +58,13 @@ _MONTHS = frozenset([
 
 
 class Word(NamedTuple):
-    """A word, its seconds of presentation time, and whether they were measured or only shared out."""
+    """A word, its seconds of presentation time, whether they were measured or only shared out, and its cue's start."""
 
     start: float
     end: float
     text: str
     measured: bool
+    cue: float
 
 
 def sentences(
@@ -89,7 +97,7 @@ def sentences(
             if start - said[-1].end > gap_seconds:
                 finish(said)
         voices = [said for said in voices if said]
-        free = [said for said in voices if start >= said[-1].end - OVERLAP_SECONDS]
+        free = [said for said in voices if start >= said[-1].end - _careless(said[-1])]
         said = min(free, key=lambda one: abs(start - one[-1].end), default=[])
         if not free:
             voices.append(said)
@@ -100,6 +108,8 @@ def sentences(
                 or _ended(said, word.text)
             ):
                 finish(said)
+            if said and word.start < said[-1].start:  # carelessly timed, too
+                word = word._replace(start=said[-1].start, end=max(word.end, said[-1].start))
             said.append(word)
             if _ends(word.text):
                 finish(said)
@@ -109,20 +119,39 @@ def sentences(
     return sorted(found, key=lambda one: (one.start, one.end))
 
 
+def _careless(last: Word) -> float:
+    """Seconds by which a cue may begin before this word, the last so far, ends: of a very short cue not from its start,
+    for then both are said at once."""
+    return min(OVERLAP_SECONDS, (last.end - last.cue) / 2)
+
+
 def _unrolled(phrases: Sequence[Phrase]) -> list[Phrase]:
     """Captions that roll, as if they did not: each until the next one appears, and every word once."""
-    rolling = sum(_rolls(before, after) for before, after in itertools.pairwise(phrases))
-    style = rolling >= ROLLING and 2 * rolling > len(phrases) - 1
+    pairs = list(itertools.pairwise(phrases))
+    style = _many([_rolls(*pair) for pair in pairs]) and _odd(pairs) <= _odd(_followed(phrases))
+    repeated = _many([_touch(*pair) and (_stays(*pair) or _again(*pair) > 0) for pair in pairs])
     kept: list[Phrase] = []
-    for phrase in phrases:
-        again = _again(kept[-1], phrase) if kept and _within(kept[-1], phrase) else 0
-        if again or (style and kept and _rolls(kept[-1], phrase)):
-            last = kept[-1]
-            words = tuple((start, max(start, min(end, phrase.start)), word) for start, end, word in last.words)
-            kept[-1] = replace(last, end=phrase.start, words=words)
+    for before, phrase in zip([None, *phrases], phrases, strict=False):
+        if before is None:
+            kept.append(phrase)
+            continue
+        last, again = kept[-1], 0
+        if _within(before, phrase) or (repeated and _touch(before, phrase)):
+            if repeated and _stays(before, phrase):
+                continue
+            again = max(_again(before, phrase), _again(last, phrase))
+        if again or (style and _rolls(before, phrase)):
+            end = min(last.end, phrase.start)
+            words = tuple((min(start, end), min(stop, end), word) for start, stop, word in last.words)
+            kept[-1] = replace(last, end=end, words=words)
             phrase = replace(phrase, text=" ".join(phrase.text.split()[again:]), words=phrase.words[again:])
         kept.append(phrase)
     return kept
+
+
+def _many(found: Sequence[bool]) -> bool:
+    """Whether that is how these captions are made."""
+    return sum(found) >= ROLLING and 2 * sum(found) > len(found)
 
 
 def _within(before: Phrase, after: Phrase) -> bool:
@@ -130,8 +159,35 @@ def _within(before: Phrase, after: Phrase) -> bool:
     return before.start < after.start < before.end - OVERLAP_SECONDS
 
 
+def _touch(before: Phrase, after: Phrase) -> bool:
+    return before.start < after.start <= before.end + TOUCH_SECONDS
+
+
 def _rolls(before: Phrase, after: Phrase) -> bool:
-    return _within(before, after) and after.end >= before.end
+    return _within(before, after) and after.end >= before.end and not after.text.startswith(_ANOTHERS)
+
+
+def _stays(before: Phrase, after: Phrase) -> bool:
+    """Whether a cue is but the last line of the one before, which is shown on."""
+    old, new = before.text.split(), after.text.split()
+    return old[-len(new) :] == new
+
+
+def _followed(phrases: Sequence[Phrase]) -> list[tuple[Phrase, Phrase]]:
+    """Each cue after the one that it would go on if those that overlap were of several who talk at once."""
+    pairs = []
+    for number, phrase in enumerate(phrases):
+        earlier = phrases[max(0, number - AROUND) : number]
+        ended = [one for one in earlier if -OVERLAP_SECONDS <= phrase.start - one.end <= GAP_SECONDS]
+        if ended:
+            pairs.append((max(ended, key=lambda one: one.end), phrase))
+    return pairs
+
+
+def _odd(pairs: Iterable[tuple[Phrase, Phrase]]) -> int:
+    """How many of these cues do not read as if one went on with the other: capitals within a sentence, none after."""
+    cased = [one for one in pairs if one[1].text[0].isupper() or one[1].text[0].islower()]
+    return sum(_ends(before.text.split()[-1]) == after.text[0].islower() for before, after in cased)
 
 
 def _again(before: Phrase, after: Phrase) -> int:
@@ -146,11 +202,11 @@ def _again(before: Phrase, after: Phrase) -> int:
 def _words(phrase: Phrase) -> list[Word]:
     """The words of a cue, where their times are not known each with a share of it."""
     if not phrase.words:
-        return [Word(*one, measured=False) for one in _shared(phrase.start, phrase.end, phrase.text)]
+        return [Word(*one, False, phrase.start) for one in _shared(phrase.start, phrase.end, phrase.text)]
     words: list[Word] = []
     for word in phrase.words:
         parts = _shared(*word)
-        words += [Word(*word, measured=True)] if len(parts) == 1 else [Word(*one, measured=False) for one in parts]
+        words += [Word(*one, len(parts) == 1, phrase.start) for one in ([word] if len(parts) == 1 else parts)]
     return words
 
 
@@ -160,7 +216,7 @@ def _shared(start: float, end: float, text: str) -> list[tuple[float, float, str
     letters = sum(len(word) + 1 for word in words)
     shares, begin = [], start
     for word in words:
-        stop = begin + (end - start) * (len(word) + 1) / letters
+        stop = min(begin + (end - start) * (len(word) + 1) / letters, end)
         shares.append((begin, stop, word))
         begin = stop
     return shares

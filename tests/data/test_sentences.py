@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import random
+
 import pytest
 
-from avssl.data.narration import Phrase
-from avssl.data.sentences import sentences
+from avssl.data.narration import Phrase, clean
+from avssl.data.sentences import OVERLAP_SECONDS, _unrolled, sentences
 
 
 def texts(*phrases, **options):
@@ -120,3 +123,71 @@ def test_what_rolling_captions_repeat_is_said_once():
         "the bell rings.", "A dog barks.",
     ]  # fmt: skip
     assert texts(Phrase(0, 4, "Go away"), Phrase(1, 2, "away with you.")) == ["Go away", "away with you."], "an echo"
+
+
+def test_two_who_talk_at_once_all_along_are_told_from_captions_that_roll_by_how_they_read():
+    both = [Phrase(0, 4, "I think that"), Phrase(2, 6, "No, you do not"), Phrase(4, 8, "we should go."),
+            Phrase(6, 10, "want to."), Phrase(8, 11, "Now.")]  # fmt: skip
+    assert [(one.text, one.start, one.end) for one in sentences(both)] == [
+        ("I think that we should go.", 0, 8), ("No, you do not want to.", 2, 10), ("Now.", 8, 11),
+    ]  # fmt: skip
+    rolling = ["I think that", "you do not", "want to go.", "It is", "late."]
+    assert texts(*(Phrase(2 * k, 2 * k + 4, text) for k, text in enumerate(rolling))) == [
+        "I think that you do not want to go.", "It is late.",
+    ]  # fmt: skip
+    marked = ["- one", "- two", "- three", "- four"]
+    assert len(texts(*(Phrase(2 * k, 2 * k + 4, text) for k, text in enumerate(marked)))) == 2
+
+
+def test_lines_that_are_shown_again_after_each_other_are_said_once():
+    """As captions that roll are written where times of words are lost: cues touch, and do not overlap."""
+    shown = [
+        (0, 2, "so the bell"), (2, 2.01, "so the bell"), (2.01, 4, "so the bell rings and a"), (4, 6.5, "rings and a"),
+        (6.51, 8, "rings and a dog barks."), (8, 8.01, "dog barks."), (8.01, 9, "dog barks. Now"),
+    ]  # fmt: skip
+    found = sentences([Phrase(*one) for one in shown])
+    assert [one.text for one in found] == ["so the bell rings and a", "dog barks.", "Now"]
+    assert (found[0].end, found[1].start) == (4, 6.51), "a line that is shown on is not said on"
+    growing = ["The bell", "The bell rings", "The bell rings and a dog", "The bell rings and a dog barks."]
+    assert texts(*(Phrase(k, k + 1, text) for k, text in enumerate(growing))) == [growing[-1]]
+    assert texts(Phrase(0, 1, "Go on"), Phrase(1, 2, "Go on then."), Phrase(2, 3, "No.")) == [
+        "Go on Go on then.",
+        "No.",
+    ]
+
+
+def test_what_begins_at_once_is_not_one_sentence_however_short():
+    assert texts(Phrase(0, 0.2, "Oh"), Phrase(0, 0.3, "Hey")) == ["Oh", "Hey"]
+
+
+def test_times_stay_in_the_cue_and_the_recording_and_in_order_whatever_a_file_tells():
+    words = ((0.0, 1.0, "a"), (3.0, 2.5, "b"), (2.0, 2.6, "c"), (5.0, 9.0, "d"))
+    cleaned = clean([Phrase(0.0, 9.0, "a b c d", words)], 4.0).phrases
+    assert [one[:2] for one in cleaned[0].words] == [(0.0, 1.0), (3.0, 3.0), (3.0, 3.0), (4.0, 4.0)]
+    (found,) = sentences(cleaned, most_seconds=9, gap_seconds=9)
+    assert (found.start, found.end) == (0.0, 4.0)
+    assert max(one.end for one in sentences([Phrase(5.3, 6.0, "a b c. d")])) == 6.0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_sentence_mixes_cues_that_overlap_nor_loses_a_word(seed):
+    """Cues at random, few of which overlap as captions that roll do."""
+    draw = random.Random(seed)
+    for _ in range(100):
+        cues, seconds = [], draw.choice([12.0, 30.0])
+        for number in range(draw.randint(1, 7)):
+            text = " ".join(f"W{number}{letter}{draw.choice(['', '', '.'])}" for letter in "abc"[: draw.randint(1, 3)])
+            start = round(draw.uniform(-1, seconds), 1)
+            cues.append(Phrase(start, round(start + draw.choice([0.5, 1, 2, 3, 6]), 1), text))
+        kept = sorted(clean(cues, seconds).phrases, key=lambda one: (one.start, one.end))
+        found = sentences(kept)
+        said = [word for one in found for word in one.text.split()]
+        assert sorted(said) == sorted(word for one in kept for word in one.text.split())
+        assert all(0 <= one.start <= one.end <= seconds for one in found)
+        of = {word: place for place, one in enumerate(kept) for word in one.text.split()}
+        rolled = _unrolled(kept) != kept
+        for one in found:
+            places = [of[word] for word in one.text.split()]
+            assert places == sorted(places)
+            for before, after in itertools.combinations(sorted(set(places)), 2):
+                assert rolled or kept[after].start >= kept[before].end - OVERLAP_SECONDS - 1e-9

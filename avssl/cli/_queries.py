@@ -11,7 +11,8 @@ import numpy as np
 
 from avssl.cli import _network
 from avssl.cli import _vectors as files
-from avssl.embedding import Embedder, query
+from avssl.data.alone import alone
+from avssl.embedding import Embedder, query, query_stream
 from avssl.embedding.network import modality_of
 from avssl.embedding.regions import sought
 from avssl.localize import calibration
@@ -24,7 +25,10 @@ from retrieval.store import Store
 
 @dataclass(frozen=True)
 class Asked:
-    """One thing that is searched for, or, with a weight below 0, kept away from. kind: text, audio, image or video."""
+    """One thing that is searched for, or, with a weight below 0, kept away from.
+
+    kind: text, audio, image, video, or stream, whose value says which and where from (`avssl.data.alone`).
+    """
 
     kind: str
     value: str
@@ -61,6 +65,10 @@ def queries_of(embedder: Embedder | None, store: Store, asked: Sequence[Asked], 
     found: list[tuple[Asked, str, Any]] = []
     for one in asked:
         assert embedder is not None
+        if one.kind == "stream":
+            track = alone(one.value)
+            found.append((one, track.name, query_stream(embedder, track)))
+            continue
         modality = "text" if one.kind == "text" else modality_of(embedder, one.kind)
         found.append((one, modality, query(embedder, one.kind, one.value)))
     if len(found) == 1 and not fixed:

@@ -29,6 +29,10 @@ def search(
     audio: Annotated[list[Path] | None, typer.Option(help="Find by the sound of this file.")] = None,
     image: Annotated[list[Path] | None, typer.Option(help="Find by this picture.")] = None,
     video: Annotated[list[Path] | None, typer.Option(help="Find by the pictures of this clip.")] = None,
+    stream: Annotated[
+        list[str] | None,
+        typer.Option(help="Find by another stream: depth=clip.depth.mkv,range=0:8000 as in avssl manifest."),
+    ] = None,
     not_text: Annotated[list[str] | None, typer.Option(help="Keep away from these words.")] = None,
     not_audio: Annotated[list[Path] | None, typer.Option(help="Keep away from this sound.")] = None,
     not_image: Annotated[list[Path] | None, typer.Option(help="Keep away from this picture.")] = None,
@@ -56,15 +60,15 @@ def search(
     What is asked for may be several things, each as often as you like: --text "a bell" --audio this.wav --not-image
     that.png. With --in any, scores are standard deviations above unrelated moments, so that modalities compare.
     """
-    wanted = {"text": text, "audio": audio, "image": image, "video": video}
+    wanted = {"text": text, "audio": audio, "image": image, "video": video, "stream": stream}
     unwanted = {"text": not_text, "audio": not_audio, "image": not_image, "video": not_video}
     given = _weighted(wanted, unwanted, weight or [])
     if not any(value for values in wanted.values() for value in values or ()) and like is None:
-        raise ValueError("say what to search for: --text, --audio, --image, --video or --like")
+        raise ValueError("say what to search for: --text, --audio, --image, --video, --stream or --like")
     if others and like is None:
         raise ValueError("--others goes with --like")
     for kind, value, _ in given:
-        if kind != "text" and not Path(value).is_file():
+        if kind not in ("text", "stream") and not Path(value).is_file():
             raise ValueError(f"{value}: no such file")
     if top < 1:
         raise ValueError(f"--top is {top}; it must be at least 1")

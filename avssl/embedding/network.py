@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avssl.data.media import probe
+from avssl.data.streams import Track
 from avssl.embedding.window import AT_ONCE, Window, windows
 from avssl.inputs import Inputs
 from avssl.methods.base import Method
@@ -107,6 +108,26 @@ def query(embedder: Embedder, kind: str, given: str | Path) -> Vectors:
     return np.concatenate([embedder(modality, held) for held in read_query(embedder.window, kind, Path(given))])
 
 
+def query_stream(embedder: Embedder, one: Track) -> Vectors:
+    """Unit vectors [N, D] of the windows of a further stream, at most `QUERY_WINDOWS`.
+
+    Raises ValueError for a stream that the space does not have, a sound in place of a picture or the other way round,
+    and silence; Unreadable.
+    """
+    _refuse(embedder, one.name, one.name in embedder.modalities)
+    learnt = "sound" if embedder.method.kind_of(one.name) == "audio" else "picture"
+    if one.kind != learnt:
+        raise ValueError(f"{one.path}: a {one.kind}, and this run learnt {one.name} as a {learnt}")
+    found, loudest = [], 0.0
+    for starts in _starts(embedder.window, 0.0 if one.still else one.seconds):
+        held = embedder.window.stream(one, starts)
+        loudest = max(loudest, float(held.abs().max()) if one.kind == "sound" else 1.0)
+        found.append(embedder(one.name, held))
+    if loudest < INAUDIBLE:
+        raise _silent(one.path)
+    return np.concatenate(found)
+
+
 def modality_of(embedder: Embedder, kind: str) -> str:
     """As what a file of this kind is embedded: a picture is a video of itself in a space without images.
 
@@ -131,19 +152,28 @@ def read_query(window: Window, kind: str, path: Path, most_seconds: float | None
     seconds = 0.0 if still else (header.duration or 0.0)
     if most_seconds is not None and seconds > most_seconds:
         raise ValueError(f"{path}: is {seconds:.0f} s long; at most {most_seconds:g} s are searched with")
-    spans = windows(seconds, window.seconds, window.seconds / 2)
-    if len(spans) > QUERY_WINDOWS:
-        spans = [spans[k] for k in np.linspace(0, len(spans) - 1, QUERY_WINDOWS).round().astype(int)]
     loudest = 0.0
-    for index in range(0, len(spans), AT_ONCE):
-        starts = [start for start, _ in spans[index : index + AT_ONCE]]
+    for starts in _starts(window, seconds):
         clips = window.read(path, starts, video=kind != "audio", audio=kind == "audio", still=still)
         held = clips.audio if kind == "audio" else clips.video
         assert held is not None
         loudest = max(loudest, float(held.abs().max()) if kind == "audio" else 1.0)
         yield held
     if loudest < INAUDIBLE:
-        raise ValueError(f"{path}: its sound is silence, so there is nothing to search with")
+        raise _silent(path)
+
+
+def _starts(window: Window, seconds: float) -> Iterator[list[float]]:
+    """Where the windows of a file begin that is searched with, `AT_ONCE` at a time."""
+    spans = windows(seconds, window.seconds, window.seconds / 2)
+    if len(spans) > QUERY_WINDOWS:
+        spans = [spans[k] for k in np.linspace(0, len(spans) - 1, QUERY_WINDOWS).round().astype(int)]
+    for index in range(0, len(spans), AT_ONCE):
+        yield [start for start, _ in spans[index : index + AT_ONCE]]
+
+
+def _silent(path: Path) -> ValueError:
+    return ValueError(f"{path}: its sound is silence, so there is nothing to search with")
 
 
 def _refuse(embedder: Embedder, kind: str, known: bool) -> None:

@@ -48,6 +48,22 @@ def test_two_cameras_from_the_manifest_to_a_found_moment(home, capsys):
     hits = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert len(hits) == 3
     assert {hit["modality"] for hit in hits} == {"infrared"}
+    # the other way round: a file of the further stream finds its own window there, and pictures by default
+    assert run(["search", str(index), "--stream", f"infrared={clip}", "--in", "infrared", "--top", "1", "--json"]) == 0
+    (own,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert own["path"] == seen
+    assert own["score"] == pytest.approx(1, abs=1e-4)
+    assert run(["search", str(index), "--stream", f"infrared={clip}", "--video", seen, "--json"]) == 0
+    found = [json.loads(line)["modality"] for line in capsys.readouterr().out.splitlines()]
+    assert set(found) == {"video"}
+    for words, told in (
+        (f"depth={clip}", "cannot search with depth; its space holds video, infrared"),
+        (f"infrared={clip}x", "no such file"),
+        (f"infrared={home / 'w' / 'videos' / 'test'}", "holds no pictures to search with"),
+        ("infrared", "say NAME=FILE"),
+    ):
+        assert run(["search", str(index), "--stream", words]) == 2
+        assert told in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["paired_contrast", "paired_contrast_stereo"])

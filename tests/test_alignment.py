@@ -9,10 +9,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from avssl.cli.align import doubt
 from avssl.data.manifest import Manifest, Recording
 from avssl.data.narration import Phrase
 from avssl.embedding import alignment
-from avssl.embedding.alignment import Aligner, Rule, aligned, moved
+from avssl.embedding.alignment import Aligner, Fit, Placed, Rule, aligned, fits, moved
 from avssl.embedding.recordings import Embedded
 from avssl.embedding.window import windows
 from avssl.embedding.words import Words, evidence
@@ -121,6 +122,31 @@ def test_one_view_that_knows_is_enough(monkeypatch):
     shown = events(12)
     aligner, _ = made(monkeypatch, shown, late(shown, SHIFTS), blind=("audio",))
     assert all(one.after is not None for _, said in aligner.place() for one in said)
+
+
+@pytest.mark.parametrize("blind", [(), ("audio",), ("video", "audio")])
+def test_by_each_view_it_is_told_whether_narration_fits_better_than_chance(blind, monkeypatch):
+    shown = events(12)
+    aligner, _ = made(monkeypatch, shown, late(shown, SHIFTS), blind=blind)
+    placed = {one.key: said for one, said in aligner.place()}
+    found = fits(placed)
+    assert {name for name, fit in found.items() if fit.is_chance} == set(blind)
+    assert bool(doubt(found)) == (len(blind) == 2), "one view that knows is enough"
+    assert ("by picture" in doubt(found)) == ("by sound" in doubt(found)) == (len(blind) == 2)
+
+
+def test_how_well_narration_fits_is_a_mean_over_recordings_of_one_view():
+    def said(*shares):
+        return [Placed(Phrase(0, 1, "x"), None, max(shares), by_view=(("video", s), ("audio", 0.5))) for s in shares]
+
+    found = fits(
+        {"a": said(0.2, 0.4), "b": said(0.5), "c": said(0.7), "d": [Placed(Phrase(0, 1, "x"), None, math.nan)]}
+    )
+    error = np.std([0.3, 0.5, 0.7], ddof=1) / math.sqrt(3)
+    assert found == {"audio": (0.5, 0.0), "video": (pytest.approx(0.5), pytest.approx(error))}
+    assert fits({"a": said(0.2)}) == {}, "of one recording nobody knows the error"
+    assert doubt({}) == ""
+    assert [Fit(mean, 0.05).is_chance for mean in (0.1, 0.5, 0.59, 0.61)] == [True, True, True, False]
 
 
 @pytest.mark.parametrize("narration", ["phrase", "window"])

@@ -16,7 +16,7 @@ from avssl.report.words import counted
 
 if TYPE_CHECKING:
     from avssl.data.manifest import Manifest
-    from avssl.embedding.alignment import Aligner, Placed
+    from avssl.embedding.alignment import Aligner, Fit, Placed
 
 EDGES = (-0.5, -0.2, -0.05, 0.05, 0.2, 0.5)
 """seconds, between the columns of the histogram of shifts"""
@@ -59,7 +59,7 @@ def align(
     from avssl.data.manifest import Manifest
     from avssl.embedding import Embedder
     from avssl.embedding import alignable as seen
-    from avssl.embedding.alignment import Aligner, Rule, aligned
+    from avssl.embedding.alignment import Aligner, Rule, aligned, fits
     from avssl.methods.base import TellsAlignable
     from avssl.train.checkpoint import replace_text
 
@@ -93,6 +93,8 @@ def align(
         content = {"run": str(run), "digest": loaded.digest, "edges": EDGES, "total": total, "recordings": rows}
         asked = {} if least is None else {"alignable": least}
         replace_text(report, json.dumps({**content, **asked}, indent=1) + "\n")
+    if wrong := doubt(fits(placed)):
+        typer.echo(wrong, err=True)
     show(Console(), placed)
     if least is not None:
         typer.echo(f"dropped is what the run holds less than {least:.2g} probable to be seen")
@@ -121,6 +123,18 @@ def _chosen(aligner: "Aligner", held: "Manifest", split: str | None) -> float | 
     shares = f"{found.own:.0%} of what is said there and {found.foreign:.0%} of what is said in others"
     typer.echo(f"{counted(len(spoken), 'recording')} of the val split: under {found.least:.2g} probable are {shares}")
     return found.least
+
+
+def doubt(fits: "dict[str, Fit]") -> str:
+    """A warning where what is said fits its own recording no better than others; empty where a view tells more."""
+    if not fits or not all(fit.is_chance for fit in fits.values()):
+        return ""
+    kinds = {"video": "picture", "audio": "sound"}
+    found = ", ".join(f"{fit.mean:.2f} ± {2 * fit.error:.2f} by {kinds[name]}" for name, fit in fits.items())
+    return (
+        "warning: what is said fits its own recording hardly better than others (share of others that it fits worse: "
+        f"{found}; by chance 0.50): moves are guesses; train longer, or on recordings like these"
+    )
 
 
 def histogram(said: "list[Placed]") -> dict[str, Any]:

@@ -78,11 +78,26 @@ class Placed(NamedTuple):
     standing: float
     alignable: float = math.nan
     """probability that it can be seen where it was moved to; nan where nobody was asked"""
+    by_view: tuple[tuple[str, float], ...] = ()
+    """its standing by each view that can tell"""
 
     @property
     def shift(self) -> float:
         """Seconds by which its middle moved; 0 where it was dropped."""
         return 0.0 if self.after is None else round(self.after.middle - self.before.middle, 3)
+
+
+class Fit(NamedTuple):
+    """The share of other recordings that sentences fit worse than their own, the mean over recordings, and its standard
+    error; by chance it is 0.5."""
+
+    mean: float
+    error: float
+
+    @property
+    def is_chance(self) -> bool:
+        """Whether it is not above chance by more than two standard errors."""
+        return self.mean - 0.5 <= 2 * self.error
 
 
 @dataclass(frozen=True)
@@ -175,9 +190,9 @@ class Aligner:
         recording, rule = self.recordings[number], self.rule
         words = Words.of(phrase, self.embedder, self.hop)
         shifts = _shifts(phrase, recording.seconds, rule)
-        total, standings = np.zeros(len(shifts)), []
+        total, standings = np.zeros(len(shifts)), dict[str, float]()
         panel = self._panel(number, phrase.text)
-        for view in self.views.values():
+        for name, view in self.views.items():
             if recording.key not in view.rows:
                 continue
             usual = view.usual(words.vectors)
@@ -191,12 +206,13 @@ class Aligner:
                     course = self._course(view, usual, there, other)
                     others.append(evidence(there, *course, _shifts(there.phrase, other.seconds, rule), "middle").max())
             if len(others) >= FEWEST:
-                standings.append(float(np.mean([(one < best) + 0.5 * (one == best) for one in others])))
-        standing = max(standings, default=math.nan)
+                standings[name] = float(np.mean([(one < best) + 0.5 * (one == best) for one in others]))
+        standing = max(standings.values(), default=math.nan)
         if standing < rule.standing:
-            return Placed(phrase, None, standing)
+            return Placed(phrase, None, standing, by_view=tuple(standings.items()))
         shift = shifts[int((rule.weight * total - shifts**2 / (2 * rule.jitter_seconds**2)).argmax())]
-        return Placed(phrase, moved(phrase, float(shift), recording.seconds), standing)
+        after = moved(phrase, float(shift), recording.seconds)
+        return Placed(phrase, after, standing, by_view=tuple(standings.items()))
 
     def _course(self, view: View, usual: tuple[Vectors, Vectors], words: Words, recording: Recording) -> Course:
         """How a phrase's texts agree with the windows of a recording that it can reach."""
@@ -237,6 +253,23 @@ def aligned(manifest: Manifest, placed: Mapping[str, Sequence[Placed]]) -> Manif
         return replace(recording, narration=tuple(sorted(kept, key=lambda phrase: (phrase.start, phrase.end))))
 
     return replace(manifest, recordings=tuple(change(one) for one in manifest.recordings))
+
+
+def fits(placed: Mapping[str, Sequence[Placed]]) -> dict[str, Fit]:
+    """How well what is said fits its own recording, by each view that can tell of two recordings or more.
+
+    Not by ``standing``, which is the greatest of all views' and so above one half by chance, too. Sentences of one
+    recording share its windows: only recordings are drawn independently of each other.
+    """
+    means: dict[str, list[float]] = {}
+    for said in placed.values():
+        for name in {name for one in said for name, _ in one.by_view}:
+            told = [share for one in said for view, share in one.by_view if view == name]
+            means.setdefault(name, []).append(float(np.mean(told)))
+    return {
+        name: Fit(float(np.mean(each)), float(np.std(each, ddof=1)) / math.sqrt(len(each)))
+        for name, each in sorted(means.items()) if len(each) > 1
+    }  # fmt: skip
 
 
 def _shifts(phrase: Phrase, seconds: float, rule: Rule) -> Floats:

@@ -92,19 +92,23 @@ def stretched(first: Tensor, length: Tensor, size: int) -> tuple[Tensor, Tensor]
 
 def scaled(x: Tensor, rows: Tensor, high: Tensor, columns: Tensor, wide: Tensor) -> Tensor:
     """New pixels as sums of K old rows with weights ``high``, and K' old columns with weights ``wide``."""
-    return sandwich(banded(rows, high), x, banded(columns, wide)).clamp_(0, 255)
+    x = summed(x, rows, high).transpose(2, 3)
+    return summed(x, columns, wide).transpose(2, 3).contiguous().clamp_(0, 255)
 
 
-def banded(places: Tensor, weights: Tensor) -> Tensor:
-    """Matrices [B, S, S] whose rows have these weights at these places, [B, S, K] each."""
-    size = places.shape[1]
-    return torch.zeros(len(places), size, size, device=places.device).scatter_add_(2, places, weights)
+def summed(x: Tensor, places: Tensor, weights: Tensor) -> Tensor:
+    """Each new row as a sum of K old ones: x [B, 3, H, W] at ``places`` int64 [B, H, K] with ``weights`` [B, H, K].
 
-
-def sandwich(down: Tensor, x: Tensor, across: Tensor) -> Tensor:
-    """Each plane between two matrices, down [B, H, H] and across [B, W, W]: [B, 3, H, W]."""
-    rows = torch.bmm(x.flatten(1, 2), across.transpose(1, 2)).view_as(x)
-    return torch.matmul(down[:, None], rows)
+    As a lookup, whose cost grows with K: a product with a matrix of the weights, nearly all of them 0, takes three
+    times as long for 64 rows and nine times for 224.
+    """
+    count, planes, height, width = x.shape
+    first = torch.arange(count * planes, device=x.device).view(count, planes, 1, 1) * height
+    taps = places.shape[2]
+    return F.embedding_bag(
+        (places[:, None] + first).reshape(-1, taps), x.reshape(-1, width), mode="sum",
+        per_sample_weights=weights[:, None].expand(-1, planes, -1, -1).reshape(-1, taps),
+    ).view(x.shape)  # fmt: skip
 
 
 def jitter(dice: Tensor, to: Setting) -> Told:

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import audiovisual_curves
+import audiovisual_state
 import audiovisual_tables
 import budget
 import kept
@@ -81,15 +82,18 @@ OWN: dict[str, dict[str, list[str]]] = {
         "grid": ["inputs.frames=25", "inputs.audio_seconds=1"],
     },
     "multisensory": {"grid": ["inputs.frames=25", "inputs.audio_seconds=1"]},
+    "sync_offset": {"grid": ["method.offsets=31"]},
     "cma": {
         "world": ["method.alone=2", "method.every=1", "optim.lr=0.0005"],
         "grid": ["method.alone=4", "method.every=2", "optim.lr=0.0005"],
     },
 }  # fmt: skip
-"""method -> data set -> what it cannot do without: windows so short that two of them fit into a recording, a stage
-of AVID, at its learning rate, before anything is mined"""
+"""method -> data set -> what it cannot do without: windows so short that two of them fit into a recording, offsets as
+great as GRID's sounds are moved by, a stage of AVID, at its learning rate, before anything is mined"""
 TUNED = {"trimodal-tuned": {"world": "demo", "grid": "grid"}}
 """name -> data set -> config: the flagship with the settings it is shipped with for that data set; when asked for"""
+SETTINGS = ("method", "inputs", "encoders", "optim", "precision")
+"""parts of a configuration by which a row is known to be of today's"""
 COURSE = 4
 """parts of a run, at whose ends it is judged"""
 BREAK_SECONDS, BREAK_STEPS = 60.0, 20
@@ -179,17 +183,29 @@ def row(asked: dict[str, Any], cfg: RunConfig, place: Ground, folder: Path) -> d
         probes = place.probing.figures(networks, cfg.seed, tell)
     with counting(f"using {asked['name']}, seed {cfg.seed}") as tell:
         uses = place.uses.figures(networks, tell)
+    health = audiovisual_state.of(cfg, folder, networks)
     return {
         "config": "audiovisual", "family": base.catalogue()[cfg.method.name], **asked, "method": cfg.method.name,
         "run": dump(cfg), "split": "test", "digest": networks["trained"].digest, "label": place.label,
         "figure": place.figure, "train_seconds": trained, "judge_seconds": round(time.monotonic() - began, 1),
-        "retrieval": found, "course": along, "probes": probes, "uses": uses,
+        "retrieval": found, "course": along, "probes": probes, "uses": uses, **health,
     }  # fmt: skip
 
 
-def same(one: dict[str, Any], asked: dict[str, Any]) -> bool:
-    """Whether a row is of just this run, whatever its encoders were asked."""
-    return all(one[key] == value for key, value in asked.items() if key != "sets")
+def same(one: dict[str, Any], asked: dict[str, Any], cfg: RunConfig) -> bool:
+    """Whether a row is of just this run, whatever its encoders were asked.
+
+    Its settings are those of today where the row tells of them; an option that came later is at its default.
+    """
+    told = all(one[key] == value for key, value in asked.items() if key != "sets")
+    return told and all(_agree(one["run"][part], dump(cfg)[part]) for part in SETTINGS)
+
+
+def _agree(row: Any, today: Any) -> bool:
+    """Whether settings are equal as far as the row tells them."""
+    if isinstance(row, dict) and isinstance(today, dict):
+        return all(_agree(value, today.get(key)) for key, value in row.items())
+    return bool(row == today)
 
 
 def arguments(words: list[str] | None) -> argparse.Namespace:
@@ -203,7 +219,7 @@ def arguments(words: list[str] | None) -> argparse.Namespace:
     budgets = parser.add_mutually_exclusive_group()
     budgets.add_argument("--steps", type=int, help="of each run; by what it sees unless given")
     budgets.add_argument("--minutes-per-run", type=float, help="of training; steps are found by timing a short trial")
-    parser.add_argument("--clips", type=int, default=1500, help="of the made-up world")
+    parser.add_argument("--clips", type=int, default=1000, help="of the made-up world")
     parser.add_argument("--side", type=int, default=112, help="pixels of the made-up world's pictures")
     parser.add_argument("--worlds", type=Path, help="folder of a world (easy) made before")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("AVSSL_DATA", "../shared/data")))
@@ -242,12 +258,12 @@ def compare(args: argparse.Namespace, rows: list[dict[str, Any]]) -> list[dict[s
                 "name": name, "on": on, "words": words_of(name, on, args.set), "steps": steps, "seed": seed,
                 "data": data[on], "used": place.uses.described(), "sets": place.probing.digests(),
             }  # fmt: skip
-            before = [one for one in rows if same(one, asked)]
+            each = [f"steps={steps}", f"checkpoint_every={max(1, -(-steps // COURSE))}", f"keep={COURSE}"]
+            cfg = run_config(name, place, [*args.set, f"seed={seed}", *each])
+            before = [one for one in rows if same(one, asked, cfg)]
             if any(asked["sets"].items() <= one["sets"].items() for one in before):
                 continue
             turns.begin(number, f"{name} on {on}, seed {seed}", steps)
-            each = [f"steps={steps}", f"checkpoint_every={max(1, -(-steps // COURSE))}", f"keep={COURSE}"]
-            cfg = run_config(name, place, [*args.set, f"seed={seed}", *each])
             done = row(asked, cfg, place, args.output / "runs" / f"{name}-{on}-{steps}-{seed}")
         except ValueError as error:
             turns.fail(f"{name} on {on}, seed {seed}", error)

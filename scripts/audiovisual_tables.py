@@ -23,7 +23,10 @@ USES = {
     "sound within a picture": "offset of a sound within a picture",
     "narration off by": "narration off by, 1/100 s",
     "dropped rightly": "sentences dropped that are foreign",
+    "foreign ones dropped": "foreign sentences dropped",
 }
+TASK, SPREAD = "own task solved", "spread"
+CHANCE = {"chance": "chance; narration as it was"}
 LOWER = (USES["narration off by"],)
 """better when they are small"""
 FEW = 6
@@ -67,7 +70,7 @@ class Told(NamedTuple):
 
     def level(self, column: str, key: str) -> str:
         """What stands beside is the same for all, but for what one picture tells and what a window of them does."""
-        held = [one[column][key] for seeds in self.cells.values() for one in seeds if column in one]
+        held = [one[column][key] for seeds in self.cells.values() for one in seeds if key in one.get(column, ())]
         return " or ".join(dict.fromkeys(spread([value]) for value in sorted(held)))
 
     def about(self, label: str) -> list[str]:
@@ -96,6 +99,19 @@ class Told(NamedTuple):
         if few and found.beyond:
             lines.append(f"Nothing can be said of {', '.join(few)}: one seed tells no noise.")
         return " ".join(lines)
+
+    def note(self) -> str:
+        """What is said below: who is ahead, or, of vectors, who has collapsed."""
+        if not self.columns[0].endswith(f" {SPREAD}"):
+            return self.ahead()
+        alarms = {
+            f"`{label}` (seed {row['seed']}: {', '.join(found)})"
+            for label, rows in self.rows.items()
+            for row in rows
+            if (found := [name.removesuffix("_alarm") for name, on in row["collapse"]["trained"].items()
+                          if name.endswith("_alarm") and on])
+        }  # fmt: skip
+        return f"Alarms of collapse after training: {'; '.join(sorted(alarms)) or 'none'}."
 
     def _flagship(self) -> str | None:
         return next((label for label, rows in self.rows.items() if rows[0]["name"] == FLAGSHIP), None)
@@ -163,16 +179,32 @@ def tables(rows: Sequence[Row]) -> Iterator[Told]:
                 kept = {label: seeds for label, seeds in cells.items() if any(name in seeds[0] for name in part)}
                 beside = {"chance": "chance", "trivial": "without an encoder"}
                 yield Told(told, part, kept, beside, {label: held[label] for label in kept})
-        cells = {label: [_used(row) for row in seeds] for label, seeds in held.items() if seeds[0]["uses"]}
-        names = [name for name in USES.values() if any(name in seeds[0] for seeds in cells.values())]
-        if names:
-            beside = {"chance": "chance; narration as it was"}
-            of = f"{title}: sync and alignment"
-            yield Told(of, names, cells, beside, {label: held[label] for label in cells})
+        more = {
+            "sync, alignment and the method's own task": (_used, [*USES.values(), TASK], CHANCE),
+            "how far vectors lie apart": (_apart, [f"{kind} {SPREAD}" for kind in KINDS.values()], {}),
+        }
+        for of, (told_of, names, beside) in more.items():
+            cells = {label: one for label, seeds in held.items() if any(one := [told_of(row) for row in seeds])}
+            names = [name for name in names if any(name in seeds[0] for seeds in cells.values())]
+            if names:
+                yield Told(f"{title}: {of}", names, cells, beside, {label: held[label] for label in cells})
 
 
 def _used(row: Row) -> Cells:
-    return {USES[name]: figures for name, figures in row["uses"].items()}
+    """What a run is good for beyond finding, and the accuracy of what it is taught to tell, if that is one."""
+    asked = row.get("task", {})
+    task = {who: told["accuracy"] for who, told in asked.items() if "accuracy" in told}
+    return {USES[name]: figures for name, figures in row["uses"].items()} | ({TASK: task} if task else {})
+
+
+def _apart(row: Row) -> Cells:
+    """Spread of each modality's vectors, of all its encoders in the first space or in none."""
+    found: dict[str, dict[str, float]] = {}
+    for who, told in row.get("collapse", {}).items():
+        for name, kind in {**KINDS, "image": KINDS["video"]}.items():
+            if f"{name}_spread" in told:
+                found.setdefault(f"{kind} {SPREAD}", {})[who] = told[f"{name}_spread"]
+    return found
 
 
 def _found(row: Row) -> Cells:
@@ -218,7 +250,7 @@ def section(rows: Sequence[Row], note: Mapping[str, Any]) -> Iterator[str]:
         columns = ["", *told.columns, "steps", "seconds", "seeds"]
         yield from (f"### {told.title}", "", "| " + " | ".join(columns) + " |", "|" + "---|" * len(columns))
         yield from ("| " + " | ".join(line) + " |" for line in told.lines())
-        yield from ("", told.ahead(), "")
+        yield from ("", told.note(), "")
     for name, told_of in note.get("plots", {}).items():
         if (PLOTS / name).is_file():
             yield from (f"![{told_of}](results/plots/{name})", "")
@@ -237,5 +269,5 @@ def show(console: Console, rows: Sequence[Row]) -> None:
                 style = "dim" if line[0] in told.beside.values() else None
                 table.add_row(line[0], *line[1 + first : 1 + first + each], style=style)
             console.print(table)
-        console.print(told.ahead(), highlight=False)
+        console.print(told.note(), highlight=False)
         console.print("")

@@ -114,9 +114,9 @@ def pretext(cfg: RunConfig, folder: Path, one: Loaded) -> dict[str, float]:
     if cfg.method.name in UNTOLD:
         return {}
     with torch.no_grad():
-        found = Feedback(cfg, folder)(one.method, 0)
+        found = Feedback(cfg, folder).task(one.method)
     left_out = ("score", "loss", "accuracy") if len(one.method.turns()) > 1 else ("score",)
-    return {name: value for name, value in found.items() if name not in left_out and "/" not in name}
+    return {name: value for name, value in found.items() if name not in left_out}
 
 
 def course(cfg: RunConfig, folder: Path, sets: dict[str, LabelSet], ask: Any) -> list[dict[str, Any]]:

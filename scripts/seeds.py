@@ -16,18 +16,27 @@ CERTAIN = 0.95
 
 
 def by_label(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Label -> its seeds, in the order of the rows; steps are told where runs of one name differ in them, and levels of
-    the world (``learn``) where a run learnt from several."""
+    """Label -> its seeds, in the order of the rows; steps and data are told where runs of one name differ in them, and
+    levels of the world (``learn``) where a run learnt from several."""
     lengths: dict[str, set[int]] = defaultdict(set)
+    learnt: dict[Any, set[str]] = defaultdict(set)
     for row in rows:
         lengths[row["name"]].add(row["steps"])
+        learnt[_of(row)].add(str(row.get("data", "")))
     found: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         told = [f"{row['steps']:,} steps"] if len(lengths[row["name"]]) > 1 else []
+        if len(learnt[_of(row)]) > 1:
+            told.append(f"data {str(row.get('data', ''))[:8]}")
         if len(row.get("learn", ())) > 1:
             told.insert(0, " + ".join(row["learn"]))
         found[f"{row['name']} ({'; '.join(told)})" if told else row["name"]].append(row)
     return dict(found)
+
+
+def _of(row: Row) -> tuple[str, str]:
+    """Name and levels of a row."""
+    return row["name"], " ".join(row.get("learn", ()))
 
 
 def spread(values: Sequence[float]) -> str:

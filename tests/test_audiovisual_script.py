@@ -25,6 +25,7 @@ import audiovisual_uses
 from avssl.data.manifest import Manifest
 from avssl.data.media import decode
 from avssl.evaluation import evaluate
+from avssl.train import build
 
 DATA = Path(os.environ.get("AVSSL_DATA", "../shared/data"))
 TINY = (
@@ -107,6 +108,9 @@ def test_a_row_per_method_with_finding_probes_and_course_beside_the_untrained_on
             assert figure["trained"] <= high + 1e-9
             assert figure["gain"][0] == pytest.approx(figure["trained"] - figure["untrained"])
         assert (row["figure"], row["steps"], row["run"]["encoders"]["text"]["width"]) == ("ndcg10", 4, 16)
+        for who in ("trained", "untrained"):
+            assert np.isfinite(row["task"][who]["loss"])
+            assert 0 < row["collapse"][who]["image_spread" if row is heard else "video_spread"] <= 1
     assert heard["data"] == read["data"]
     assert heard["digest"] != read["digest"]
 
@@ -132,12 +136,13 @@ def test_narration_is_put_right_by_those_who_can_and_beside_it_what_it_was(compa
     folder, _ = compared
     heard, read = rows_of(folder)
     assert heard["uses"] == {}, "avol_net has no words, and compares no moments"
-    assert set(read["uses"]) == {audiovisual_uses.ERROR, audiovisual_uses.DROPPED}
+    assert set(read["uses"]) == {audiovisual_uses.ERROR, audiovisual_uses.DROPPED, audiovisual_uses.MISSED}
     for figure in read["uses"].values():
         assert set(figure) == {"trained", "untrained", "chance"}
         assert all(np.isfinite(value) for value in figure.values())
     (told,) = [one for one in audiovisual_tables.tables([read]) if "alignment" in one.title]
-    assert told.columns == [*audiovisual_tables.LOWER, "sentences dropped that are foreign"]
+    asked = [*audiovisual_tables.LOWER, "sentences dropped that are foreign", "foreign sentences dropped"]
+    assert told.columns == [*asked, audiovisual_tables.TASK]
 
 
 def test_a_quarter_is_judged_as_avssl_evaluate_judges_it(compared):
@@ -177,6 +182,19 @@ def test_an_older_row_that_was_asked_less_is_replaced_without_training(compared,
     after = {row["name"]: row for row in rows_of(folder)}
     assert len(rows_of(folder)) == 2
     assert after["avol_net"]["probes"] == before[0]["probes"], "answers were kept"
+
+
+def test_a_row_of_other_settings_than_todays_is_of_another_run(compared):
+    folder, _ = compared
+    row = rows_of(folder)[0]
+    cfg = build.parse(row["run"], "row")
+    assert audiovisual.same(row, {"name": row["name"]}, cfg)
+    assert not audiovisual.same(row, {"name": "avid"}, cfg)
+    option, *_ = (key for key in row["run"]["method"] if key != "name")
+    before = {key: value for key, value in row["run"]["method"].items() if key != option}
+    assert audiovisual.same({**row, "run": {**row["run"], "method": before}}, {}, cfg), "an option that came later"
+    for part, other in (("method", {**row["run"]["method"], option: "else"}), ("precision", "bf16")):
+        assert not audiovisual.same({**row, "run": {**row["run"], part: other}}, {}, cfg)
 
 
 def test_a_run_that_fails_does_not_stop_the_others(compared, monkeypatch, tmp_path):
@@ -273,6 +291,26 @@ def test_who_takes_longer_is_compared_after_equal_time_too():
     assert "(mean 8): picture → sound: gdt (+29.0 ± 12.7)." in next(audiovisual_tables.tables(rows)).ahead()
 
 
+def test_own_task_spread_and_alarms_are_told():
+    def state(spread, alarm):
+        return {
+            "task": {who: {"loss": 1.0, "accuracy": value} for who, value in (("trained", 0.9), ("untrained", 0.5))},
+            "collapse": {
+                who: {"image_spread": spread, "image_alarm": alarm, "audio_spread": 0.5, "audio_alarm": 0.0}
+                for who in ("trained", "untrained")
+            },
+        }
+
+    rows = [made_row("l3_net", 0, 0.5, 0.5, **state(0.3, 0.0)), made_row("avid", 1, 0.5, 0.5, **state(0.001, 1.0))]
+    uses, apart = list(audiovisual_tables.tables(rows))[-2:]
+    assert (uses.columns, next(uses.lines())[1]) == ([audiovisual_tables.TASK], "90.0 (50.0)")
+    assert apart.columns == ["picture spread", "sound spread"]
+    assert list(apart.lines())[1][1:3] == ["0.1 (0.1)", "50.0 (50.0)"]
+    assert apart.note() == "Alarms of collapse after training: `avid` (seed 1: image)."
+    text = "\n".join(audiovisual_tables.section(rows, {}))
+    assert "Alarms of collapse" in text
+
+
 def test_what_is_better_when_small_is_ahead_when_it_is_smaller():
     def used(seconds):
         return {audiovisual_uses.ERROR: {"trained": seconds, "untrained": 0.4, "chance": 0.3}}
@@ -332,7 +370,7 @@ def test_grid_is_asked_its_six_words(tmp_path):
     assert len(row["course"][-1]["directions"]) == 6
     assert row["probes"]["text"]["letter"]["judged"] == 4
     assert row["uses"][audiovisual_uses.SYNCHRONY]["chance"] == pytest.approx(0.04)
-    assert set(row["uses"]) == {audiovisual_uses.SYNCHRONY, audiovisual_uses.ERROR, audiovisual_uses.DROPPED}
+    assert set(row["uses"]) == set(audiovisual_tables.USES)
 
 
 def test_every_window_fits_into_the_recordings():

@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
-from seeds import difference
+from seeds import by_label, difference
 
 
 def test_a_difference_is_held_against_the_standard_error_of_both_means():
@@ -22,3 +22,16 @@ def test_a_difference_is_held_against_the_standard_error_of_both_means():
     assert difference((0.1, 0.2, 0.3, 0.5), (0.4, 0.5)).noise == pytest.approx(0.2747535, rel=1e-5)
     assert difference((0.5,), (0.1, 0.2)) is None
     assert difference((0.5, 0.5), (0.4, 0.4)) == (pytest.approx(0.1), 0.0)
+
+
+def test_seeds_of_one_label_learnt_alike():
+    """Steps and data that differ are told, so that no mean is over different runs."""
+    rows = [
+        {"name": "a", "steps": 9, "seed": 0, "data": "0123456789"},
+        {"name": "b", "steps": 9, "seed": 0, "data": "x"},
+    ]
+    assert list(by_label(rows)) == ["a", "b"]
+    other = {"name": "a", "steps": 9, "seed": 1, "data": "9876543210"}
+    assert list(by_label([*rows, other])) == ["a (data 01234567)", "b", "a (data 98765432)"]
+    assert list(by_label([rows[0], {**other, "learn": ["easy", "hard"]}])) == ["a", "a (easy + hard)"]
+    assert list(by_label([rows[0], {**rows[0], "steps": 1000}])) == ["a (9 steps)", "a (1,000 steps)"]

@@ -74,13 +74,17 @@ class Feedback:
         name = _first(method)
         modalities = method.spaces[name].modalities if name else ()
         shared = len(modalities) > 1
-        figures: dict[str, float] = {}
-        if not shared and (loader := self._loader(method, ())) is not None:
-            figures = _loss(method, loader)
+        figures = {} if shared else self.task(method)
         if name and (loader := self._loader(method, modalities)) is not None:
             seen = embedded(method, loader.batches_in_order(_spread(loader, MOST)), modalities, name)
             figures |= (_recall(seen) if shared else {}) | _collapse(seen, step)
         return figures | self.watch(method, step, beside=name)
+
+    def task(self, method: "Method[MethodConfig]") -> dict[str, float]:
+        """How well a method's own task is solved on held-out items: loss and metrics of its first turn, and ``score``,
+        the loss's negative; empty where nothing is held out."""
+        loader = self._loader(method, ())
+        return {} if loader is None else _loss(method, loader)
 
     def watch(self, method: "Method[MethodConfig]", step: int, beside: str | None = None) -> dict[str, float]:
         """What ``collapse/`` tells, of all spaces but ``beside``, over few held-out items, which stay in memory."""

@@ -88,7 +88,7 @@ def table(shelf: Shelf, label: str, trained: Vectors, untrained: Vectors) -> Mar
             cards = []
             for place in nearest(scores, query, NEIGHBORS):
                 alike = labels[query] and labels[place] == labels[query]
-                cards.append(_card(shelf, known[place], f"{scores[query, place]:.2f}", "right" if alike else ""))
+                cards.append(_card(shelf, known[place], f"{scores[query, place]:.3f}", "right" if alike else ""))
             fives.append(tag("div", *cards, klass="five", data_of=who))
         rows.append(tag("div", _card(shelf, known[query], "", "query"), *fives, klass="alike"))
     return join([_told(both, labels, label), head, *rows])

@@ -101,7 +101,7 @@ def _found(shelf: montage.Shelf, fresh: Loaded, split: str) -> list[Markup]:
         sections.append(section("What it finds", tag("p", told, klass="soft"), *rows))
     for name in ("image", "video"):
         if name in vectors and (shown := neighbors.table(shelf, label, vectors[name], before[name])):
-            told = f"Recordings of the {split} split, by the window at their middle, and those of the nearest vectors."
+            told = f"A few recordings of the {split} split, by the window at their middle, and those most like them."
             sections.append(section("What looks alike to it", tag("p", told, klass="soft"), shown))
     return sections
 

@@ -125,7 +125,7 @@ def draw(
             axes = figure.add_subplot(grid[line, column])
             _draw(axes, row[key], inputs)
             if column == 0:
-                axes.annotate(
+                named = axes.annotate(
                     legible(name),
                     (0, 1),
                     (0, 16),
@@ -134,7 +134,8 @@ def draw(
                     fontsize=8,
                     color="0.4",
                 )
-    figure.set_layout_engine("constrained")
+                named.set_in_layout(False)  # a long name would push the second column away; the pad leaves it room
+    figure.set_layout_engine("constrained", h_pad=0.17)
     with replacing(path) as partial:
         figure.savefig(partial, format="png")
 

@@ -123,10 +123,11 @@ class Shown:
         self.each = {name: Views([(name, (1.0,))], views.area, views.strength, count=1) for name in each}
 
     def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
-        """picture, first (and second), and each change by its name, uint8 [3, H, W]."""
+        """picture, view (or first and second), and each change by its name, uint8 [3, H, W]."""
         drawn = self.views(sample, generator, progress)
-        shown = drawn if self.drawn else {"picture": drawn["picture"]}
-        shown = {**shown, **dict(zip(("first", "second"), _one(self.views, drawn), strict=False))}
+        names = ("view",) if self.views.count == 1 else ("first", "second")
+        shown = {"picture": drawn["picture"], **dict(zip(names, _one(self.views, drawn), strict=True))}
+        shown |= drawn if self.drawn else {}
         return shown | {name: _one(views, views(sample, generator, progress))[0] for name, views in self.each.items()}
 
 

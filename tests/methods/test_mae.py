@@ -103,10 +103,10 @@ def test_the_sheet_shows_the_view_whose_patches_are_hidden():
     run = tiny.run("mae")
     preview, method = run.kind.preview(run.cfg.method, run.inputs), run.method().eval()
     given = preview(tiny.sample(run.needs, 1), Generator().manual_seed(3), 0.0)
-    assert not torch.equal(given["first"], given["picture"])
+    assert not torch.equal(given["view"], given["picture"])
     batch = {name: x[None] for name, x in given.items()}
-    kept = masking.cover(torch.ones(1, 3, 32, 32), method.filled(given["first"][None], batch["draw"])[0], (4, 4), 0) > 0
-    assert torch.equal((method.show(batch)["visible"] * 255).round()[kept], given["first"][None].float()[kept])
+    kept = masking.cover(torch.ones(1, 3, 32, 32), method.filled(given["view"][None], batch["draw"])[0], (4, 4), 0) > 0
+    assert torch.equal((method.show(batch)["visible"] * 255).round()[kept], given["view"][None].float()[kept])
 
 
 def test_all_patches_at_once_are_the_whole_picture():

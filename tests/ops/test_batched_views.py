@@ -226,9 +226,9 @@ def test_the_sheet_keeps_what_is_drawn_where_it_is_asked_for():
     sample = Sample("one", 0, (0.0,), {"video": smooth(1, 24, 24)[None]})
     drawn = policy(sample, generator(5), 0.0)
     shown = views.Shown(policy, drawn=True)(sample, generator(5), 0.0)
-    assert list(shown) == ["picture", "dice", "draw", "first"]
+    assert list(shown) == ["picture", "view", "dice", "draw"]
     assert all(torch.equal(shown[name], drawn[name]) for name in drawn)
-    assert list(views.Shown(policy)(sample, generator(5), 0.0)) == ["picture", "first"]
+    assert list(views.Shown(policy)(sample, generator(5), 0.0)) == ["picture", "view"]
 
 
 def test_the_sheet_shows_the_views_that_are_made():

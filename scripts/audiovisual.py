@@ -92,8 +92,6 @@ OWN: dict[str, dict[str, list[str]]] = {
 great as GRID's sounds are moved by, a stage of AVID, at its learning rate, before anything is mined"""
 TUNED = {"trimodal-tuned": {"world": "demo", "grid": "grid"}}
 """name -> data set -> config: the flagship with the settings it is shipped with for that data set; when asked for"""
-SETTINGS = ("method", "inputs", "encoders", "optim", "precision")
-"""parts of a configuration by which a row is known to be of today's"""
 COURSE = 4
 """parts of a run, at whose ends it is judged"""
 BREAK_SECONDS, BREAK_STEPS = 60.0, 20
@@ -193,19 +191,8 @@ def row(asked: dict[str, Any], cfg: RunConfig, place: Ground, folder: Path) -> d
 
 
 def same(one: dict[str, Any], asked: dict[str, Any], cfg: RunConfig) -> bool:
-    """Whether a row is of just this run, whatever its encoders were asked.
-
-    Its settings are those of today where the row tells of them; an option that came later is at its default.
-    """
-    told = all(one[key] == value for key, value in asked.items() if key != "sets")
-    return told and all(_agree(one["run"][part], dump(cfg)[part]) for part in SETTINGS)
-
-
-def _agree(row: Any, today: Any) -> bool:
-    """Whether settings are equal as far as the row tells them."""
-    if isinstance(row, dict) and isinstance(today, dict):
-        return all(_agree(value, today.get(key)) for key, value in row.items())
-    return bool(row == today)
+    """Whether a row is of just this run, with the settings of today, whatever its encoders were asked."""
+    return all(one[key] == value for key, value in asked.items() if key != "sets") and kept.of_today(one, cfg)
 
 
 def arguments(words: list[str] | None) -> argparse.Namespace:

@@ -169,9 +169,9 @@ def finished(done: run.Run) -> None:
         raise SystemExit(128 + done.signal)
 
 
-def same(one: dict[str, Any], asked: dict[str, Any]) -> bool:
-    """Whether a row is of just this run, judged on these pictures."""
-    return all(one[key] == value for key, value in asked.items())
+def same(one: dict[str, Any], asked: dict[str, Any], cfg: RunConfig) -> bool:
+    """Whether a row is of just this run, with the settings of today, judged on these pictures."""
+    return all(one[key] == value for key, value in asked.items()) and kept.of_today(one, cfg)
 
 
 def arguments(words: list[str] | None) -> argparse.Namespace:
@@ -233,7 +233,7 @@ def compare(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
             "name": name, "words": words_of(variant, args.set), "steps": steps, "seed": seed, "data": data,
             "sets": {which: held.about(seed) for which, held in sets.items()}, "tuning_steps": args.tuning_steps,
         }  # fmt: skip
-        if any(same(one, asked) for one in rows):
+        if any(same(one, asked, cfg) for one in rows):
             continue
         turns.begin(number, f"{name}, seed {seed}", steps)
         length = [f"steps={steps}"] if variant.learns else []

@@ -30,13 +30,14 @@ from rich.progress import track
 from rich.table import Table
 
 from avssl import cli
-from avssl.config import find
+from avssl.config import find, load
 from avssl.data.encode import write_clip
 from avssl.data.manifest import Manifest
 from avssl.data.media import decode
 from avssl.embedding.network import Embedder
 from avssl.embedding.recordings import embed_recordings
-from avssl.train.build import Loaded
+from avssl.methods.base import config_of
+from avssl.train.build import Loaded, dump
 from avssl.train.checkpoint import load_run, replace_text
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -152,7 +153,8 @@ def row(out: Path, held: Manifest, speaker: str, seed: int, changes: list[str]) 
     chance = float(np.square(np.unique(asked, return_counts=True)[1] / len(asked)).sum())
     times = [json.loads(line).get("time", 0.0) for line in (run / "log.jsonl").read_text().splitlines()]
     return {
-        "config": "digits", "seed": seed, "speaker": speaker, "changes": changes, "steps": loaded.step,
+        "config": "digits", "run": dump(loaded.cfg), "seed": seed, "speaker": speaker, "changes": changes,
+        "steps": loaded.step,
         "split": "test", "data": own.digest(), "digest": loaded.digest, "asked": len(asked),
         "train_seconds": round(times[-1] - times[0]),
         "right_digit_first": {
@@ -180,7 +182,14 @@ def main() -> None:
     speakers = args.speakers or everyone
     for seed in args.seeds:
         for speaker in speakers:
-            if (speaker, seed, args.changes) not in [(one["speaker"], one["seed"], one["changes"]) for one in rows]:
+            wanted = {
+                "speaker": speaker,
+                "seed": seed,
+                "changes": args.changes,
+                "data": without(held, speaker).digest(),
+            }
+            cfg = load(find("digits"), [f"data={args.output}", *args.changes], config_of)
+            if not any(wanted.items() <= one.items() and kept.of_today(one, cfg) for one in rows):
                 rows.append(row(args.output, held, speaker, seed, args.changes))
                 kept.keep(args.rows, rows)
     table = Table("unheard", "seed", "from, to", "right", "untrained", "chance", box=None)

@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from avssl import cli
+from avssl.config import RunConfig
+from avssl.train import build
 from avssl.train.checkpoint import replace_text
+
+SETTINGS = ("method", "inputs", "encoders", "optim", "precision")
+"""parts of a configuration by which a row is known to be of today's"""
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
@@ -23,6 +28,18 @@ def keep(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Write all rows, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_text(path, "".join(json.dumps(one) + "\n" for one in rows))
+
+
+def of_today(row: dict[str, Any], cfg: RunConfig) -> bool:
+    """Whether a row's run had the settings that ``cfg`` has, as far as it tells them in ``run``; an option that came
+    later is at its default."""
+    return all(_agree(row["run"][part], build.dump(cfg)[part]) for part in SETTINGS if "run" in row)
+
+
+def _agree(row: Any, today: Any) -> bool:
+    if isinstance(row, dict) and isinstance(today, dict):
+        return all(_agree(value, today.get(key)) for key, value in row.items())
+    return bool(row == today)
 
 
 class Turns:

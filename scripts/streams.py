@@ -25,9 +25,13 @@ from rich.console import Console
 from rich.table import Table
 
 from avssl import cli
+from avssl.config import load
 from avssl.data.manifest import Manifest
 from avssl.data.world import SENSORS
 from avssl.evaluation import evaluate
+from avssl.methods.base import config_of
+from avssl.train.build import dump
+from avssl.train.checkpoint import load_run
 
 ROOT = Path(__file__).resolve().parent.parent
 PAIRS = {
@@ -76,7 +80,8 @@ def row(out: Path, listed: Path, pair: str, seed: int, changes: list[str]) -> di
     times = [json.loads(line).get("time", 0.0) for line in (run / "log.jsonl").read_text().splitlines()]
     across = {name: one for name, one in judged["retrieval"].items() if len(set(name.split("_to_"))) > 1}
     return {
-        "config": "streams", "pair": pair, "changes": changes, "digest": judged["digest"],
+        "config": "streams", "run": dump(load_run(run).cfg), "pair": pair, "changes": changes,
+        "digest": judged["digest"],
         "data": judged["manifest_digest"], "seed": seed, "steps": "as in the configs", "split": judged["split"],
         "overrides": changes, "train_seconds": round(times[-1] - times[0]), "recordings": judged["recordings"],
         "retrieval": {name: {key: one[key] for key in FIGURES} for name, one in across.items()},
@@ -113,8 +118,9 @@ def main() -> None:
     for seed in args.seeds:
         for pair in args.only:
             listed = talker(out, args.data) if pair == "face" else made_world(out, args.clips)
-            known = [(one["pair"], one["seed"], one["changes"], one["data"]) for one in rows]
-            if (pair, seed, changes, Manifest.load(listed).digest()) in known:
+            wanted = {"pair": pair, "seed": seed, "changes": changes, "data": Manifest.load(listed).digest()}
+            cfg = load(PAIRS[pair], [f"data={listed}", *changes], config_of)
+            if any(wanted.items() <= one.items() and kept.of_today(one, cfg) for one in rows):
                 continue
             rows.append(row(out, listed, pair, seed, changes))
             kept.keep(args.rows, rows)

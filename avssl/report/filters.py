@@ -72,27 +72,30 @@ def sheet(weights: Tensor, across: int = ACROSS, side: int = SIDE) -> NDArray[np
     return lines.reshape(-1, count * framed.shape[2], COLORS)[:-GAP, :-GAP]
 
 
-def on_page(loaded: Loaded, fresh: Loaded, budget: Budget) -> list[Markup]:
+def on_page(loaded: Loaded, fresh: Loaded | None, budget: Budget) -> list[Markup]:
     """A section with a sheet for each encoder that begins with a convolution; none where there is no such encoder.
 
     Args:
         loaded: the run.
-        fresh: the same untrained. A filter has the same place on all sheets.
+        fresh: the same untrained, None where it cannot be had. A filter has the same place on all sheets.
         budget: what sheets may take.
     """
     parts = []
     for name, encoder in loaded.method.encoders.items():
         # ours take sound as [1, M, F]; as what pretrained towers take it is theirs to know
         sound = loaded.method.kind_of(name) == "audio" and not any(isinstance(x, Tower) for x in encoder.modules())
-        weights, before = (first(one.method.encoders[name]) for one in (loaded, fresh))
-        if weights is None or before is None:
+        weights = first(encoder)
+        if weights is None:
             continue
-        moved = weights - before
-        share = float(moved.norm() / before.norm().clamp_min(1e-9))
-        # a short training moves filters by less than they began with: seen alone, what it did is lost in the noise
-        shown = {"trained": weights, "untrained": before, f"their difference, {share:.0%} of the norm": moved}
-        if not share:
+        shown = {"trained": weights}
+        before = None if fresh is None else first(fresh.method.encoders[name])
+        if before is not None and torch.equal(weights, before):
             shown = {"as they came: training left them alone": weights}
+        elif before is not None:
+            # a short training moves filters by less than they began with: seen alone, what it did is lost in the noise
+            moved = weights - before
+            share = float(moved.norm() / before.norm().clamp_min(1e-9))
+            shown |= {"untrained": before, f"their difference, {share:.0%} of the norm": moved}
         planes = 1 if weights.shape[1] == COLORS else weights.shape[1]
         chosen = strongest(weights, max(ACROSS, MOST // planes))
         figures = []

@@ -64,21 +64,23 @@ def spread(count: int, queries: int = QUERIES) -> list[int]:
     return [int(place) for place in np.unique(np.linspace(0, count - 1, min(count, queries)).round())]
 
 
-def table(shelf: Shelf, label: str, trained: Vectors, untrained: Vectors) -> Markup:
+def table(shelf: Shelf, label: str, trained: Vectors, untrained: Vectors | None) -> Markup:
     """Rows of a query and its nearest by both networks, framed where the ``label`` is the same; shares of these.
 
     Args:
         shelf: the recordings.
         label: name of a label, "" for none.
-        trained: recording -> vector [D]; ``untrained`` likewise.
+        trained: recording -> vector [D].
+        untrained: likewise, of the same recordings; None where that network cannot be had.
     """
-    known = sorted(set(trained) & set(untrained))
+    known = sorted(trained)
     if len(known) < 2:
         return Markup("")
     labels = [shelf.recordings[index].labels.get(label, "") if label else "" for index in known]
     both = {
         who: cosines(np.stack([vectors[index] for index in known]))
         for who, vectors in (("trained", trained), ("untrained", untrained))
+        if vectors is not None
     }
     head = tag("div", *(tag("b", told) for told in ("query", *both)), klass="alike soft")
     rows = []
@@ -96,11 +98,14 @@ def table(shelf: Shelf, label: str, trained: Vectors, untrained: Vectors) -> Mar
 
 def _told(both: Mapping[str, NDArray[np.float64]], labels: Sequence[str], label: str) -> Markup:
     found = {who: shares(scores, labels, NEIGHBORS) for who, scores in both.items()}
-    if (here := found["trained"]) is None or (before := found["untrained"]) is None:
+    here, before = found["trained"], found.get("untrained")
+    if here is None:
         return Markup("")
-    among = f"Of each one's {min(NEIGHBORS, len(labels) - 1)} nearest among {len(labels)}"
-    figures = f"{here[0]:.1%} have its {label}; untrained {before[0]:.1%}, chance {here[1]:.1%}."
-    return tag("p", f"{among}, {figures} Framed: these.", klass="soft")
+    told = (
+        f"Of each one's {min(NEIGHBORS, len(labels) - 1)} nearest among {len(labels)}, {here[0]:.1%} have its {label};"
+    )
+    told += f" untrained {before[0]:.1%}," if before is not None else ""
+    return tag("p", f"{told} chance {here[1]:.1%}. Framed: these.", klass="soft")
 
 
 def _card(shelf: Shelf, index: int, note: str, kind: str) -> Markup:

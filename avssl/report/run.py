@@ -65,7 +65,7 @@ def report(folder: Path, manifest_path: Path | None = None, words: Sequence[str]
 
     Raises ValueError when there is no such run.
     """
-    loaded, fresh = load_run(folder), load_run(folder, trained=False)
+    loaded, fresh = load_run(folder), _untrained(folder)
     path = manifest_path or loaded.manifest
     sections = _results(folder / "results.json", loaded)
     budget = Budget(BUDGET_BYTES)
@@ -87,11 +87,20 @@ def report(folder: Path, manifest_path: Path | None = None, words: Sequence[str]
     return page(title, _lead(loaded, path), *sections, style=STYLE if scrubbed else "", script=script)
 
 
-def _found(shelf: montage.Shelf, fresh: Loaded, split: str) -> list[Markup]:
+def _untrained(folder: Path) -> Loaded | None:
+    """The run before its first step; None where what a tuned tower came with is not on this machine."""
+    try:
+        return load_run(folder, trained=False)
+    except ValueError:
+        return None
+
+
+def _found(shelf: montage.Shelf, fresh: Loaded | None, split: str) -> list[Markup]:
     """What it finds in another modality, and what pictures it takes for alike."""
     label = chosen_label(shelf.recordings)
     vectors, before = (
-        middles(one.method, one.inputs, shelf.manifest, shelf.recordings) for one in (shelf.loaded, fresh)
+        {} if one is None else middles(one.method, one.inputs, shelf.manifest, shelf.recordings)
+        for one in (shelf.loaded, fresh)
     )
     sections = []
     if rows := montage.found(shelf, label, vectors):
@@ -100,7 +109,7 @@ def _found(shelf: montage.Shelf, fresh: Loaded, split: str) -> list[Markup]:
             told += f" Tinted: the same {label} as the query."
         sections.append(section("What it finds", tag("p", told, klass="soft"), *rows))
     for name in ("image", "video"):
-        if name in vectors and (shown := neighbors.table(shelf, label, vectors[name], before[name])):
+        if name in vectors and (shown := neighbors.table(shelf, label, vectors[name], before.get(name))):
             told = f"A few recordings of the {split} split, by the window at their middle, and those most like them."
             sections.append(section("What looks alike to it", tag("p", told, klass="soft"), shown))
     return sections

@@ -85,6 +85,8 @@ def test_the_page_shows_trained_untrained_and_what_lies_between():
     (part,) = on_page(loaded("simclr", 0), loaded("simclr", 0), Budget(10**7))
     assert part.count('src="data:image/png') == 1
     assert "training left them alone" in part
+    (part,) = on_page(loaded("simclr", 0), None, Budget(10**7))
+    assert re.findall("<b>(.*?)</b>", part) == ["trained"]
     (part,) = on_page(loaded("simclr", 0), loaded("simclr", 1), Budget(10))
     assert part.count("the page is full") == 3
 

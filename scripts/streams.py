@@ -78,11 +78,12 @@ def row(out: Path, listed: Path, pair: str, seed: int, changes: list[str]) -> di
     command("train", PAIRS[pair], f"data={listed}", f"seed={seed}", *changes, "-o", run)
     judged = evaluate(run, Manifest.load(listed))
     times = [json.loads(line).get("time", 0.0) for line in (run / "log.jsonl").read_text().splitlines()]
+    cfg = load_run(run).cfg
     across = {name: one for name, one in judged["retrieval"].items() if len(set(name.split("_to_"))) > 1}
     return {
-        "config": "streams", "run": dump(load_run(run).cfg), "pair": pair, "changes": changes,
+        "config": "streams", "run": dump(cfg), "pair": pair, "changes": changes,
         "digest": judged["digest"],
-        "data": judged["manifest_digest"], "seed": seed, "steps": "as in the configs", "split": judged["split"],
+        "data": judged["manifest_digest"], "seed": seed, "steps": cfg.steps, "split": judged["split"],
         "overrides": changes, "train_seconds": round(times[-1] - times[0]), "recordings": judged["recordings"],
         "retrieval": {name: {key: one[key] for key in FIGURES} for name, one in across.items()},
     }  # fmt: skip

@@ -29,6 +29,8 @@ TASK, SPREAD = "own task solved", "spread"
 CHANCE = {"chance": "chance; narration as it was"}
 LOWER = (USES["narration off by"],)
 """better when they are small"""
+UNRANKED = (TASK, USES["foreign ones dropped"])
+"""tasks are each method's own, and who drops everything misses nothing"""
 FEW = 6
 """probes that stand in one table; more are told encoder by encoder"""
 NAMED = 3
@@ -119,7 +121,7 @@ class Told(NamedTuple):
     def _above(self, own: str, cells: Mapping[str, Sequence[Cells]]) -> Above:
         others = [label for label, rows in self.rows.items() if not rows[0]["name"].startswith(FLAGSHIP)]
         found = Above({}, {}, [])
-        for name in self.columns:
+        for name in (name for name in self.columns if name not in UNRANKED):
             sign = -1 if name in LOWER else 1
             limit, *rest = ([sign * x for x in _values(cells[label], name)] for label in [own, *others])
             apart = {label: difference(values, limit) for label, values in zip(others, rest, strict=True)}

@@ -106,7 +106,7 @@ class Uses:
             figures = align.judged(aligner, said)
             found[ERROR] |= {who: figures["median_error_of_all"], "chance": figures["median_before"]}
             found[DROPPED] |= {who: figures["drop_precision"], "chance": figures["foreign"]}
-            found[MISSED] |= {who: figures["drop_recall"], "chance": figures["dropped"]}
+            found[MISSED] |= {who: figures["drop_recall"]}
         return found
 
     def _said(self, held: Manifest, recordings: list[Recording]) -> dict[str, list[Said]]:

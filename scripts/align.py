@@ -92,8 +92,8 @@ def of_world(recordings: list[Recording], truth: Path) -> dict[str, list[Said]]:
         for phrase in recording.narration:
             own = [row for row in rows if row["text"] == phrase.text and abs(row["start"] - phrase.start) < 0.002]
             if own:  # cues that were joined because they say the same have no one moment
-                right = own[0]["true_time"] - phrase.middle if own[0]["kind"] else None
                 kind = own[0]["kind"]
+                right = own[0]["true_time"] - phrase.middle if kind else None
                 words = set(phrase.text.split())
                 said.append(Said(phrase, right, not kind or not words.isdisjoint((*NAMES[kind], SOUNDING[kind]))))
         found[recording.key] = said

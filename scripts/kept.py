@@ -33,7 +33,8 @@ def keep(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 def of_today(row: dict[str, Any], cfg: RunConfig) -> bool:
     """Whether a row's run had the settings that ``cfg`` has, as far as it tells them in ``run``; an option that came
     later is at its default."""
-    return all(_agree(row["run"][part], build.dump(cfg)[part]) for part in SETTINGS if "run" in row)
+    today = build.dump(cfg)
+    return "run" not in row or all(_agree(row["run"][part], today[part]) for part in SETTINGS)
 
 
 def _agree(row: Any, today: Any) -> bool:

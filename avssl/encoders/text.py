@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from avssl.encoders import Features, Spec
+from avssl.nn.attention import quick
 
 
 class TextTransformer(nn.Module):
@@ -40,8 +41,9 @@ class TextTransformer(nn.Module):
         # a text of padding alone attends to its first place: attention over nothing is not a number
         hidden = ~real
         hidden = torch.cat([hidden[:, :1] & real.any(1, keepdim=True), hidden[:, 1:]], 1)
-        for block in self.blocks:
-            x = block(x, src_key_padding_mask=hidden)
+        with quick(x):
+            for block in self.blocks:
+                x = block(x, src_key_padding_mask=hidden)
         x = self.norm(x) * real[..., None]
         count = real.sum(1, keepdim=True)
         vector = torch.where(count > 0, x.sum(1) / count.clamp_min(1), self.empty)

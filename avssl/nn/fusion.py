@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from avssl.nn.attention import quick
 from avssl.nn.heads import Gated
 
 
@@ -55,7 +56,8 @@ class Fusion(nn.Module):
         real = torch.cat([one.real for one in tokens.values()], 1)
         # attention over nothing is not a number: a row without any token looks at its first place
         hidden = torch.cat([~real[:, :1] & real.any(1, keepdim=True), ~real[:, 1:]], 1)
-        mixed = self.norm(self.block(x, src_key_padding_mask=hidden))
+        with quick(x):
+            mixed = self.norm(self.block(x, src_key_padding_mask=hidden))
         parts = mixed.split([one.x.shape[1] for one in tokens.values()], 1)
         found = {}
         for (name, one), part in zip(tokens.items(), parts, strict=True):

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from avssl.nn.attention import attention
+
 HEAD = 32
 """width of an attention head, where the block's width has room for several"""
 
@@ -36,7 +38,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor, norm: str = "main") -> Tensor:
         """x [B, L, D] -> [B, L, D]."""
         parts = self.ask(self.before[norm](x)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(*parts).transpose(1, 2).flatten(2)  # [B, L, D]
+        mixed = attention(*parts).transpose(1, 2).flatten(2)  # [B, L, D]
         x = x + self.join(mixed)
         result: Tensor = x + self.feed(self.between[norm](x))
         return result

@@ -25,6 +25,7 @@ from avssl import ops, views
 from avssl.config import MethodConfig
 from avssl.inputs import Inputs
 from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
+from avssl.nn.attention import quick
 from avssl.nn.fusion import tokens_of
 from avssl.nn.gather import gather
 from avssl.nn.two_views import agreed, covered, seconds_code, step_contrast
@@ -99,7 +100,8 @@ class TAN(Method[Config]):
         x, said = self.steps(video), self.sentences(tokens.flatten(0, 1)).unflatten(0, tokens.shape[:2])
         hidden = torch.cat([torch.zeros_like(x[..., 0], dtype=torch.bool), (tokens < 0).all(2)], 1)
         when = seconds_code(x.shape[1], video.shape[1] / self.inputs.cfg.fps, x.shape[2], x.device)
-        mixed = self.joint(torch.cat([x + when, said], 1), src_key_padding_mask=hidden)
+        with quick(hidden):
+            mixed = self.joint(torch.cat([x + when, said], 1), src_key_padding_mask=hidden)
         return x, said, mixed[:, : x.shape[1]], mixed[:, x.shape[1] :]
 
     def alignability(self, video: Tensor, tokens: Tensor) -> Tensor:
@@ -115,7 +117,8 @@ class TAN(Method[Config]):
         seconds, rows = batch["video"].shape[1] / self.inputs.cfg.fps, torch.arange(len(recording), device=x.device)
         joint = gather(torch.einsum("bkd,btd->bkt", ops.unit(asked), ops.unit(seen)))  # [B, K, T']
         logit = gather(self.alignable(asked)[..., 0])  # [B, K]
-        steps, said = gather(ops.unit(self.dual(x))), gather(ops.unit(said))
+        with quick(x):
+            steps, said = gather(ops.unit(self.dual(x))), gather(ops.unit(said))
         tokens, times = gather(tokens), gather(batch["times"])
         dual = torch.einsum("bkd,ctd->bkct", said, steps)  # [B, K, B, T']
         target = covered(times, joint.shape[2], seconds) & (tokens >= 0).any(2, keepdim=True)  # [B, K, T']

@@ -241,10 +241,10 @@ def compare(args: argparse.Namespace, rows: list[dict[str, Any]]) -> list[dict[s
     for number, (on, seed, name) in enumerate(plan):
         place = grounds[on]
         try:
-            steps = planned(args, name, place, data[on])
+            alike = {"name": name, "on": on, "words": words_of(name, on, args.set), "data": data[on]}
+            steps = planned(args, place, alike, rows)
             asked = {
-                "name": name, "on": on, "words": words_of(name, on, args.set), "steps": steps, "seed": seed,
-                "data": data[on], "used": place.uses.described(), "sets": place.probing.digests(),
+                **alike, "steps": steps, "seed": seed, "used": place.uses.described(), "sets": place.probing.digests(),
             }  # fmt: skip
             each = [f"steps={steps}", f"checkpoint_every={max(1, -(-steps // COURSE))}", f"keep={COURSE}"]
             cfg = run_config(name, place, [*args.set, f"seed={seed}", *each])
@@ -257,18 +257,21 @@ def compare(args: argparse.Namespace, rows: list[dict[str, Any]]) -> list[dict[s
             turns.fail(f"{name} on {on}, seed {seed}", error)
             continue
         turns.done()
+        done["minutes"] = args.minutes_per_run
         rows = [*(one for one in rows if one not in before), done]  # before: asked other questions
         kept.keep(args.rows, rows)
     turns.end()
     return rows
 
 
-def planned(args: argparse.Namespace, name: str, place: Ground, data: str) -> int:
+def planned(args: argparse.Namespace, place: Ground, alike: dict[str, Any], rows: list[dict[str, Any]]) -> int:
     """The steps of a method on a data set, the same for every seed."""
+    name = alike["name"]
+    cfg = run_config(name, place, args.set)
     if not args.minutes_per_run:
-        return args.steps or (PICTURES if _needs(run_config(name, place, args.set)).frames == 1 else STEPS)
-    trial = budget.Trial(args.output, f"{name} {place.name} {data[:12]} {' '.join(args.set)}".strip())
-    return budget.steps(args.minutes_per_run, run_config(name, place, args.set), trial)
+        return args.steps or (PICTURES if _needs(cfg).frames == 1 else STEPS)
+    trial = budget.Trial(args.output, f"{name} {place.name} {alike['data'][:12]} {' '.join(args.set)}".strip(), alike)
+    return budget.steps(args.minutes_per_run, cfg, trial, rows)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ Ours and lightly's have the same trunk (MAE's transformer is torchvision's there
 optimizer and settings of views. They take turns in each round, so that other load falls on both alike; ratios are taken
 within rounds and told as median and quartiles. Measured apart: the views of a picture on one core, a step on a batch
 whose views are there, and both together with loader workers: pictures per second, and the share of time spent waiting
-for data. Lightly's views are made in the workers, picture by picture; ours in the step, all of a batch at once. Memory
-is kept as our training keeps it, for both.
+for data. Lightly's views are made in the workers, picture by picture; ours in the step, all of a batch at once. Freed
+memory is kept for the next step by both. Channels come last in ours, as in our training; lightly's steps are timed
+both ways, in torch's default layout, which its users have, and with channels last.
 NT-Xent of a large batch in rows is compared with all its logits at once: memory, and the gradient.
 
 lightly is not needed; without it our own figures are told. It brings PyTorch Lightning along, so give it an environment
@@ -25,7 +26,7 @@ import os
 import platform
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ STEPS, VIEWED = 4, 64
 WIDTH, TEMPERATURE = 64, 0.5
 """of the vectors of the large batch"""
 TARGET, LEAST_MEMORY, SAME_GRADIENT = 0.9, 0.25, 1e-6
+LIGHTLY, LAST = "lightly", "lightly with channels last"
 Figures = dict[str, dict[str, Any]]
 
 
@@ -86,48 +88,56 @@ def together(one: Contender, steps: int) -> tuple[float, float]:
 def measured(names: list[str], plan: Plan, rounds: int, lightly: bool) -> Figures:
     """Name -> figure. The first round starts workers and does not count."""
     x = pictures(max(PICTURES, plan.batch), plan.side)
-    known: dict[str, dict[str, Contender]] = {}
+    known: dict[tuple[str, str], Contender] = {}
     for name in names:
         ours = Ours(name, x, plan)
-        known[name] = {"ours": ours, **({"lightly": Theirs(ours, name, x, plan)} if lightly else {})}
-    batches = {(name, who): one.ready() for name, held in known.items() for who, one in held.items()}
-    taken: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+        known[name, "ours"] = ours
+        if lightly:
+            known[name, LIGHTLY] = Theirs(ours, name, x, plan)
+            known[name, LAST] = Theirs(ours, name, x, plan, channels_last=True)
+    batches = {key: one.ready() for key, one in known.items()}
+    taken: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for turn in track(range(rounds + 1), "rounds"):
-        for name, held in known.items():
-            for who, one in sorted(held.items(), reverse=bool(turn % 2)):
-                spent = {}
-                spent["views"] = timed(lambda one=one: one.view(VIEWED))  # type: ignore[misc]
-                batch = batches[name, who]
-                spent["step"] = timed(lambda one=one, batch=batch: [one.step(batch) for _ in range(STEPS)])  # type: ignore[misc]
-                seconds, waiting = together(one, STEPS)
-                for what, (wall, cpu) in spent.items():
-                    taken[name, who, f"{what} wall"].append(wall)
-                    taken[name, who, f"{what} cpu"].append(cpu)
-                taken[name, who, "rate"].append(STEPS * plan.batch / seconds)
-                taken[name, who, "waiting"].append(waiting)
-    for held in known.values():
-        for one in held.values():
-            one.close()
-    counted = {key: np.array(values[1:]) for key, values in taken.items()}
-    figures: Figures = {}
-    for name, held in known.items():
-        for who in held:
-            at = {what: counted[name, who, what] for one, by, what in counted if (one, by) == (name, who)}
-            figures[f"{name}: views of a picture, {who}"] = _figure(at["views cpu"] / VIEWED * 1e3, "ms, CPU")
-            figures[f"{name}: step, {who}"] = _figure(at["step wall"] / STEPS * 1e3, "ms, wall")
-            figures[f"{name}: step, {who}, CPU"] = _figure(at["step cpu"] / STEPS * 1e3, "ms, CPU")
-            figures[f"{name}: views and steps, {who}"] = _figure(at["rate"], "pictures/s")
-            figures[f"{name}: share of time waiting for data, {who}"] = _figure(at["waiting"], "")
-        if "lightly" in held:
-            wanted = f"<= {TARGET:g}"
-            for what, target in (("views cpu", wanted), ("step wall", wanted), ("step cpu", "")):
-                ratio = counted[name, "ours", what] / counted[name, "lightly", what]
-                figures[f"{name}: {what.replace(' cpu', ', CPU').replace(' wall', ', wall')}, ours / lightly"] = (
-                    _figure(ratio, "x", target)
-                )
-            rates = counted[name, "lightly", "rate"] / counted[name, "ours", "rate"]
-            figures[f"{name}: views and steps, wall, ours / lightly"] = _figure(rates, "x", wanted)
-    return figures
+        for key, one in sorted(known.items(), reverse=bool(turn % 2)):
+            for what, seconds in spent(one, batches[key], plan, alone=key[1] == LAST).items():
+                taken[key][what].append(seconds)
+    for one in known.values():
+        one.close()
+    counted = {key: {what: np.array(values[1:]) for what, values in held.items()} for key, held in taken.items()}
+    return {told: figure for name in names for told, figure in figures_of(name, counted)}
+
+
+def spent(one: Contender, batch: Any, plan: Plan, alone: bool) -> dict[str, float]:
+    """Seconds of a round's steps, and of its views unless the steps are timed ``alone``; its rate and waiting."""
+    found = {}
+    found["step wall"], found["step cpu"] = timed(lambda: [one.step(batch) for _ in range(STEPS)])
+    if not alone:
+        found["views wall"], found["views cpu"] = timed(lambda: one.view(VIEWED))
+        seconds, found["waiting"] = together(one, STEPS)
+        found["rate"] = STEPS * plan.batch / seconds
+    return found
+
+
+def figures_of(
+    name: str, counted: dict[tuple[str, str], dict[str, NDArray[np.float64]]]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each figure of a method, ratios last."""
+    held = {who: at for (one, who), at in counted.items() if one == name}
+    for who, at in held.items():
+        yield f"{name}: step, {who}", _figure(at["step wall"] / STEPS * 1e3, "ms, wall")
+        yield f"{name}: step, {who}, CPU", _figure(at["step cpu"] / STEPS * 1e3, "ms, CPU")
+        if "rate" in at:
+            yield f"{name}: views of a picture, {who}", _figure(at["views cpu"] / VIEWED * 1e3, "ms, CPU")
+            yield f"{name}: views and steps, {who}", _figure(at["rate"], "pictures/s")
+            yield f"{name}: share of time waiting for data, {who}", _figure(at["waiting"], "")
+    if LIGHTLY not in held:
+        return
+    ours, theirs, wanted = held["ours"], held[LIGHTLY], f"<= {TARGET:g}"
+    yield f"{name}: views, CPU, ours / lightly", _figure(ours["views cpu"] / theirs["views cpu"], "x", wanted)
+    yield f"{name}: step, wall, ours / lightly", _figure(ours["step wall"] / theirs["step wall"], "x", wanted)
+    yield f"{name}: step, CPU, ours / lightly", _figure(ours["step cpu"] / theirs["step cpu"], "x")
+    yield f"{name}: step, wall, ours / {LAST}", _figure(ours["step wall"] / held[LAST]["step wall"], "x")
+    yield f"{name}: views and steps, wall, ours / lightly", _figure(theirs["rate"] / ours["rate"], "x", wanted)
 
 
 def _figure(values: NDArray[np.float64] | list[float], unit: str, target: str = "") -> dict[str, Any]:

@@ -1,11 +1,13 @@
-"""How many steps of a run fit into a time: a short trial is timed, and forgotten; what was found is kept."""
+"""How many steps of a run fit into a time: as many as rows of other seeds have, which may come from another machine;
+else a short trial is timed, and forgotten, and what was found is kept."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,14 +21,19 @@ LEAST_STEPS = 20
 
 
 class Trial(NamedTuple):
-    """Where plans are kept (``steps.json`` in a folder), and by which name this one is."""
+    """Where plans are kept (``steps.json`` in a folder), by which name this one is, and what rows of it have alike."""
 
     folder: Path
     name: str
+    alike: dict[str, Any]
 
 
-def steps(minutes: float, cfg: RunConfig, trial: Trial) -> int:
-    """Steps that fit into ``minutes``; timed once for all runs of this name."""
+def steps(minutes: float, cfg: RunConfig, trial: Trial, rows: Sequence[dict[str, Any]] = ()) -> int:
+    """Steps that fit into ``minutes``; found once for all runs of this name."""
+    alike = {**trial.alike, "minutes": minutes}
+    for row in rows:
+        if all(row.get(key) == value for key, value in alike.items()):
+            return int(row["steps"])
     kept = trial.folder / "steps.json"
     plan = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
     key = f"{trial.name} {minutes:g} minutes"

@@ -225,12 +225,13 @@ def compare(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     for number, (seed, name) in enumerate(plan):
         variant = known[name]
         cfg = run_config(variant, listed, args.set)
+        alike = {"name": name, "words": words_of(variant, args.set), "data": data}
         steps = args.steps if variant.learns else 0
         if variant.learns and args.minutes_per_run:
-            trial = budget.Trial(out, f"{name} {data[:12]} {' '.join(args.set)}".strip())
-            steps = budget.steps(args.minutes_per_run, cfg, trial)
+            trial = budget.Trial(out, f"{name} {data[:12]} {' '.join(args.set)}".strip(), alike)
+            steps = budget.steps(args.minutes_per_run, cfg, trial, rows)
         asked = {
-            "name": name, "words": words_of(variant, args.set), "steps": steps, "seed": seed, "data": data,
+            **alike, "steps": steps, "seed": seed,
             "sets": {which: held.about(seed) for which, held in sets.items()}, "tuning_steps": args.tuning_steps,
         }  # fmt: skip
         if any(same(one, asked, cfg) for one in rows):
@@ -240,11 +241,12 @@ def compare(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
         each = [f"checkpoint_every={max(1, -(-steps // COURSE))}", f"keep={COURSE}"]
         cfg = run_config(variant, listed, [*args.set, f"seed={seed}", *length, *each])
         try:
-            rows.append(row(asked, variant, cfg, compare_sheet.folder(out, asked), sets))
+            done = row(asked, variant, cfg, compare_sheet.folder(out, asked), sets)
         except ValueError as error:
             turns.fail(f"{name}, seed {seed}", error)
             continue
         turns.done()
+        rows.append({**done, "minutes": args.minutes_per_run})
         kept.keep(args.rows, rows)
     turns.end()
 

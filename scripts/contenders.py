@@ -143,15 +143,18 @@ class Ours:
 
 
 class Theirs:
-    """The same method of lightly's parts, with the settings of our config."""
+    """The same method of lightly's parts, with the settings of our config.
 
-    def __init__(self, ours: Ours, name: str, x: NDArray[np.uint8], plan: Plan):
+    Its memory is laid out as lightly's users have it, which is torch's default, or else as our training has it.
+    """
+
+    def __init__(self, ours: Ours, name: str, x: NDArray[np.uint8], plan: Plan, channels_last: bool = False):
         import lightly_steps
 
         spec, method = ours.cfg.encoders.image, ours.cfg.method
         trunk = encoders.build(ours.cfg.encoders, ["image"])["image"]
         self.module = lightly_steps.module(name, trunk, plan.side, spec, method).train()
-        build.layout(self.module, channels_last=True)
+        build.layout(self.module, channels_last)
         self.data = Given(x, lightly_steps.transform(name, plan.side, method))
         moved = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
         self.optimizer, self.plan = torch.optim.AdamW(moved, ours.cfg.optim.lr), plan

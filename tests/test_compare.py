@@ -265,8 +265,13 @@ def test_steps_are_found_by_a_trial_once(compared, tmp_path, monkeypatch):
     folder, words = compared
     listed = next((folder / "out").glob("cifar-*")) / "pictures.jsonl"
     cfg = compare.run_config(compare.Variant("rotation"), listed, words[words.index("--set") + 1 :])
-    found = budget.steps(0.05, cfg, budget.Trial(tmp_path, "rotation"))
+    trial = budget.Trial(tmp_path, "rotation", {"name": "rotation", "data": "d"})
+    found = budget.steps(0.05, cfg, trial)
     assert found >= budget.LEAST_STEPS
     assert [path.name for path in tmp_path.iterdir()] == ["steps.json"], "the trial is forgotten"
     monkeypatch.setattr(budget, "seconds", lambda *_: pytest.fail("timed again"))
-    assert budget.steps(0.05, cfg, budget.Trial(tmp_path, "rotation")) == found
+    assert budget.steps(0.05, cfg, trial) == found
+    elsewhere = {"name": "rotation", "data": "d", "minutes": 0.05, "steps": 77}
+    others = [{**elsewhere, "minutes": None}, {**elsewhere, "name": "simclr"}, {**elsewhere, "data": "e"}]
+    assert budget.steps(0.05, cfg, trial, others) == found
+    assert budget.steps(0.05, cfg, trial, [*others, elsewhere]) == 77

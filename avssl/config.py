@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -259,12 +260,17 @@ def build(values: Mapping[str, Any], choose: Callable[[str], type[MethodConfig]]
         method = values["method"]
     if not isinstance(method, Mapping) or "name" not in method:
         raise ValueError(f"{where}: a config says what to learn: method: {{name: trimodal}}")
-    chosen = choose(str(method["name"]))
-    model = create_model("RunConfig", __base__=RunConfig, method=(chosen, ...))
+    model = _whole(choose(str(method["name"])))
     try:
         return model.model_validate(values)
     except ValidationError as error:
         raise ValueError("\n".join(f"{where}: {line}" for line in explain(error, model))) from None
+
+
+@cache
+def _whole(chosen: type[MethodConfig]) -> type[RunConfig]:
+    """The configuration of a run whose method has this one."""
+    return create_model("RunConfig", __base__=RunConfig, method=(chosen, ...))
 
 
 def load(source: str | Path, words: Sequence[str], choose: Callable[[str], type[MethodConfig]]) -> RunConfig:

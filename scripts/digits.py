@@ -9,12 +9,14 @@ picture is all that a network is told; that two clips show the same digit it is 
 
 For each speaker in turn a network learns from the others and is asked about this one, whose recordings come with
 pictures of MNIST's test part: is the digit of the best of all pictures the one that is said, and the other way round?
+Beside it stands what logistic regression, told the digits of heard speakers, makes of the same vectors of sound.
 Clips are written once; a run that was stopped goes on; a row per speaker and seed is added to results/digits.jsonl.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import sys
@@ -37,6 +39,8 @@ from avssl.data.media import decode
 from avssl.embedding.network import Embedder
 from avssl.embedding.recordings import embed_recordings
 from avssl.methods.base import config_of
+from avssl.probe import linear
+from avssl.probe.rounds import Round
 from avssl.train.build import Loaded, dump
 from avssl.train.checkpoint import load_run, replace_text
 
@@ -130,13 +134,30 @@ def right(queries: NDArray[Any], answers: NDArray[Any], asked: NDArray[Any], fou
     return float((found[best] == asked).mean())
 
 
-def judged(loaded: Loaded, held: Manifest) -> dict[str, float]:
-    """Both directions on the test split."""
-    seen = embed_recordings(Embedder(loaded.method, loaded.inputs), held, split="test")
-    digits = {name: np.array([row["extra"]["digit"] for row in rows]) for name, rows in seen.rows.items()}
+def judged(loaded: Loaded, held: Manifest) -> dict[str, dict[str, float]]:
+    """Both directions on the test split; and what a reader of labels makes of the same vectors of sound.
+
+    The reader is told the digits of heard speakers, which nobody else is: logistic regression, asked about this one.
+    """
+    parts = {
+        split: embed_recordings(Embedder(loaded.method, loaded.inputs), held, split=split)
+        for split in ("train", "val", "test")
+    }
+    digits = {
+        split: {name: np.array([int(row["extra"]["digit"]) for row in rows]) for name, rows in seen.rows.items()}
+        for split, seen in parts.items()
+    }
+    seen, asked = parts["test"].vectors, digits["test"]
+    ends = np.cumsum([0, *(len(one["audio"]) for one in digits.values())])
+    cut = Round(*(np.arange(begin, end) for begin, end in itertools.pairwise(ends)))
+    heard = np.concatenate([one.vectors["audio"] for one in parts.values()])
+    probe = linear.fit(heard, np.concatenate([one["audio"] for one in digits.values()]), cut, classes=10)
     return {
-        f"{one}_to_{other}": right(seen.vectors[one], seen.vectors[other], digits[one], digits[other])
-        for one, other in (("audio", "video"), ("video", "audio"))
+        "right_digit_first": {
+            f"{one}_to_{other}": right(seen[one], seen[other], asked[one], asked[other])
+            for one, other in (("audio", "video"), ("video", "audio"))
+        },
+        "told_the_digits": {"audio": float((probe.predict(seen["audio"]) == asked["audio"]).mean())},
     }
 
 
@@ -154,12 +175,14 @@ def row(out: Path, held: Manifest, speaker: str, seed: int, changes: list[str]) 
     times = [json.loads(line).get("time", 0.0) for line in (run / "log.jsonl").read_text().splitlines()]
     return {
         "config": "digits", "run": dump(loaded.cfg), "seed": seed, "speaker": speaker, "changes": changes,
-        "steps": loaded.step,
-        "split": "test", "data": own.digest(), "digest": loaded.digest, "asked": len(asked),
+        "steps": loaded.step, "split": "test", "data": own.digest(), "digest": loaded.digest, "asked": len(asked),
         "train_seconds": round(times[-1] - times[0]),
-        "right_digit_first": {
-            name: {"trained": value, "untrained": figures["untrained"][name], "chance": chance}
-            for name, value in figures["trained"].items()
+        **{
+            question: {
+                name: {"trained": value, "untrained": figures["untrained"][question][name], "chance": chance}
+                for name, value in found.items()
+            }
+            for question, found in figures["trained"].items()
         },
     }  # fmt: skip
 
@@ -194,7 +217,8 @@ def main() -> None:
                 kept.keep(args.rows, rows)
     table = Table("unheard", "seed", "from, to", "right", "untrained", "chance", box=None)
     for one in rows:
-        for name, figures in one["right_digit_first"].items():
+        told = {f"{name}, told the digits": figures for name, figures in one.get("told_the_digits", {}).items()}
+        for name, figures in {**one["right_digit_first"], **told}.items():
             cells = (f"{100 * figures[who]:.1f} %" for who in ("trained", "untrained", "chance"))
             table.add_row(one["speaker"], str(one["seed"]), name.replace("_to_", ", "), *cells)
     Console().print(table)

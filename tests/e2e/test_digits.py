@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -13,15 +13,12 @@ from PIL import Image
 
 from avssl.data.media import decode
 
-ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
 
 @pytest.fixture(scope="module")
 def digits():
-    spec = importlib.util.spec_from_file_location("digits", ROOT / "scripts" / "digits.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("digits")
 
 
 @pytest.fixture(scope="module")
@@ -96,9 +93,10 @@ def test_a_comparison_adds_a_row_and_is_not_repeated(digits, made, data, tmp_pat
     digits.main()
     (first,) = [json.loads(line) for line in rows.read_text().splitlines()]
     assert (first["speaker"], first["steps"], first["asked"]) == ("bob", 2, 40)
-    for figures in first["right_digit_first"].values():
+    for figures in (*first["right_digit_first"].values(), *first["told_the_digits"].values()):
         assert figures["chance"] == pytest.approx(0.1)
         assert 0 <= figures["trained"] <= 1
+    assert first["told_the_digits"]["audio"]["untrained"] > 0.5, "tones are told apart by whoever is told the digits"
     monkeypatch.setattr(digits, "command", lambda *words: pytest.fail("trained again"))
     digits.main()
     assert len(rows.read_text().splitlines()) == 1

@@ -101,7 +101,8 @@ class DataConfig(Frozen):
     manifest: str = ""
     """a manifest (.jsonl) or a folder of recordings, whose manifest is then made"""
     labels: str = ""
-    """TSV with a path column, used only when a folder's manifest is made"""
+    """TSV with a path column, or the word folders (a file's folder is its label kind); used only when a folder's
+    manifest is made"""
     batch: int = Field(64, ge=2)
     """items per step, over all ranks"""
     workers: int = Field(1, ge=0)

@@ -117,15 +117,16 @@ class Probing:
         return found
 
     def read(self, data: Examples, one: Loaded, modality: str) -> Decoded:
-        """Windows of the recordings, decoded once for all runs of these inputs."""
+        """Windows of the recordings, decoded once for all runs of these inputs. All must be there: label sets share
+        them."""
         if modality == "text":  # words are numbered by each run's own vocabulary
-            return decoded.decode(data, one.inputs, modality, self.room)
+            return decoded.decode(data, one.inputs, modality, self.room)[1]
         key = f"{data.digest} {modality} {one.cfg.inputs}"
         if key not in self._decoded:
             room = self.room / "decoded"
             room.mkdir(parents=True, exist_ok=True)
             with counting(f"decoding {data.name}, {modality}") as tell:
-                self._decoded[key] = decoded.decode(data, one.inputs, modality, room, tell)
+                _, self._decoded[key] = decoded.decode(data, one.inputs, modality, room, tell, bad_budget=0.0)
         return self._decoded[key]
 
     def _answer(self, finger: str, vectors: Callable[[], Floats], data: Examples, seed: int) -> Numbers:

@@ -54,6 +54,5 @@ def label_sets(out: Path, data: Path, listed: Path, inputs: Inputs, sizes: Sizes
     }
     made = {}
     for name, (found, flip) in wanted.items():
-        seen = decoded.decode(found, inputs, "image", room, partial(tell, name))
-        made[name] = LabelSet(found, seen, flip)
+        made[name] = LabelSet(*decoded.decode(found, inputs, "image", room, partial(tell, name)), flip)
     return made

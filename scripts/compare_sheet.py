@@ -77,7 +77,7 @@ def _pictures(one: Loaded, out: Path) -> tuple[Decoded, list[str]]:
     room = out / "decoded"
     room.mkdir(parents=True, exist_ok=True)
     found = importers.manifest(Manifest.load(one.manifest), "sheet", "kind", None).fewer(PER_CLASS)
-    seen = decoded.decode(found, one.inputs, "image", room)
+    found, seen = decoded.decode(found, one.inputs, "image", room)
     test = np.array([place for place, example in enumerate(found.examples) if example.part == "test"])
     order = test[np.random.default_rng(0).permutation(len(test))]
     labels = [found.examples[place].label for place in order]

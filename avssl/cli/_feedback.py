@@ -81,10 +81,15 @@ class Feedback:
         return figures | self.watch(method, step, beside=name)
 
     def task(self, method: "Method[MethodConfig]") -> dict[str, float]:
-        """How well a method's own task is solved on held-out items: loss and metrics of its first turn, and ``score``,
-        the loss's negative; empty where nothing is held out."""
+        """How well a method's own task is solved on held-out items (:func:`avssl.evaluation.task.solved`), and
+        ``score``, the loss's negative; empty where nothing is held out."""
+        from avssl.evaluation.task import solved
+
         loader = self._loader(method, ())
-        return {} if loader is None else _loss(method, loader)
+        if loader is None:
+            return {}
+        figures = solved(method, loader)
+        return {"score": -figures["loss"], **figures}
 
     def watch(self, method: "Method[MethodConfig]", step: int, beside: str | None = None) -> dict[str, float]:
         """What ``collapse/`` tells, of all spaces but ``beside``, over few held-out items, which stay in memory."""
@@ -116,18 +121,22 @@ class Feedback:
         return self._loaders[modalities]
 
     def _open(self, method: "Method[MethodConfig]", modalities: tuple[str, ...]) -> "Loader | None":
-        from torch import distributed
-
         from avssl.data import cache
         from avssl.data.dataset import Items, Source
         from avssl.data.loader import Loader
         from avssl.data.manifest import Manifest
+        from avssl.evaluation import task
         from avssl.train.build import read_json
 
         cfg, inputs = self.cfg, method.inputs
         held = Manifest.load(Path(read_json(self.out / "run.json")["manifest"]))
+        if not modalities:
+            try:
+                return task.opened(cfg, method, held, "val")
+            except ValueError:  # nothing is held out that has what is needed: no reason to stop
+                return None
         needs = type(method).needs(cfg.method, inputs)
-        if modalities and not needs.streams:
+        if not needs.streams:
             pictures = 1 if "video" not in modalities else inputs.cfg.frames
             needs = inputs.needs(
                 frames=pictures if {"image", "video"} & set(modalities) else 0,
@@ -137,16 +146,12 @@ class Feedback:
             )
         try:
             items = Items(held, "val", cfg.data.item_seconds, needs)
-        except ValueError:  # nothing is held out that has what is needed: no reason to stop
+        except ValueError:
             return None
-        ranks = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
-        batch = min(TOGETHER if modalities else cfg.data.batch // cfg.optim.accumulate, len(items))
-        batch = batch if modalities else max(1, batch // ranks[1]) * ranks[1]
         return Loader(
             Source(items, needs, cache.folder(items, needs, cfg.data.cache_gb)),
-            Whole(inputs, modalities) if modalities else type(method).transform(cfg.method, inputs),
-            batch=batch, seed=cfg.seed, workers=0, length=len(items), bad_budget=1.0,
-            rank=0 if modalities else ranks[0], world=1 if modalities else ranks[1],
+            Whole(inputs, modalities), batch=min(TOGETHER, len(items)), seed=cfg.seed, workers=0, length=len(items),
+            bad_budget=1.0,
         )  # fmt: skip
 
 
@@ -251,24 +256,3 @@ def _spread(loader: "Loader", most: int) -> list[int]:
     length = loader.maker.length
     count = min(most, length)
     return [place * length // count for place in range(count)]
-
-
-def _loss(method: "Method[MethodConfig]", loader: "Loader") -> dict[str, float]:
-    """The mean loss of every turn's first over held-out batches at full batch size, each rank its share."""
-    import torch
-    from torch import distributed
-
-    device = next(method.parameters()).device
-    batches = max(1, min(MOST, loader.maker.length) // loader.maker.batch)
-    sums: dict[str, float] = {}
-    turn = next(iter(method.turns()))
-    for number, batch in enumerate(loader.batches(0, batches)):
-        torch.manual_seed(number)
-        step = method({key: value.to(device) for key, value in batch.items()}, turn)
-        for key, value in {"loss": step.loss, **step.metrics}.items():
-            sums[key] = sums.get(key, 0.0) + float(value) / batches
-    if distributed.is_initialized():
-        row = torch.tensor([sums[key] for key in sorted(sums)], dtype=torch.float64)
-        distributed.all_reduce(row)
-        sums = dict(zip(sorted(sums), (row / distributed.get_world_size()).tolist(), strict=True))
-    return {"score": -sums["loss"], **sums}

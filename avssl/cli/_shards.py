@@ -23,7 +23,7 @@ from avssl.cli._placing import check_ours, making
 from avssl.data.manifest import Manifest, Recording
 from avssl.embedding import Embedder, embed_recordings
 from avssl.embedding.recordings import wanted_of
-from avssl.report.words import counted
+from avssl.words import counted
 from retrieval.files import replacing
 from retrieval.space import Space
 

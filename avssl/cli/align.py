@@ -12,7 +12,7 @@ from rich.table import Table
 
 from avssl.cli._counting import counting
 from avssl.cli._named import check_manifest_output
-from avssl.report.words import counted
+from avssl.words import counted
 
 if TYPE_CHECKING:
     from avssl.data.manifest import Manifest

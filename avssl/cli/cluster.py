@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from avssl.cli._counting import counting
-from avssl.report.words import counted
+from avssl.words import counted
 
 if TYPE_CHECKING:
     import numpy as np

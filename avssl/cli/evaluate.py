@@ -106,24 +106,52 @@ def show(console: Console, result: dict[str, Any]) -> None:
     alike = f"for ndcg10 and among one modality, the same {result['label']}"
     if not result["label"]:
         alike = "there are no labels (avssl manifest --labels), so nothing is judged among one modality"
-    console.print(f"right is: the recording itself; {alike}\n")
+    if result["retrieval"]:
+        console.print(f"right is: the recording itself; {alike}\n")
+        _finding(console, result["retrieval"])
+    if "task" in result:
+        _own_task(console, result)
+    elif not result["retrieval"]:
+        console.print("no two modalities to judge, and no label within one")
+    if "localization" in result:
+        _locating(console, result["localization"])
+
+
+def _finding(console: Console, found: dict[str, Any]) -> None:
     rows = ("r1", "r5", "r10", "medr", "ndcg10")
     table = Table("finding", "", *rows, box=None, pad_edge=False)
-    for direction, figures in result["retrieval"].items():
+    for direction, figures in found.items():
         for who in ("trained", "untrained", "chance"):
             values = (f"{figures[name][who]:.1f}" if name == "medr" else f"{figures[name][who]:.3f}" for name in rows)
             style = None if who == "trained" else "dim"
             table.add_row(direction.replace("_", " ") if who == "trained" else "", who, *values, style=style)
     console.print(table)
-    if not result["retrieval"]:
-        console.print("no two modalities to judge, and no label within one")
-    if "localization" in result:
-        columns = ("trained", "untrained", "center", "average", "whole", "random", "oracle")
-        # all of it on a terminal of 80 columns
-        table = Table("locating", "trained", "95 %", *columns[1:], box=None, pad_edge=False, padding=(0, 1, 0, 0))
-        for name, figures in result["localization"].items():
-            first, *cells = (f"{figures[who]:.3f}" if who in figures else "" for who in columns)
-            interval = f"{figures['low']:.2f}..{figures['high']:.2f}" if "low" in figures else ""
-            table.add_row(name, first, interval, *cells)
-        console.print("")
+
+
+def _own_task(console: Console, result: dict[str, Any]) -> None:
+    """How well the method's own task is solved, and what tells more."""
+    if result["task"]:
+        table = Table("own task", "trained", "untrained", "chance", box=None, pad_edge=False)
+        for name, figures in result["task"].items():
+            cells = (f"{figures[who]:.3f}" if who in figures else "" for who in ("trained", "untrained", "chance"))
+            table.add_row(name.replace("_", " "), *cells)
         console.print(table)
+    else:
+        console.print("its own task is not judged: no recording of the split has what it needs, such as its label")
+    console.print(
+        f"what its encoder has learnt, told by labels: avssl probe {result['run']} LABELED "
+        "(a folder of class folders, or a manifest with labels)",
+        highlight=False, markup=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+def _locating(console: Console, found: dict[str, Any]) -> None:
+    columns = ("trained", "untrained", "center", "average", "whole", "random", "oracle")
+    # all of it on a terminal of 80 columns
+    table = Table("locating", "trained", "95 %", *columns[1:], box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for name, figures in found.items():
+        first, *cells = (f"{figures[who]:.3f}" if who in figures else "" for who in columns)
+        interval = f"{figures['low']:.2f}..{figures['high']:.2f}" if "low" in figures else ""
+        table.add_row(name, first, interval, *cells)
+    console.print("")
+    console.print(table)

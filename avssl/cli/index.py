@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avssl.report.words import counted
+from avssl.words import counted
 
 if TYPE_CHECKING:
     from avssl.cli._vectors import Source

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from avssl.cli._counting import counting
 from avssl.cli._named import check_manifest_output
-from avssl.report.words import counted
+from avssl.words import counted
 
 if TYPE_CHECKING:
     from avssl.data.manifest import Manifest
@@ -25,7 +25,11 @@ def manifest(
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="The manifest to write (.jsonl).")],
     labels: Annotated[
-        Path | None, typer.Option(help="TSV with a path or clip column; its others become labels.")
+        Path | None,
+        typer.Option(
+            help="TSV with a path or clip column, whose others become labels; or the word folders: what a file's "
+            "folder is called is its label kind."
+        ),
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core unless given.")] = None,
     images: Annotated[bool, typer.Option(help="Whether still pictures are recordings.")] = True,

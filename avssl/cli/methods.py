@@ -88,6 +88,7 @@ def _tell(console: Console, name: str, method: "type[Method[Any]]", start: str) 
 
     # A method with settings that have no default cannot say what it needs before they are given.
     required = [key for key, field in method.Config.model_fields.items() if field.is_required() and key != "name"]
+    labels = ""
     if not required:
         inputs = InputsConfig.model_validate({})
         asked, plain = method.needs(method.Config(name=name), Inputs(inputs)), Needs()
@@ -95,9 +96,14 @@ def _tell(console: Console, name: str, method: "type[Method[Any]]", start: str) 
             f"{key} {value}" for key, value in vars(asked).items()
             if value != getattr(plain, key) or key in ("clips", "frames")
         ]  # fmt: skip
+        labels = " data.labels=folders" if asked.label else ""
         console.print(f"\n[bold]needs of each item[/bold] (at the default inputs): {', '.join(told_needs)}")
     if issubclass(method, Localizes):
         kinds = " and ".join(getattr(method, "localizes", ()) or ("audio",))
         console.print(f"[bold]localizes[/bold] {kinds}: avssl localize RUN clip.mp4 -o overlay.mp4")
     config = start if start in shipped() else f"my-{name}.yaml"
-    console.print("\n[bold]start[/bold]", f"avssl train {config} data=FOLDER -o runs/{start}", sep="  ", soft_wrap=True)
+    line = f"avssl train {config} data=FOLDER{labels} -o runs/{start}"
+    console.print("\n[bold]start[/bold]", line, sep="  ", soft_wrap=True)
+    if labels:
+        told = "FOLDER holds a folder for each class; a table of labels: data.labels=LABELS.tsv, with a path column"
+        console.print(f"       [dim]{told}[/dim]", soft_wrap=True)

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from avssl.cli._counting import counting
-from avssl.report.words import counted
+from avssl.words import counted
 
 
 def prepare(

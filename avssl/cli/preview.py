@@ -64,7 +64,8 @@ def _draw(cfg: "RunConfig", data: Path, output: Path, count: int, progress: floa
     from avssl.train.build import vocabulary
     from avssl.train.checkpoint import load_run
 
-    held = make(data, streams=beside(_further(cfg))) if data.is_dir() else Manifest.load(data)
+    labels = Path(cfg.data.labels) if cfg.data.labels else None
+    held = make(data, labels=labels, streams=beside(_further(cfg))) if data.is_dir() else Manifest.load(data)
     method, step = None, 0
     if run is None:
         texts = [phrase.text for recording in held.recordings for phrase in recording.narration]

@@ -11,13 +11,16 @@ from rich.table import Table
 
 from avssl.cli._counting import counting
 from avssl.cli._named import check_output
-from avssl.report.words import counted
+from avssl.words import counted
 
 if TYPE_CHECKING:
+    from avssl.probe.examples import Examples
     from avssl.probe.study import Row, Study, Tell
 
 HOWS = ("linear", "knn", "stages", "finetune", "transfer", "cam")
 ROWS = Path("results/probe.jsonl")
+NAMED = 10
+"""files that are left out, told by name"""
 DRAWN = 8
 """examples on a sheet of class activation maps"""
 
@@ -42,6 +45,9 @@ def probe(
         list[str] | None,
         typer.Option(help="linear, knn: judge worse examples, such as 'noise 3', 'blur 2', 'contrast 4'."),
     ] = None,
+    bad_budget: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the examples that may be unreadable; they are left out.")
+    ] = 0.05,
     per_class: Annotated[int, typer.Option(help="Most examples of each class in each part; 0 takes all.")] = 0,
     size: Annotated[int, typer.Option(help="stages: values a stage is pooled to; the RotNet table has 9216.")] = 1024,
     freeze: Annotated[list[int] | None, typer.Option(help="finetune: how many early stages are frozen.")] = None,
@@ -88,28 +94,37 @@ def probe(
         torch.set_num_threads(threads)
     known = [] if again else kept.read(rows)
     told: list[Row] = []
-    wanted = {"label": label, "labels": labels, "modality": modality, "per_class": per_class, "seed": seed}
+    wanted = {
+        "label": label, "labels": labels, "modality": modality, "per_class": per_class, "seed": seed,
+        "bad_budget": bad_budget,
+    }  # fmt: skip
     runs = [run, *(beside or [])]
     if room:
         room.mkdir(parents=True, exist_ok=True)
     beside_rows = next(folder for folder in rows.absolute().parents if folder.is_dir())
+    failed: list[str] = []
     with nullcontext(room) if room else aside(beside_rows) as into:
         for number, spec in enumerate(data):
             with _watched() as tell:
-                for study in _studies(runs, spec, into, device, wanted, tell):
-                    for question in questions:
-                        found = [row for row in known if asked(row, question, study)]
-                        if not found:
-                            found = _answer(study, question)
-                            kept.add(rows, found)
-                        told += [{**row, "run": study.run} for row in found]
-                    if "cam" in hows:
-                        several = len(data) * len(runs) > 1
-                        name = f"{output.stem}-{Path(study.run).name}-{number}.png" if several else output.name
-                        _sheet(study, output.with_name(name))
+                try:
+                    for study in _studies(runs, spec, into, device, wanted, tell):
+                        for question in questions:
+                            found = [row for row in known if asked(row, question, study)]
+                            if not found:
+                                found = _answer(study, question)
+                                kept.add(rows, found)
+                            told += [{**row, "run": study.run} for row in found]
+                        if "cam" in hows:
+                            several = len(data) * len(runs) > 1
+                            name = f"{output.stem}-{Path(study.run).name}-{number}.png" if several else output.name
+                            _sheet(study, output.with_name(name))
+                except ValueError as error:  # the other label sets are no worse for it
+                    failed.append(str(error))
     _show(Console(), told, hows)
     if told:
         Console(stderr=True).print(f"{counted(len(told), 'row')} in {rows}", style="dim", highlight=False)
+    if failed:
+        raise ValueError("; ".join(dict.fromkeys(failed)))
 
 
 def _questions(
@@ -148,9 +163,8 @@ def _studies(
     from avssl.train.distributed import device_of
 
     data = importers.read(spec, room, label=wanted["label"], labels=wanted["labels"]).fewer(wanted["per_class"])
-    for lack in scarce(data):
-        typer.echo(f"warning: {lack}", err=True)
     kept: dict[str, Any] = {}
+    warned: set[str] = set()
     for run in runs:
         loaded, fresh = load_run(run), load_run(run, trained=False)
         for one in (loaded, fresh):
@@ -159,8 +173,22 @@ def _studies(
         key = f"{modality} {loaded.cfg.inputs}"
         if key not in kept or modality == "text":  # words are numbered by each run's own vocabulary
             decoding = lambda done, total: tell(f"decoding {data.name}", done, total)  # noqa: E731
-            kept[key] = decoded.decode(data, loaded.inputs, modality, room, decoding)
-        yield Study(str(run), loaded, fresh.method, data, kept[key], wanted["seed"], tell)
+            kept[key] = decoded.decode(data, loaded.inputs, modality, room, decoding, wanted["bad_budget"])
+        held, windows = kept[key]
+        for lack in (*_missing(held), *scarce(held)):
+            if lack not in warned:
+                typer.echo(f"warning: {lack}", err=True)
+                warned.add(lack)
+        yield Study(str(run), loaded, fresh.method, held, windows, wanted["seed"], tell)
+
+
+def _missing(data: "Examples") -> Iterator[str]:
+    """What was found and is no example, the first few by name."""
+    if data.left_out:
+        yield f"{data.name}: {counted(len(data.left_out), 'file')} left out"
+        yield from data.left_out[:NAMED]
+    if len(data.left_out) > NAMED:
+        yield f"... and {len(data.left_out) - NAMED} more"
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from avssl.data import apart, media, narration, sides, subtitles
-from avssl.data.labels import SPLIT_NAMES, attach, read_labels
+from avssl.data.labels import FOLDERS, attach, folders_of, of_folders, read_labels
 from avssl.data.manifest import SPLITS, Manifest, Recording, few
 from avssl.data.spoken import Speech, said
 
@@ -112,7 +112,8 @@ def look_over(
     if not folder.is_dir():
         what = "a file, not a folder" if folder.is_file() else "no such folder"
         raise ValueError(f"{folder}: {what}; give the folder that holds the recordings")
-    rows = read_labels(labels) if labels is not None else {}
+    by_folder = labels == Path(FOLDERS)
+    rows = read_labels(labels) if labels is not None and not by_folder else {}
     speech = speech or Speech()
     further = [sides.wanted(text) for text in streams]
     found = walk(folder, VIDEO | AUDIO | (IMAGE if include_images else frozenset()))
@@ -169,7 +170,7 @@ def look_over(
         raise ValueError(f"{folder}: nothing in it can be read: {left_out[0][0]}: {left_out[0][1]}")
     if further:
         recordings = [sides.described(one, streams_of.get(one.path, {}), further) for one in recordings]
-    recordings, warnings = attach(recordings, rows, labels)
+    recordings, warnings = (of_folders(recordings, folder), []) if by_folder else attach(recordings, rows, labels)
     warning = few(recordings)
     told = (*warnings, warning) if warning else tuple(warnings)
     return Manifest(tuple(recordings), tuple(sorted(left_out)), folder.resolve(), told)
@@ -297,8 +298,7 @@ def _keys(names: list[str]) -> dict[str, str]:
 
 def split_of(name: str, sha256: str) -> str:
     """The split a folder on the path names; else eight tenths of all contents are train, one val, one test."""
-    for part in Path(name).parts[:-1]:
-        if part.lower() in SPLIT_NAMES:
-            return SPLIT_NAMES[part.lower()]
+    if told := folders_of(Path(name))[0]:
+        return told
     place = int(sha256[:8], 16) % 10
     return "train" if place < 8 else SPLITS[place - 7]

@@ -67,7 +67,11 @@ class Items:
             if needs.streams:
                 names = sorted({name for recording in found for name in recording.streams})
                 held += f"; streams the manifest names: {', '.join(names) or 'none (avssl manifest --stream NAME)'}"
-            raise ValueError(f"no recording with {wanted} in the {split or 'whole'} split of {manifest.root}: {held}")
+            if needs.label and set(passed) == {f"without the label {needs.label}"}:
+                wanted = f"the label {needs.label}"
+                held += "; data.labels=folders (avssl manifest --labels folders) labels each by the folder it lies in, "
+                held += "data.labels=LABELS.tsv by a table"
+            raise ValueError(f"no recording with {wanted} in {f'the {split} split' if split else 'all splits'}: {held}")
 
     def __len__(self) -> int:
         return len(self.items)

@@ -1,17 +1,41 @@
-"""What people know about recordings, from a table: labels, and who may learn from what."""
+"""What people know about recordings, from a table or the folders they lie in: labels, and who may learn from what."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from avssl.data.manifest import SPLITS, Recording
 
 SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
                "test": "test", "testing": "test"}  # fmt: skip
+
+FOLDERS, KIND = "folders", "kind"
+"""the word for labels that are names of folders, and the name of such a label"""
+
+
+def folders_of(path: PurePath) -> tuple[str, str]:
+    """(split, class) that the folders on a relative path name; "" for what they do not."""
+    splits = [SPLIT_NAMES[part.lower()] for part in path.parts[:-1] if part.lower() in SPLIT_NAMES]
+    classes = [part for part in path.parts[:-1] if part.lower() not in SPLIT_NAMES]
+    return (splits or [""])[0], (classes or [""])[-1]
+
+
+def of_folders(recordings: Sequence[Recording], root: Path) -> list[Recording]:
+    """The recordings, labeled by the folder that each lies in; train, val and test are no classes.
+
+    Raises ValueError where none lies in one.
+    """
+    labeled = []
+    for recording in recordings:
+        _, name = folders_of(PurePath(recording.path))
+        labeled.append(replace(recording, labels={KIND: name}) if name else recording)
+    if not any(recording.labels for recording in labeled):
+        raise ValueError(f"{root}: nothing in it lies in a class folder, such as {root / 'cat'}, so nothing is labeled")
+    return labeled
 
 
 def read_labels(path: Path) -> dict[str, dict[str, str]]:
@@ -35,7 +59,8 @@ def read_labels(path: Path) -> dict[str, dict[str, str]]:
                 rows[told.removeprefix("./")] = {column: value for column, value in row.items() if value}
             return rows
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: labels cannot be read ({error})") from None
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ValueError(f"{path}: labels cannot be read ({reason})") from None
 
 
 def attach(

@@ -159,7 +159,8 @@ def make(
     Args:
         folder: of recordings, with sub-folders, but for those that hold a file .nomedia; links that lead out of it are
             not followed.
-        labels: TSV with a ``path`` or ``clip`` column; its other columns become labels, ``split`` the split.
+        labels: TSV with a ``path`` or ``clip`` column; its other columns become labels, ``split`` the split. Or the
+            word ``folders``: what a recording's folder is called is its label ``kind``.
         out: file the manifest is saved to.
         workers: processes; None means one per core.
         progress: told (files done, files in all).

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from avssl.data.manifest import Manifest
-from avssl.evaluation import finding, locating, maps, scales
+from avssl.evaluation import finding, locating, maps, scales, task
 from avssl.evaluation.judged import peaks
 from avssl.evaluation.middles import chosen_label, middles
 from avssl.localize import calibration
@@ -56,8 +56,10 @@ def evaluate(
     Returns:
         ``retrieval.<from>_to_<to>.{r1,r5,r10,medr,ndcg10}`` each {trained, untrained, chance};
         ``localization.{ciou,auc,pointing,iiou,two_things,ap,max_f1,swap_gap,silence_area,lit_sounding,miou,f_loc,...}``
-        each {trained, untrained, center, average, whole, random, oracle, low, high} where they apply; and what was
-        judged. The threshold is kept in the run's folder, where overlays find it. Raises ValueError when there is
+        each {trained, untrained, center, average, whole, random, oracle, low, high} where they apply;
+        ``task.<figure>`` each {trained, untrained, chance} for a method without a space of several modalities: how
+        well its own task is solved; and what was judged. The threshold is kept in the run's folder, where overlays
+        find it. Raises ValueError when there is
         nothing to judge.
     """
     if threads:
@@ -90,6 +92,8 @@ def evaluate(
             labels,
         ),
     }
+    if not any(len(space.modalities) > 1 for space in loaded.method.spaces.values()):
+        result["task"] = task.compared(loaded, fresh, manifest, split)
     val = [recording for recording in manifest.split("val") if recording.labels.get("case") not in UNSEEN]
     kinds = ("text",) if truth is not None else ("audio", "text")
     lacking = [kind for kind in kinds if choose or calibration.stored(Path(run), loaded.digest, kind) is None]

@@ -109,6 +109,10 @@ class Method(nn.Module, ABC, Generic[C]):
         """Turn -> the parameters it moves; each trainable parameter is in exactly one."""
         return {"main": [parameter for parameter in self.parameters() if parameter.requires_grad]}
 
+    def chance(self, items: int) -> dict[str, float]:
+        """What guessing scores in metrics of :meth:`forward` on a batch of ``items``, where that is known."""
+        return {}
+
     def before_epoch(self, examples: Iterable[Batch]) -> None:
         """Called before each epoch; ``examples`` yields the training items in order and is free unless iterated."""
 

@@ -1,13 +1,18 @@
-"""Examples decoded once, at a run's size and rates: on disk, so that any number of encoders and epochs read them."""
+"""Examples decoded once, at a run's size and rates: on disk, so that any number of encoders and epochs read them.
+
+What cannot be read is no example: it is left out, named, and never judged as the black picture it did not become.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,12 +26,15 @@ from avssl.data.narration import nearest
 from avssl.embedding.window import Window
 from avssl.inputs import Inputs
 from avssl.probe.examples import Example, Examples
+from avssl.train.checkpoint import replace_text
 
 MOST_WINDOWS = 8
 """windows of one recording, spread evenly over it"""
 FAR_SECONDS = 15.0
-BAD_SHARE = 0.01
-"""share of examples that may be unreadable"""
+BAD_BUDGET = 0.05
+"""share of examples that may be unreadable, as of what is learnt from (``data.bad_budget``)"""
+NAMED = 3
+"""of those, if they are more, in the message"""
 
 Tell = Callable[[int, int], None]
 
@@ -86,50 +94,83 @@ def _listed(names: list[str] | frozenset[str]) -> str:
     return ", ".join(sorted(names)) or "nothing that all examples have"
 
 
-def decode(data: Examples, inputs: Inputs, modality: str, room: Path, tell: Tell | None = None) -> Decoded:
+def decode(
+    data: Examples,
+    inputs: Inputs,
+    modality: str,
+    room: Path,
+    tell: Tell | None = None,
+    bad_budget: float = BAD_BUDGET,
+) -> tuple[Examples, Decoded]:
     """Decode a label set into a file below ``room``, which lives as long as the room and is used again there.
 
-    A recording longer than the run's window gives several windows, at most eight, spread over it. Raises ValueError
-    where more than a hundredth cannot be read.
+    A recording longer than the run's window gives several windows, at most eight, spread over it.
+
+    Returns the label set without what cannot be read, and its windows. Raises ValueError where more than the share
+    ``bad_budget`` cannot be read, naming the first few.
     """
     if modality == "text":
-        return _texts(data, inputs)
-    window = Window(inputs)
-    still = modality == "image"
-    spans = [[0.0] if still else _starts(example, window) for example in data.examples]
-    owner = np.repeat(np.arange(len(spans)), [len(starts) for starts in spans])
-    cfg = inputs.cfg
-    shape: tuple[int, ...] = (len(owner), 3, cfg.height, cfg.width)
-    if modality == "video":
-        shape = (len(owner), window.frames, *shape[1:])
-    if modality == "audio":
-        shape = (len(owner), round(window.audio_seconds * cfg.hz))
+        return data, _texts(data, inputs)
+    window, cfg = Window(inputs), inputs.cfg
     asked = hashlib.sha256(repr((data.digest, modality, cfg, MOST_WINDOWS)).encode()).hexdigest()[:24]
     kept, partial = room / f"{modality}-{asked}.npy", room / f".{modality}-{asked}.{os.getpid()}.partial"
-    if kept.is_file():
-        return Decoded(modality, open_memmap(kept, "r"), owner, inputs)
-    x = open_memmap(partial, "w+", np.float32 if modality == "audio" else np.uint8, shape)
-    place, bad = 0, []
-    for done, (example, starts) in enumerate(zip(data.examples, spans, strict=True), 1):
+    listed = kept.with_suffix(".json")
+    if not (kept.is_file() and listed.is_file()):
+        spans = [_starts(example, window, modality) for example in data.examples]
+        count = sum(len(starts) for starts in spans if not isinstance(starts, Unreadable))
+        shape: tuple[int, ...] = (count, 3, cfg.height, cfg.width)
+        if modality == "video":
+            shape = (count, window.frames, *shape[1:])
+        if modality == "audio":
+            shape = (count, round(window.audio_seconds * cfg.hz))
+        x = open_memmap(partial, "w+", np.float32 if modality == "audio" else np.uint8, shape)
+        filled, bad = _fill(x, data, window, modality, spans, tell)
+        if len(bad) > bad_budget * len(data):
+            partial.unlink()
+            told = "; ".join(bad[:NAMED]) + ("; ..." if len(bad) > NAMED else "")
+            budget = f"more than the budget of {bad_budget:.0%} (--bad-budget)"
+            raise ValueError(f"{data.name}: {len(bad)} of {len(data)} examples cannot be read, {budget}: {told}")
+        x.flush()
+        replace_text(listed, json.dumps({"owner": filled, "left_out": bad}))
+        os.replace(partial, kept)
+    held = json.loads(listed.read_text(encoding="utf-8"))
+    places, owner = np.unique(np.array(held["owner"], np.int64), return_inverse=True)
+    read_back = Decoded(modality, open_memmap(kept, "r")[: len(owner)], owner, inputs)
+    return data.only(places.tolist(), held["left_out"]), read_back
+
+
+def _fill(
+    x: NDArray[Any],
+    data: Examples,
+    window: Window,
+    modality: str,
+    spans: list[list[float] | Unreadable],
+    tell: Tell | None,
+) -> tuple[list[int], list[str]]:
+    """Write the windows of what can be read, one after the other; the example of each, and why others are missing."""
+    owner: list[int] = []
+    bad: list[str] = []
+    for place, (example, starts) in enumerate(zip(data.examples, spans, strict=True)):
         try:
-            x[place : place + len(starts)] = _windows(example, window, modality, starts)
+            if isinstance(starts, Unreadable):
+                raise starts
+            x[len(owner) : len(owner) + len(starts)] = _windows(example, window, modality, starts)
         except Unreadable as error:
             bad.append(str(error))
-        place += len(starts)
+        else:
+            owner += [place] * len(starts)
         if tell is not None:
-            tell(done, len(spans))
-    if len(bad) > BAD_SHARE * len(spans):
-        partial.unlink()
-        raise ValueError(f"{data.name}: {len(bad)} of {len(spans)} examples cannot be read, the first: {bad[0]}")
-    x.flush()
-    os.replace(partial, kept)
-    return Decoded(modality, x, owner, inputs)
+            tell(place + 1, len(spans))
+    return owner, bad
 
 
-def _starts(example: Example, window: Window) -> list[float]:
-    if example.kinds == {"image"}:
+def _starts(example: Example, window: Window, modality: str) -> list[float] | Unreadable:
+    if modality == "image" or example.kinds == {"image"}:
         return [0.0]
-    seconds = probe(example.path).duration or 0.0 if example.seconds is None else example.seconds
+    try:
+        seconds = probe(example.path).duration or 0.0 if example.seconds is None else example.seconds
+    except Unreadable as error:
+        return error
     length = max(window.seconds, window.audio_seconds)
     count = min(MOST_WINDOWS, max(1, math.ceil(seconds / length - 0.25)))
     last = max(0.0, seconds - window.seconds)

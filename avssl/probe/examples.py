@@ -41,10 +41,12 @@ class Example:
 
 @dataclass(frozen=True)
 class Examples:
-    """A label set: its name, and its examples in a fixed order."""
+    """A label set: its name, its examples in a fixed order, and a line for each file that is not among them though
+    it was found."""
 
     name: str
     examples: tuple[Example, ...]
+    left_out: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if len(self.classes) < LEAST_CLASSES:
@@ -75,7 +77,7 @@ class Examples:
         """SHA-256 over contents, labels and parts: equal digests, equal questions."""
         told = hashlib.sha256()
         for example in self.examples:
-            content = example.sha256 or _content(example.path)
+            content = example.sha256 or content_of(example.path)
             said = "|".join(phrase.text for phrase in example.phrases)
             told.update(repr((content, example.label, example.part, example.fold, example.group, said)).encode())
         return told.hexdigest()
@@ -88,7 +90,11 @@ class Examples:
         for place, example in enumerate(self.examples):
             cells[example.part, example.fold, example.label].append(place)
         kept = sorted(place for held in cells.values() for place in sorted(held, key=self._lot)[:per_class])
-        return Examples(self.name, tuple(self.examples[place] for place in kept))
+        return self.only(kept)
+
+    def only(self, places: Iterable[int], left_out: Iterable[str] = ()) -> Examples:
+        """The examples at ``places``, and why others are missing."""
+        return Examples(self.name, tuple(self.examples[place] for place in places), (*self.left_out, *left_out))
 
     def _lot(self, place: int) -> str:
         return hashlib.sha256(self.examples[place].name.encode()).hexdigest()
@@ -109,6 +115,7 @@ def known(paths: Iterable[Path]) -> list[Path]:
     return sorted(path for path in paths if not path.name.startswith(".") and kinds_of(path))
 
 
-def _content(path: Path) -> str:
+def content_of(path: Path) -> str:
+    """SHA-256 of a file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

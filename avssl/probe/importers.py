@@ -7,18 +7,22 @@ import inspect
 import os
 import re
 import tarfile
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from avssl.data.labels import SPLIT_NAMES, attach, read_labels
-from avssl.data.manifest import SPLITS, Manifest, Recording, make
-from avssl.probe.examples import Example, Examples, kinds_of, known
+from avssl.data.labels import attach, folders_of, read_labels
+from avssl.data.manifest import Manifest, Recording, make
+from avssl.probe.examples import Example, Examples, content_of, kinds_of, known
 
 TORCHVISION = "torchvision:"
 ARCHIVES = (".tar", ".tar.gz", ".tgz")
 ESC = re.compile(r"(?P<fold>[1-9])-(?P<source>\d+)(-[A-Z])?(-\d+)?")
 """ESC-10 and ESC-50: fold, Freesound clip, take, and in newer ones the class"""
+JUDGED = 0.1
+"""share of each class that judges, and share that chooses, where nobody says which"""
 DIGITS = re.compile(r"(?P<digit>\d)_(?P<speaker>[^_]+)_\d+")
 """the Free Spoken Digit Dataset"""
 
@@ -89,7 +93,7 @@ def folder(root: Path, name: str) -> Examples:
     for form, example in ((ESC, _esc), (DIGITS, _digit)):
         if all(form.fullmatch(path.stem) for path in files):
             return Examples(name, tuple(example(path, root) for path in files))
-    return Examples(name, tuple(_classed(path, root) for path in files))
+    return drawn(name, [_classed(path, root) for path in files])
 
 
 def _esc(path: Path, root: Path) -> Example:
@@ -112,17 +116,44 @@ def _digit(path: Path, root: Path) -> Example:
 
 def _classed(path: Path, root: Path) -> Example:
     inside = path.relative_to(root)
-    parts = [SPLIT_NAMES[part.lower()] for part in inside.parts[:-1] if part.lower() in SPLIT_NAMES]
-    classes = [part for part in inside.parts[:-1] if part.lower() not in SPLIT_NAMES]
-    if not classes:
+    part, kind = folders_of(inside)
+    if not kind:
         raise ValueError(f"{path}: lies in no class folder; the folder a file lies in is its label")
-    return Example(path, str(inside), classes[-1], parts[0] if parts else _drawn(str(inside)), kinds=kinds_of(path))
+    return Example(path, str(inside), kind, part, kinds=kinds_of(path))
 
 
-def _drawn(name: str) -> str:
-    """Eight tenths of all names are train, one val, one test, where the folder does not say."""
-    place = int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) % 10
-    return "train" if place < 8 else SPLITS[place - 7]
+def drawn(name: str, examples: Sequence[Example]) -> Examples:
+    """A label set in which those without a part get one: a tenth of each class judges and a tenth chooses, at least one
+    each where there are three.
+
+    Of these, files of equal content count once: they would stand on both sides of the cut. Whose part is told stay as
+    they are.
+    """
+    made: list[Example] = []
+    left_out: list[str] = []
+    first: dict[str, str] = {}
+    for example in examples:
+        if example.part:
+            made.append(example)
+            continue
+        content = example.sha256 or content_of(example.path)
+        if content in first:
+            left_out.append(f"{example.path}: the same content as {first[content]}")
+            continue
+        first[content] = example.name
+        made.append(replace(example, sha256=content))
+    classes: dict[str, list[int]] = defaultdict(list)
+    for place, example in enumerate(made):
+        if not example.part:
+            classes[example.label].append(place)
+    for held in classes.values():
+        held.sort(key=lambda place: hashlib.sha256(made[place].name.encode()).hexdigest())
+        count = max(1, round(JUDGED * len(held))) if len(held) > 1 else 0
+        choose = count if len(held) > 2 else 0
+        for order, place in enumerate(held):
+            part = "test" if order < count else "val" if order < count + choose else "train"
+            made[place] = replace(made[place], part=part)
+    return Examples(name, tuple(made), tuple(left_out))
 
 
 def _unpacked(archive: Path, room: Path) -> Path:
@@ -174,8 +205,8 @@ def _torchvision(spec: str, room: Path) -> Examples:
                 os.replace(partial, path)
             label = str(classes[number]) if classes and number < len(classes) else str(number)
             inside = f"{part}/{place:06d}"
-            examples.append(Example(path, inside, label, part or _drawn(inside), kinds=kinds_of(path)))
-    return Examples(name, tuple(examples))
+            examples.append(Example(path, inside, label, part, kinds=kinds_of(path)))
+    return drawn(name, examples)
 
 
 def _shown(picture: Any) -> str:

@@ -15,7 +15,7 @@ from avssl.report.clips import Budget
 from avssl.report.groups import EXAMPLES, Group, Row
 from avssl.report.montage import PLAYERS, player
 from avssl.report.page import Markup, page, section, tag
-from avssl.report.words import counted
+from avssl.words import counted
 from retrieval.files import replacing
 from retrieval.search import format_time
 

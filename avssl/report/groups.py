@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from avssl.nn.clusters import kmeans
-from avssl.report.words import counted
+from avssl.words import counted
 
 EXAMPLES = 5
 """moments shown of a cluster, each of another recording"""

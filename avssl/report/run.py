@@ -194,7 +194,23 @@ def _results(path: Path, loaded: Loaded) -> list[Markup]:
         parts += [tag("h3", "Finding"), _finding(results["retrieval"])]
     if results.get("localization"):
         parts += [tag("h3", "Locating"), _locating(results["localization"])]
+    if "task" in results:
+        parts += _task(results["task"], path.parent)
+    if not parts:
+        parts.append(tag("p", "No two modalities to judge, and no label within one.", klass="soft"))
     return [section("How good it is", *parts)]
+
+
+def _task(results: Mapping[str, Any], run: Path) -> list[Markup]:
+    """How well the method's own task is solved, and what tells more."""
+    columns = ("trained", "untrained", "chance")
+    rows = [
+        [name.replace("_", " "), *(f"{figures[who]:.3f}" if who in figures else "" for who in columns)]
+        for name, figures in results.items()
+    ]
+    shown = [tag("h3", "Its own task"), table(["", *columns], rows)] if rows else []
+    hint = tag("code", f"avssl probe {run} LABELED")
+    return [*shown, tag("p", "What its encoder has learnt, told by labels: ", hint, klass="soft")]
 
 
 def _finding(results: Mapping[str, Any]) -> Markup:

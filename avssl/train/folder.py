@@ -9,6 +9,7 @@ from pathlib import Path
 from avssl.data import manifest
 from avssl.data.manifest import Manifest
 from avssl.train.log import QUIET_SECONDS
+from avssl.words import counted
 
 Say = Callable[[str], None]
 
@@ -26,9 +27,9 @@ def manifest_of(folder: Path, labels: str, say: Say, further: Sequence[str] = ()
 
     made = manifest.make(folder, labels=Path(labels) if labels else None, progress=tell, streams=further)
     odd = sum(bool(recording.problems) for recording in made.recordings)
+    found, left_out = counted(len(made.recordings), "recording"), counted(len(made.left_out), "file")
     say(
-        f"{len(made.recordings)} recordings, {odd} of them odd, {len(made.left_out)} files left out; "
-        f"to read which and why: avssl manifest {folder} -o FILE.jsonl"
+        f"{found}, {odd} of them odd, {left_out} left out; to read which and why: avssl manifest {folder} -o FILE.jsonl"
     )
     for warning in made.warnings:
         say(f"warning: {warning}")

@@ -27,6 +27,7 @@ from avssl.train.folder import Say, manifest_of
 from avssl.train.log import Log, one_writer
 from avssl.train.loop import Evaluate, Loop, Plateau
 from avssl.train.machine import keep_memory, versions
+from avssl.words import counted
 
 FREE = frozenset(
     {"steps", "log_every", "keep", "checkpoint_every", "device", "data.manifest", "data.labels"}
@@ -34,6 +35,8 @@ FREE = frozenset(
 )
 """what may change when a run goes on: none of it changes the weights at a step, but for ``steps``, whose schedule is
 then the new one; recordings are compared by their digest"""
+
+LEAST_ITEMS = 2
 
 
 @dataclass(frozen=True)
@@ -247,7 +250,14 @@ def _loader(
     many = cfg.optim.accumulate
     how = "decoded once" if folder else "decoded every time"
     passed = "".join(f", {count} more {reason}" for reason, count in items.report.items())
-    say(f"{len(items)} items of {len(items.recordings)} recordings to train on, {how}{passed}")
+    say(f"{counted(len(items), 'item')} of {counted(len(items.recordings), 'recording')} to train on, {how}{passed}")
+    if len(items) < LEAST_ITEMS:
+        raise ValueError(
+            f"{len(items)} item to train on; nothing is learnt where nothing is compared: give more recordings, or cut "
+            "a long one into more items (data.item_seconds)"
+        )
+    if len(items.recordings) == 1:
+        say("warning: all items are of one recording; methods that tell recordings apart have nothing to tell apart")
     if needs.frames != 1 and (short := items.shorter_than(needs.window_seconds)):
         say(
             f"warning: {short} of {len(items)} items are shorter than the {needs.window_seconds:.2f} s that "

@@ -151,6 +151,22 @@ def test_labels_and_grid_layout(tmp_path: Path) -> None:
     assert f"{table}: 1 of 3 rows name no recording, or several: nobody, ..." in manifest.warnings
 
 
+def test_folders_name_the_labels_of_what_lies_in_them(tmp_path: Path) -> None:
+    for k, name in enumerate(("train/cat/a", "train/dog/b", "val/dog/c", "nowhere")):
+        clip(tmp_path / "video" / f"{name}.mp4", 1.0, k)
+    made = make(tmp_path / "video", labels=Path("folders"), workers=1)
+    assert [(one.key, one.split, dict(one.labels)) for one in made.recordings if one.labels] == [
+        ("train/cat/a", "train", {"kind": "cat"}),
+        ("train/dog/b", "train", {"kind": "dog"}),
+        ("val/dog/c", "val", {"kind": "dog"}),
+    ]
+    assert len(made.recordings) == 4, "what lies in no class folder is a recording without a label"
+    for name in ("train", "val"):
+        shutil.rmtree(tmp_path / "video" / name)
+    with pytest.raises(ValueError, match=r"nothing in it lies in a class folder, such as .*cat"):
+        make(tmp_path / "video", labels=Path("folders"), workers=1)
+
+
 @pytest.mark.parametrize(
     ("text", "wrong"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -123,6 +124,33 @@ def test_few_examples_of_a_class_are_warned_of(home, capsys, tmp_path):
     assert "warning: colors: 4 of 4 classes have fewer than 5 examples to be judged by" in capsys.readouterr().err
     assert probed(home, *words) == 0
     assert "warning" not in capsys.readouterr().err
+
+
+def test_what_cannot_be_read_is_named_and_left_out(home, capsys, tmp_path):
+    shutil.copytree(home / "colors", tmp_path / "colors")
+    broken = sorted((tmp_path / "colors" / "test").glob("*/*.png"))[:2]
+    for path in broken:
+        path.write_bytes(b"no picture")
+    words = ["probe", str(home / "run"), str(tmp_path / "colors"), "--how", "knn", "--rows", str(tmp_path / "r.jsonl")]
+    assert run(words) == 0
+    told = capsys.readouterr()
+    assert "warning: colors: 2 files left out" in told.err
+    assert all(str(path) in told.err for path in broken)
+    assert kept.read(tmp_path / "r.jsonl")[0]["judged"] == 18, "not judged as what they are not"
+    assert run([*words, "--bad-budget", "0.01"]) == 2
+    assert "2 of 100 examples cannot be read, more than the budget of 1% (--bad-budget)" in capsys.readouterr().err
+
+
+def test_a_label_set_that_fails_leaves_the_figures_of_the_others(home, capsys, tmp_path):
+    (tmp_path / "flat").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "flat" / "x.png")
+    rows = tmp_path / "rows.jsonl"
+    sets = [str(tmp_path / "flat"), str(home / "colors")]
+    assert run(["probe", str(home / "run"), *sets, "--how", "knn", "--rows", str(rows)]) == 2
+    told = capsys.readouterr()
+    assert "lies in no class folder" in told.err
+    assert "knn" in told.out
+    assert len(kept.read(rows)) == 1
 
 
 def test_the_transfer_table_says_who_is_ahead_of_labels():

@@ -9,6 +9,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from made_media import tone, write
 from PIL import Image
 
 from avssl.config import InputsConfig
@@ -18,9 +19,9 @@ from avssl.inputs import Inputs, Vocabulary
 from avssl.probe import decoded, importers
 
 
-def picture(path, shade=100):
+def picture(path, shade=100, also=None):
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.full((8, 8, 3), shade, np.uint8)).save(path)
+    Image.fromarray(np.full((8, 8, 3), (shade, shade, shade if also is None else also), np.uint8)).save(path)
 
 
 def touched(path):
@@ -107,15 +108,32 @@ def test_an_archive_that_leads_out_of_its_folder_is_refused(tmp_path):
     assert not list(tmp_path.glob("**/out.png"))
 
 
-def test_class_folders_without_parts_are_cut_by_name(tmp_path):
+def test_each_class_is_cut_alike_where_no_part_is_told(tmp_path):
+    for kind, count in (("cat", 60), ("dog", 20), ("eel", 3), ("fox", 2), ("gnu", 1)):
+        for k in range(count):
+            picture(tmp_path / kind / f"{k}.png", shade=k + 2 * len(kind), also=ord(kind[0]))
+    found = importers.read(str(tmp_path), tmp_path)
+    assert told(found) == {
+        ("train", "cat"): 48, ("val", "cat"): 6, ("test", "cat"): 6,
+        ("train", "dog"): 16, ("val", "dog"): 2, ("test", "dog"): 2,
+        ("train", "eel"): 1, ("val", "eel"): 1, ("test", "eel"): 1,
+        ("train", "fox"): 1, ("test", "fox"): 1, ("train", "gnu"): 1,
+    }  # fmt: skip
+    assert importers.read(str(tmp_path), tmp_path).examples == found.examples
+
+
+def test_equal_files_stand_on_one_side_of_a_cut_that_nobody_told(tmp_path):
     for kind in ("cat", "dog"):
-        for k in range(60):
-            touched(tmp_path / kind / f"{k}.png")
-    parts = Counter(one.part for one in importers.read(str(tmp_path), tmp_path).examples)
-    assert parts["train"] > 70
-    assert parts["val"] > 2
-    assert parts["test"] > 2
-    assert importers.read(str(tmp_path), tmp_path).examples == importers.read(str(tmp_path), tmp_path).examples
+        for k in range(6):
+            picture(tmp_path / kind / f"{k}.png", shade=10 * (k // 2), also=ord(kind[0]))
+    found = importers.read(str(tmp_path), tmp_path)
+    assert len(found) == len({one.sha256 for one in found.examples}) == 6
+    assert [line.split(": ")[1] for line in found.left_out][:1] == ["the same content as cat/0.png"]
+    assert len(found.fewer(1).left_out) == 6, "told of a part of it too"
+    for half in ("train", "test"):  # somebody's own parts stay as they are
+        picture(tmp_path / "told" / half / "cat" / "0.png")
+        picture(tmp_path / "told" / half / "dog" / "0.png")
+    assert len(importers.read(str(tmp_path / "told"), tmp_path)) == 4
 
 
 def test_esc_and_spoken_digits_bring_their_folds(tmp_path):
@@ -179,8 +197,9 @@ def test_which_encoder_judges(tmp_path):
 
 def test_words_are_those_said_in_the_middle(tmp_path):
     inputs = Inputs(InputsConfig(tokens=6), Vocabulary.train(["bin blue", "set red"], 60))
-    data = decoded.decode(importers.read(str(manifest(tmp_path)), tmp_path, label="colour"), inputs, "text", tmp_path)
-    assert torch.equal(data.batch(slice(1, 2)), inputs.tokens(["bin blue"]))
+    held = importers.read(str(manifest(tmp_path)), tmp_path, label="colour")
+    _, made = decoded.decode(held, inputs, "text", tmp_path)
+    assert torch.equal(made.batch(slice(1, 2)), inputs.tokens(["bin blue"]))
 
 
 def idx(path, values):
@@ -217,7 +236,7 @@ def test_torchvisions_sets_are_read_where_they_lie_and_never_fetched(tmp_path, m
     names = ("0 - zero", "1 - one", "2 - two")
     assert told(data) == {(part, name): count for part, count in (("train", 4), ("test", 2)) for name in names}
     inputs = Inputs(InputsConfig(height=16, width=16))
-    made = decoded.decode(data, inputs, "image", tmp_path)
+    _, made = decoded.decode(data, inputs, "image", tmp_path)
     assert made.x.shape == (18, 3, 16, 16)
     assert (np.abs(made.x.astype(int) - 9) <= 1).all()
     for spec, why in (
@@ -246,17 +265,47 @@ def test_decoding_is_kept_in_the_room_and_unreadable_files_are_counted(tmp_path)
             picture(tmp_path / "set" / "train" / kind / f"{k}.png", shade + k)
     data = importers.read(str(tmp_path / "set"), tmp_path)
     inputs, seen = Inputs(InputsConfig(height=16, width=24)), []
-    made = decoded.decode(data, inputs, "image", tmp_path, lambda done, total: seen.append((done, total)))
+    _, made = decoded.decode(data, inputs, "image", tmp_path, lambda done, total: seen.append((done, total)))
     assert made.x.shape == (6, 3, 16, 24)
     assert seen[-1] == (6, 6)
     assert [int(x.mean().round()) for x in made.x] == pytest.approx([20, 21, 22, 200, 201, 202], abs=1)
     seen.clear()
-    np.testing.assert_array_equal(decoded.decode(data, inputs, "image", tmp_path).x, made.x)
+    np.testing.assert_array_equal(decoded.decode(data, inputs, "image", tmp_path)[1].x, made.x)
     assert not seen, "decoded once"
     (tmp_path / "set" / "train" / "cat" / "0.png").write_bytes(b"broken")
-    with pytest.raises(ValueError, match="1 of 6 examples cannot be read"):
+    with pytest.raises(ValueError, match=r"1 of 6 examples cannot be read, more than the budget of 5% .*cat/0.png"):
         decoded.decode(importers.read(str(tmp_path / "set"), tmp_path), inputs, "image", tmp_path)
     assert not list(tmp_path.glob(".*partial"))
+
+
+def test_what_cannot_be_read_is_no_example(tmp_path):
+    """Not a black picture of its class: neither when it is decoded nor when what was decoded is used again."""
+    for kind, shade in (("cat", 20), ("dog", 200)):
+        for k in range(3):
+            picture(tmp_path / "set" / "train" / kind / f"{k}.png", shade + k)
+    (tmp_path / "set" / "train" / "cat" / "1.png").write_bytes(b"broken")
+    data, inputs = importers.read(str(tmp_path / "set"), tmp_path), Inputs(InputsConfig(height=16, width=24))
+    for _ in range(2):
+        held, made = decoded.decode(data, inputs, "image", tmp_path, bad_budget=0.2)
+        names = [example.name.removeprefix("train/") for example in held.examples]
+        assert names == ["cat/0.png", "cat/2.png", "dog/0.png", "dog/1.png", "dog/2.png"]
+        assert len(held.left_out) == 1
+        assert "cat/1.png" in held.left_out[0]
+        assert made.owner.tolist() == list(range(5))
+        assert [int(x.mean().round()) for x in made.x] == pytest.approx([20, 22, 200, 201, 202], abs=1)
+        assert held.digest != data.digest
+
+
+def test_a_sound_that_cannot_be_opened_is_no_example(tmp_path):
+    for k, name in enumerate(("cat/a", "cat/b", "dog/a", "dog/b")):
+        path = tmp_path / "set" / "train" / f"{name}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, video=None, audio="pcm_s16le", sound=tone(1.0, 8000, 0.5, 300 + k), hz=8000)
+    (tmp_path / "set" / "train" / "cat" / "a.wav").write_bytes(b"broken")
+    data, inputs = importers.read(str(tmp_path / "set"), tmp_path), Inputs(InputsConfig())
+    held, made = decoded.decode(data, inputs, "audio", tmp_path, bad_budget=0.5)
+    assert [example.name for example in held.examples] == ["train/cat/b.wav", "train/dog/a.wav", "train/dog/b.wav"]
+    assert made.owner[-1] == 2
 
 
 def test_real_sets_have_their_folds_and_speakers(recordings):

@@ -229,7 +229,7 @@ def test_what_is_judged_is_not_watched_again_and_all_else_is(tmp_path: Path, mon
     feedback, method = watched("ave_net", monkeypatch, tmp_path)
     assert {"score", "collapse/image_rank", "collapse/audio_rank"} <= set(feedback(method, 1))
     assert feedback.opened == [("image", "audio")]  # type: ignore[attr-defined]
-    monkeypatch.setattr("avssl.cli._feedback._loss", lambda method, loader: {"score": 0.0})
+    monkeypatch.setattr("avssl.evaluation.task.solved", lambda method, loader: {"loss": 0.0})
     feedback, method = watched("l3_net", monkeypatch, tmp_path)
     assert {"score", "collapse/image_rank", "collapse/audio_rank"} <= set(feedback(method, 1))
     assert feedback.opened == [(), ("image",), ("audio",)]  # type: ignore[attr-defined]

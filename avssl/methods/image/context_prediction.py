@@ -117,6 +117,10 @@ class ContextPrediction(OfPictures[Config]):
         """Gives ``patches`` [K, 2, 3, p, p] and ``label`` [K]."""
         return Pairs(cfg)
 
+    def chance(self, items: int) -> dict[str, float]:
+        """Of naming the right one."""
+        return {"accuracy": 1 / len(NEIGHBORS)}
+
     def forward(self, batch: Batch, turn: str = "main") -> Step:
         """Cross-entropy of the neighbor; patches have equal contrast."""
         patches, label = batch["patches"].flatten(0, 1), batch["label"].flatten()  # [B K, 2, 3, p, p], [B K]

@@ -119,6 +119,10 @@ class Jigsaw(OfPictures[Config]):
         """Gives ``tiles`` uint8 [P, 3, h, w] and ``label``."""
         return Shuffle(cfg, far_permutations(cfg.grid**2, cfg.permutations, cfg.seed))
 
+    def chance(self, items: int) -> dict[str, float]:
+        """Of naming the right one."""
+        return {"accuracy": 1 / self.cfg.permutations}
+
     def forward(self, batch: Batch, turn: str = "main") -> Step:
         """Cross-entropy of the permutation."""
         tiles = batch["tiles"].float() / 255  # [B, P, 3, h, w]

@@ -65,6 +65,10 @@ class MoCo(OfViews[Config]):
         """Two views."""
         return views.TwoViews(cfg.area, cfg.strength, (0.5 * cfg.blur, 0.5 * cfg.blur))
 
+    def chance(self, items: int) -> dict[str, float]:
+        """Of naming the right one."""
+        return {"accuracy": 1 / (1 + self.cfg.queue)}
+
     def forward(self, batch: Batch, turn: str = "main") -> Step:
         """InfoNCE of the first view, against the slow encoder's second one and the queue."""
         first, second = self.views.made(batch).chunk(2)

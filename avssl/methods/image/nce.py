@@ -73,6 +73,10 @@ class NCE(OfViews[Config]):
         changes = [(name, (chance,)) for name, chance in views.POLICY]
         return views.Views(changes, cfg.area, cfg.strength, cfg.negatives, count=1)
 
+    def chance(self, items: int) -> dict[str, float]:
+        """Of naming the right one."""
+        return {"accuracy": 1 / (1 + self.cfg.negatives)}
+
     def forward(self, batch: Batch, turn: str = "main") -> Step:
         """Either form's loss, and how far the vectors are from the remembered ones."""
         cfg, index, recording = self.cfg, batch["index"], batch["recording"]

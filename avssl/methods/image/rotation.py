@@ -85,6 +85,10 @@ class Rotation(OfPictures[Config]):
         """Gives ``turned`` uint8 [K, 3, S, S] and ``label`` [K]."""
         return Turn(cfg)
 
+    def chance(self, items: int) -> dict[str, float]:
+        """Of naming the right one."""
+        return {"accuracy": 1 / self.cfg.turns}
+
     def forward(self, batch: Batch, turn: str = "main") -> Step:
         """Cross-entropy over all copies."""
         label = batch["label"].flatten()  # [B K]

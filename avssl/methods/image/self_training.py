@@ -85,6 +85,10 @@ class SelfTraining(OfPictures[Config]):
         found: Tensor = self.head(self.vector(picture))
         return found.float()
 
+    def chance(self, items: int) -> dict[str, float]:
+        """Of naming the right one."""
+        return {"accuracy": 1 / self.cfg.classes}
+
     def forward(self, batch: Batch, turn: str = "main") -> Step:
         """Cross-entropy of labels and guesses, items with neither cost nothing; in eval mode, of all labels."""
         label, metrics = batch["label"], dict[str, Tensor]()

@@ -80,6 +80,10 @@ class SimCLR(OfViews[Config]):
         """Adds the picture itself and what each change alone makes of it."""
         return views.Shown(cls.transform(cfg, inputs), list(CHANCES))
 
+    def chance(self, items: int) -> dict[str, float]:
+        """Of naming the right one."""
+        return {"accuracy": 1 / items}
+
     def forward(self, batch: Batch, turn: str = "main") -> Step:
         """NT-Xent between the two views."""
         both = self.views.made(batch)  # [2B, 3, H, W]

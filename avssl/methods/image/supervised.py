@@ -54,6 +54,10 @@ class Supervised(OfPictures[Config]):
         """Gives ``picture`` uint8 [3, H, W] and ``label``."""
         return Labeled(cfg.label, cfg.classes, cfg.area, cfg.flip)
 
+    def chance(self, items: int) -> dict[str, float]:
+        """Of naming the right one."""
+        return {"accuracy": 1 / self.cfg.classes}
+
     def forward(self, batch: Batch, turn: str = "main") -> Step:
         """Cross-entropy of the label."""
         logits = self.head(self.encoders["image"](batch["picture"]).vector)  # [B, K]

@@ -23,7 +23,8 @@ def preview(
 ) -> None:
     """Draw what a method is given: views, tiles, labels, spectrograms, words. Without data=, of a made-up world.
 
-    Of a run, also what its newest checkpoint makes of it (filled in, coloured, cleaned), during the training too.
+    Of methods that make pictures (filled in, coloured, cleaned), also what is made: by a run's newest checkpoint, while
+    it trains too, or before the first step.
     """
     from avssl import config as configs
     from avssl.data.world import SENSORS, make_world
@@ -61,21 +62,23 @@ def _draw(cfg: "RunConfig", data: Path, output: Path, count: int, progress: floa
     from avssl.methods import base
     from avssl.report import made
     from avssl.report.sheet import draw
-    from avssl.train.build import vocabulary
+    from avssl.train.build import method_of, vocabulary
     from avssl.train.checkpoint import load_run
 
     labels = Path(cfg.data.labels) if cfg.data.labels else None
     held = make(data, labels=labels, streams=beside(_further(cfg))) if data.is_dir() else Manifest.load(data)
-    method, step = None, 0
+    method, when = None, "before the first step"
     if run is None:
         texts = [phrase.text for recording in held.recordings for phrase in recording.narration]
         inputs = Inputs(cfg.inputs, vocabulary(cfg, texts))
+        if hasattr(base.find(cfg.method.name), "show"):
+            method = method_of(cfg, inputs, len(held.recordings)).eval()
     else:
         loaded = load_run(run)
-        inputs, method, step = Inputs(cfg.inputs, loaded.inputs.vocabulary), loaded.method, loaded.step
+        inputs, method, when = Inputs(cfg.inputs, loaded.inputs.vocabulary), loaded.method, f"step {loaded.step}"
     found = made.given(cfg, inputs, held, None, count, progress)
     examples, title = found.examples, f"{cfg.method.name}: what it is given"
     if method is not None and isinstance(method, base.Shows):
         examples = made.made(method, examples)
-        title = f"{cfg.method.name}: given and made, step {step}"
+        title = f"{cfg.method.name}: given and made, {when}"
     draw(output, title, examples, found.names, inputs, found.said)

@@ -64,7 +64,25 @@ AUDIO = frozenset(
         ".au",
     ]
 )
-IMAGE = frozenset([".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"])
+IMAGE = frozenset(
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".apng",
+        ".webp",
+        ".bmp",
+        ".gif",
+        ".tif",
+        ".tiff",
+        ".ppm",
+        ".pgm",
+        ".jp2",
+        ".avif",
+    ]
+)
 OTHER_NARRATION = "another language of a recording that has narration; --language en,de takes several"
 NO_MEDIA = ".nomedia"
 """a file of this name says of its folder what it says to players: nothing in it is to be listed"""

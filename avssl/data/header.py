@@ -11,7 +11,6 @@ from av.video.stream import VideoStream
 
 from avssl.data.filters import DEEP_FORMATS
 from avssl.data.open import (
-    PICTURE_FORMATS,
     aspect,
     displayed,
     nothing_to_decode,
@@ -22,6 +21,7 @@ from avssl.data.open import (
     time_zero,
     upright,
 )
+from avssl.data.still import PICTURE_FORMATS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from avssl.data.filters import DEEP_FORMATS, Box
 from avssl.data.header import Header, Picture, Sound, probe
 from avssl.data.open import (
-    PICTURE_FORMATS,
     Unreadable,
     nothing_to_decode,
     open_media,
@@ -32,6 +31,7 @@ from avssl.data.open import (
 from avssl.data.pictures import DecodeAll, Pictures, StartEarlier
 from avssl.data.scan import Scan, scan, subtitles
 from avssl.data.sounds import Sounds, preroll_seconds
+from avssl.data.still import PICTURE_FORMATS
 
 __all__ = [
     "Decoded",

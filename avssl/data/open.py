@@ -22,24 +22,17 @@ from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
 from av.video.stream import VideoStream
 
+from avssl.data import still
+
 # One FFmpeg demuxer name each. No playlist (hls, dash, concat, sdp) is among them, nor the numbered picture sequence.
-PICTURE_FORMATS = frozenset(["gif", "apng", "png_pipe", "jpeg_pipe", "webp_pipe", "bmp_pipe", "tiff_pipe"])
 VIDEO_FORMATS = frozenset(["mov", "matroska", "avi", "mpegts", "mpeg", "flv", "asf", "dv", "mxf", "rm"])
 SOUND_FORMATS = frozenset(["ogg", "wav", "w64", "aiff", "au", "caf", "flac", "mp3", "aac", "ac3", "eac3", "amr"])
-FORMATS = PICTURE_FORMATS | VIDEO_FORMATS | SOUND_FORMATS | {"amrnb", "amrwb"}
+FORMATS = still.PICTURE_FORMATS | VIDEO_FORMATS | SOUND_FORMATS | {"amrnb", "amrwb"}
 MAX_PIXELS = 8192 * 4320
 MAX_STREAMS = 64
 MAX_SIDE = 16384
 MAX_BROKEN_READS = 16  # failed reads in a row after which the rest of a file is given up
 OPEN_SECONDS = 30.0  # a header that takes longer than this is not worth waiting for
-# Still pictures are told by their first bytes, because FFmpeg takes their names for patterns ("a%d.png").
-_MAGIC = (
-    (b"\x89PNG", "png_pipe"),
-    (b"\xff\xd8\xff", "jpeg_pipe"),
-    (b"BM", "bmp_pipe"),
-    (b"II*\0", "tiff_pipe"),
-    (b"MM\0*", "tiff_pipe"),
-)
 _LISTS = (b"#EXTM3U", b"ffconcat", b"<MPD", b"<?xml", b"[playlist]", b"v=0")
 
 
@@ -51,9 +44,17 @@ class Unreadable(ValueError):
 
 
 def nothing_to_decode(path: str | os.PathLike[str]) -> Unreadable:
-    """The error for a file without any stream of use."""
-    limit = f"a video or picture of at most {MAX_PIXELS} pixels, or a sound, is needed"
+    """The error for a file without any stream of use: too large a picture is told as such, else it is broken."""
+    claimed = still.size(path)
+    if claimed is not None and not size_is_sane(*claimed):
+        return _too_large(path, *claimed)
+    limit = f"a whole video or picture of at most {MAX_PIXELS // 1_000_000} million pixels, or a sound, is needed"
     return Unreadable(path, "holds no stream that can be decoded", limit)
+
+
+def _too_large(path: str | os.PathLike[str], width: int, height: int) -> Unreadable:
+    wrong = f"claims pictures of {width}x{height}"
+    return Unreadable(path, wrong, f"at most {MAX_PIXELS // 1_000_000} million pixels are decoded; make it smaller")
 
 
 def _refuse_special(path: str | os.PathLike[str]) -> bytes:
@@ -68,7 +69,7 @@ def _refuse_special(path: str | os.PathLike[str]) -> bytes:
         if not stat.S_ISREG(mode):
             raise Unreadable(name, "is not a regular file", "pipes and devices are not read")
         with open(name, "rb") as file:
-            head = file.read(64)
+            head = file.read(still.HEAD)
     except (OSError, ValueError) as error:
         if isinstance(error, Unreadable):
             raise
@@ -77,15 +78,11 @@ def _refuse_special(path: str | os.PathLike[str]) -> bytes:
         ) from None
     if not head:
         raise Unreadable(name, "is empty", "a media file is needed")
+    if still.is_animated_webp(head):
+        raise Unreadable(name, "is an animated WebP, which is not decoded", "make it a gif, png or mp4")
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(_LISTS):
         raise Unreadable(name, "is a playlist or text", "name the media files themselves")
     return head
-
-
-def _picture_format(head: bytes) -> str | None:
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "webp_pipe"
-    return next((name for magic, name in _MAGIC if head.startswith(magic)), None)
 
 
 @contextmanager
@@ -96,7 +93,7 @@ def open_media(path: str | os.PathLike[str]) -> Iterator[InputContainer]:
     try:
         container = av.open(
             os.path.realpath(path),  # absolute, so that no part of the name is taken for a protocol
-            format=_picture_format(head),
+            format=still.format_of(head),
             options={"protocol_whitelist": "file", "format_whitelist": whitelist, "max_pixels": str(MAX_PIXELS)},
             metadata_errors="replace",
             timeout=(OPEN_SECONDS, OPEN_SECONDS),
@@ -122,9 +119,7 @@ def _check(path: str | os.PathLike[str], container: InputContainer) -> None:
     for stream in container.streams.video:
         context = stream.codec_context
         if context is not None and not size_is_sane(context.width, context.height):
-            raise Unreadable(
-                path, f"claims pictures of {context.width}x{context.height}", f"at most {MAX_PIXELS} pixels are decoded"
-            )
+            raise _too_large(path, context.width, context.height)
         if context is not None:
             context.options = {"max_pixels": str(MAX_PIXELS)}  # frames may be larger than the header said
 

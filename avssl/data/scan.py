@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from avssl.data.filters import MonoFilter, PictureFilter
 from avssl.data.open import (
-    PICTURE_FORMATS,
     Unreadable,
     nothing_to_decode,
     open_media,
@@ -31,6 +30,7 @@ from avssl.data.open import (
     tick,
     time_zero,
 )
+from avssl.data.still import PICTURE_FORMATS
 
 SILENCE_DB = -120.0
 LONG_SECONDS = 60.0  # above this only key frames are decoded

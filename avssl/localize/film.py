@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from avssl.data.encode import write_clip
 from avssl.data.media import Header, decode, probe
-from avssl.data.open import PICTURE_FORMATS
+from avssl.data.still import PICTURE_FORMATS
 from avssl.localize.boxes import boxes_of
 from avssl.localize.calibration import Calibration, write_json
 from avssl.localize.heatmap import Heat

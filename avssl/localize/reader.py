@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from avssl.config import InputsConfig
 from avssl.data.media import Header, decode
-from avssl.data.open import PICTURE_FORMATS
+from avssl.data.still import PICTURE_FORMATS
 from avssl.localize.masks import Floats
 from avssl.localize.overlay import loudness
 

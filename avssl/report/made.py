@@ -42,12 +42,13 @@ def given(cfg: RunConfig, inputs: Inputs, held: Manifest, split: str | None, cou
     needs = kind.needs(cfg.method, inputs)
     source = Source(Items(held, split, cfg.data.item_seconds, needs), needs)
     transform = kind.preview(cfg.method, inputs)
+    stills = {recording.key for recording in held.recordings if recording.is_picture}
     found = Given([], [], [])
     for place in range(min(count, len(source))):
         random = generator(cfg.seed, place)
         sample = source.get(place * len(source) // count, random)
         found.examples.append(transform(sample, random, progress))
-        found.names.append(f"{sample.key} from {sample.start:.2f} s")
+        found.names.append(sample.key if sample.key in stills else f"{sample.key} from {sample.start:.2f} s")
         found.said.append(transform.words(found.examples[-1]) if isinstance(transform, base.Captions) else {})
     return found
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from avssl.data.media import probe
-from avssl.data.open import PICTURE_FORMATS
+from avssl.data.still import PICTURE_FORMATS
 from avssl.embedding.window import Window
 from avssl.inputs import Inputs
 from avssl.methods.base import HasCourse, Method, TellsOffset

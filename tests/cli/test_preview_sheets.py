@@ -42,7 +42,7 @@ def drawn(monkeypatch):
         draw(axes, panel, inputs)
 
     said = [SimpleNamespace(text=phrase) for index in range(tiny.ITEMS) for phrase in tiny.phrases(index, 4)]
-    held = SimpleNamespace(recordings=[SimpleNamespace(narration=said)])
+    held = SimpleNamespace(recordings=[SimpleNamespace(narration=said, key="made up", is_picture=False)])
     monkeypatch.setattr(sheet, "_draw", watched)
     monkeypatch.setattr(Manifest, "load", lambda path: held)
     monkeypatch.setattr(made, "Items", lambda *given: None)
@@ -57,7 +57,9 @@ def test_the_sheet_shows_all_that_the_method_is_given(name, drawn, tmp_path):
     assert imread(path)[..., :3].std() > 0.02, "an empty sheet"
     this = tiny.run(name)
     given = this.kind.preview(this.cfg.method, this.inputs)(tiny.sample(this.needs, 0), Generator(), 0.0)
-    assert set(drawn) == set(given) - sheet.HIDDEN
+    made_of_it = set(drawn) - set(given)
+    assert set(drawn) - made_of_it == set(given) - sheet.HIDDEN
+    assert bool(made_of_it) == hasattr(this.kind, "show"), "what is hidden is shown, before the first step too"
     assert all(len(panels) == 1 for panels in drawn.values())
     shown = [panel for panels in drawn.values() for panel in panels]
     asked = {"picture"} if this.needs.streams else {KINDS[modality] for modality in this.kind.modalities}

@@ -153,3 +153,15 @@ def test_the_border_is_a_shortcut_that_real_surroundings_close():
 
     assert explained("false") > 0.08, "the shortcut exists"
     assert explained("true") < 0.03, "and is closed"
+
+
+def test_words_say_what_was_done():
+    affine = tiny.run("relative_transformation", "method.kind=affine", "method.shift=0.25")
+    transform = affine.kind.transform(affine.cfg.method, affine.inputs)
+    told = transform.words({"target": torch.tensor([0.5, 1.0, -0.4, 0.5, 0.1])})["target"]
+    assert told == "turned 90° against the clock, moved by +25% right, -10% down, 1.10 times as large, tilted 3°"
+    plain = tiny.run("relative_transformation", "method.scale=[1,1]", "method.shift=0", "method.quarters=false")
+    transform = plain.kind.transform(plain.cfg.method, plain.inputs)
+    _, target = transform.projective(Generator())
+    corners = transform.words({"target": target.float()})["target"].split("(right, down) ")[1].replace("-0.00", "0.00")
+    assert corners == "(0.00, 0.00), (1.00, 0.00), (1.00, 1.00), (0.00, 1.00)"

@@ -94,6 +94,20 @@ class Warp:
         shown, warped = (warp(picture, m, self.cfg.inside) for m in (torch.eye(3, dtype=torch.float64), matrix))
         return {"original": shown, "warped": warped, "target": target.float()}
 
+    def words(self, example: Batch) -> dict[str, str]:
+        """What the numbers mean: where the copy's corners lie in the original, or what was done to it."""
+        cfg, target = self.cfg, example["target"]
+        if cfg.kind == "affine":
+            turn, right, down, size, tilt = target.tolist()
+            scale = (cfg.scale[0] * (1 - size) + cfg.scale[1] * (1 + size)) / 2
+            moved = f"moved by {right * cfg.shift:+.0%} right, {down * cfg.shift:+.0%} down"
+            turned = f"turned {turn * cfg.degrees:.0f}° against the clock"
+            return {"target": f"{turned}, {moved}, {scale:.2f} times as large, tilted {tilt * cfg.shear:.0f}°"}
+        rows = torch.cat([target * SPREAD + USUAL, torch.ones(1)]).view(3, 3)
+        ends = rows @ torch.tensor([[0.0, 32, 32, 0], [0, 0, 32, 32], [1, 1, 1, 1]])  # [3, 4], clockwise
+        corners = ", ".join(f"({x:.2f}, {y:.2f})" for x, y in (ends[:2] / ends[2] / 32).T.tolist())
+        return {"target": f"its corners, clockwise, are the original's (right, down) {corners}"}
+
     def projective(self, generator: Generator) -> tuple[Tensor, Tensor]:
         """Corners scaled, turned and moved -> the map back, and its normalized coefficients."""
         turn = views.integer(generator, 4) if self.cfg.quarters else 0

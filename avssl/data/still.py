@@ -1,0 +1,64 @@
+"""What the first bytes of a still picture tell, before anything of it is decoded: its format, its size, whether it is
+several."""
+
+from __future__ import annotations
+
+import os
+import struct
+
+HEAD = 64
+"""bytes that tell the format"""
+LOOKED = 1 << 20
+"""bytes of a JPEG in which its size is looked for; thumbnails and profiles stand before it"""
+# FFmpeg takes names of pictures for patterns ("a%d.png"), so the format is told by the content.
+_MAGIC = (
+    (b"\x89PNG", "png_pipe"),
+    (b"\xff\xd8\xff", "jpeg_pipe"),
+    (b"BM", "bmp_pipe"),
+    (b"II*\0", "tiff_pipe"),
+    (b"MM\0*", "tiff_pipe"),
+    (b"P6", "ppm_pipe"),
+    (b"P5", "pgm_pipe"),
+    (b"\0\0\0\x0cjP  ", "j2k_pipe"),
+)
+PICTURE_FORMATS = frozenset(["gif", "apng", "webp_pipe", *(name for _, name in _MAGIC)])
+"""FFmpeg's names; AVIF is read as a video of one frame"""
+
+
+def format_of(head: bytes) -> str | None:
+    """FFmpeg's name for what begins with these HEAD bytes, or None where it is no picture told by them."""
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "webp_pipe"
+    if head.startswith(b"\x89PNG") and b"acTL" in head:
+        return "apng"  # an animation, of which a reader of PNG shows the first picture alone
+    return next((name for magic, name in _MAGIC if head.startswith(magic)), None)
+
+
+def is_animated_webp(head: bytes) -> bool:
+    """Whether a WebP holds several pictures, which FFmpeg does not decode."""
+    return head[8:16] == b"WEBPVP8X" and len(head) > 20 and bool(head[20] & 2)
+
+
+def size(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """(width, height) that a PNG or JPEG claims; None where it does not tell."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(LOOKED)
+    except OSError:
+        return None
+    if head.startswith(b"\x89PNG") and len(head) >= 24:
+        width, height = struct.unpack(">II", head[16:24])
+        return width, height
+    return _jpeg(head) if head.startswith(b"\xff\xd8\xff") else None
+
+
+def _jpeg(head: bytes) -> tuple[int, int] | None:
+    """The size in the frame header, which follows other segments."""
+    place = 2
+    while place + 9 <= len(head) and head[place] == 0xFF:
+        kind, length = head[place + 1], int.from_bytes(head[place + 2 : place + 4], "big")
+        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack(">HH", head[place + 5 : place + 9])
+            return width, height
+        place += 2 + length if kind != 0xFF else 1
+    return None

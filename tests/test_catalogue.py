@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,25 @@ def test_has_a_config_with_meanings_a_yaml_and_a_golden_test(name):
     assert len(yaml.read_text(encoding="utf-8").splitlines()) <= 30
     assert f"avssl train {name}" in yaml.read_text(encoding="utf-8"), "a comment with the command that runs it"
     assert (ROOT / "tests" / "methods" / f"test_{name}.py").is_file()
+
+
+def test_a_broken_file_is_one_line_and_the_others_are_listed(monkeypatch, capsys):
+    from avssl import cli
+    from avssl.methods import base
+
+    monkeypatch.setenv("COLUMNS", "200")
+    whole = catalogue()
+    monkeypatch.setattr(base, "catalogue", lambda: {**whole, "broken": "image"})
+    with pytest.raises(ValueError, match=r"method broken cannot be loaded: ModuleNotFoundError: .*python -c 'import "):
+        base.find("broken")
+    assert cli.run(["methods", "broken"]) == 2
+    assert cli.run(["methods"]) == 0
+    told = capsys.readouterr().out
+    assert "simclr" in told
+    assert "method broken cannot be loaded" in told
+    monkeypatch.setitem(sys.modules, "avssl.methods.image.broken", types.ModuleType("avssl.methods.image.broken"))
+    with pytest.raises(ValueError, match="broken defines 0 methods, not one"):
+        base.find("broken")
 
 
 def test_an_unknown_method_is_told_the_nearest():

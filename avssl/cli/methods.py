@@ -33,7 +33,11 @@ def methods(
         return
     table = Table("method", "family", "learns", "what it must solve", box=None, pad_edge=False)
     for method, family in base.catalogue().items():
-        found = base.find(method)
+        try:
+            found = base.find(method)
+        except ValueError as error:  # a file that somebody is writing; the others are there all the same
+            table.add_row(method, family, "", f"[red]{escape(str(error))}[/red]")
+            continue
         table.add_row(method, family, " ".join(found.modalities), escape(purpose(found)))
     console.print(table)
     console.print("\n[dim]avssl methods NAME tells one in full; avssl preview NAME draws what it is given.[/dim]")

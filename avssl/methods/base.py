@@ -258,16 +258,24 @@ def catalogue() -> dict[str, str]:
 
 
 def find(name: str) -> type[Method[MethodConfig]]:
-    """The method class in the file of that name. Raises ValueError with the nearest names."""
+    """The method class in the file of that name. Raises ValueError with the nearest names, or for a broken file."""
     families = catalogue()
     if name not in families:
         raise ValueError(f"unknown method {name}; {meant(name, families)}`avssl methods` lists them")
-    module = importlib.import_module(f"avssl.methods.{families[name]}.{name}")
+    module_name = f"avssl.methods.{families[name]}.{name}"
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # whatever somebody's file does when it is read
+        told = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ValueError(
+            f"method {name} cannot be loaded: {told}; in full: python -c 'import {module_name}'"
+        ) from error
     found = [
         item for item in vars(module).values()
         if isinstance(item, type) and issubclass(item, Method) and item.__module__ == module.__name__
     ]  # fmt: skip
-    assert len(found) == 1, f"{module.__name__} must define exactly one Method"
+    if len(found) != 1:
+        raise ValueError(f"method {name} cannot be loaded: {module.__name__} defines {len(found)} methods, not one")
     return found[0]
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ class Log:
         self.write = write
         self.steps = steps
         self._busy = self._waited = 0.0
-        self._began, self._first = time.monotonic(), step
+        self._began = 0.0
+        self._first: int | None = None
         self._said, self._about = -QUIET_SECONDS, ""
         self._looked, self._nothing_said = 0.0, False
         self._bar: Progress | None = None
@@ -58,6 +59,8 @@ class Log:
     def advance(self, step: int, seconds: float, waited_seconds: float) -> None:
         """One step is done; it took ``seconds``, of which it waited for data."""
         self._looked = 0.0
+        if self._first is None:  # the first step starts workers and waits for the first batch: no other is like it
+            self._began, self._first = time.monotonic(), step
         self._busy += seconds
         self._waited += waited_seconds
         if self._bar is not None:
@@ -86,10 +89,8 @@ class Log:
         if self._bar is None and (time.monotonic() - self._said >= QUIET_SECONDS or step == self.steps):
             self._said = time.monotonic()
             rate = self._rate(step)
-            left = (self.steps - step) / max(rate, 1e-9)
-            self._console.print(
-                f"step {step}/{self.steps}  {self._about}  {rate:.2f} steps/s  {left:.0f} s left", highlight=False
-            )
+            told = f"  {rate:.2f} steps/s  {(self.steps - step) / rate:.0f} s left" if rate else ""
+            self._console.print(f"step {step}/{self.steps}  {self._about}{told}", highlight=False)
 
     def held_out(self, step: int, values: Mapping[str, float], judged: bool = True) -> None:
         """A line about a held-out evaluation; figures with a slash in their name are kept, and not told.
@@ -131,7 +132,8 @@ class Log:
             self._events.add_scalar(key, value, step)
 
     def _rate(self, step: int) -> float:
-        return (step - self._first) / max(time.monotonic() - self._began, 1e-9)
+        """Steps per second since the first one was done; 0 before."""
+        return (step - (self._first or step)) / max(time.monotonic() - self._began, 1e-9)
 
 
 def cut(path: Path, step: int) -> None:
@@ -151,7 +153,12 @@ def _step(line: str) -> float:
 
 @contextmanager
 def one_writer(out: Path) -> Iterator[None]:
-    """Hold a run's folder; the kernel frees it even when the holder is killed. Raises ValueError if it is held."""
+    """Hold a run's folder; the kernel frees it even when the holder is killed. Raises ValueError if it is held.
+
+    A folder that is new goes again when a ValueError ends the run before it has begun.
+    """
+    new = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
     handle = os.open(out / "lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
@@ -159,5 +166,12 @@ def one_writer(out: Path) -> Iterator[None]:
         except BlockingIOError:
             raise ValueError(f"{out} is being trained by another process; wait for it or choose another -o") from None
         yield
+    except ValueError:
+        if new and not (out / "run.json").exists():
+            for name in ("manifest.jsonl", "lock"):
+                (out / name).unlink(missing_ok=True)
+            with suppress(OSError):  # something else lies there
+                out.rmdir()
+        raise
     finally:
         os.close(handle)

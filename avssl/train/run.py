@@ -91,7 +91,6 @@ def start(
         if ranks.first:
             if (out / "config.yaml").exists() and not (out / "run.json").exists():
                 raise ValueError(f"{out} holds a config.yaml that is no run's; choose another -o")
-            out.mkdir(parents=True, exist_ok=True)
             stack.enter_context(one_writer(out))
         _check(cfg, ranks)
         found = checkpoint.latest(out / "checkpoints", say)

@@ -94,6 +94,7 @@ def test_wrong_requests_are_one_line_and_exit_2(
         lines = capsys.readouterr().err.strip().splitlines()
         assert [line for line in lines if line.startswith("error: ")] == lines[-1:], lines
         assert told in lines[-1]
+        assert not (tmp_path / "out").exists(), "what did not begin leaves nothing"
 
 
 def test_another_folder_is_another_run(folder: Path, tmp_path: Path) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import tarfile
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import beds
-import methods
 from examiner import MAIN, LabelSet, Tell
 
+from avssl.cli._counting import counting
+from avssl.data.manifest import make
 from avssl.inputs import Inputs
 from avssl.probe import decoded, importers
+from avssl.train.checkpoint import replace_text
 
 
 @dataclass(frozen=True)
@@ -33,10 +37,41 @@ class Sizes:
 
 
 def pictures(out: Path, data: Path, sizes: Sizes) -> Path:
-    """The manifest of CIFAR-10 that is learnt from."""
+    """The manifest of CIFAR-10 that is learnt from, as pictures of each class in each split; made once.
+
+    Raises ValueError if it is not there.
+    """
     room = out / f"cifar-{sizes.train}-{sizes.val}-{sizes.test}"
     room.mkdir(parents=True, exist_ok=True)
-    return methods.pictures(room, data, {"train": sizes.train, "val": sizes.val, "test": sizes.test})
+    listed, packed, folder = room / "pictures.jsonl", data / "cifar10" / "cifar10.tar.gz", room / "pictures"
+    if listed.is_file():
+        return listed
+    if not packed.is_file():
+        raise ValueError(f"{packed}: not there; methods of pictures are compared on CIFAR-10, see --data")
+    wanted = {"train": sizes.train, "val": sizes.val, "test": sizes.test}
+    chosen: dict[str, Path] = {}
+    taken: Counter[tuple[str, str]] = Counter()
+    with tarfile.open(packed) as archive:
+        for member in sorted(one for one in archive.getnames() if one.endswith(".jpg")):
+            half, kind, name = member.split("/")[-3:]
+            split = "test" if half == "test" else "train" if taken["train", kind] < wanted["train"] else "val"
+            if taken[split, kind] < wanted[split]:
+                taken[split, kind] += 1
+                chosen[member] = Path(split, kind, name)
+    with tarfile.open(packed) as archive:  # in its own order: going back would unpack all before it again
+        for held in archive:
+            if held.name in chosen:
+                path = folder / chosen[held.name]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                content = archive.extractfile(held)
+                assert content is not None
+                path.write_bytes(content.read())
+    rows = [f"{path}\t{path.parts[0]}\t{path.parts[1]}\n" for path in chosen.values()]
+    labels = room / "pictures.tsv"
+    replace_text(labels, "path\tsplit\tkind\n" + "".join(rows))
+    with counting("listing pictures") as tell:
+        make(folder, labels=labels, out=listed, progress=tell)
+    return listed
 
 
 def label_sets(out: Path, data: Path, listed: Path, inputs: Inputs, sizes: Sizes, tell: Tell) -> dict[str, LabelSet]:

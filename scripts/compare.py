@@ -31,8 +31,9 @@ import budget
 import compare_sheet
 import kept
 import torch
+from compare_figures import UNTOLD
 from compare_sets import Sizes, label_sets, pictures
-from compare_tables import UNTOLD, show
+from compare_tables import show
 from examiner import MAIN, Examination, LabelSet, figures
 from rich.console import Console
 

@@ -7,15 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import compare_tables as told
+import compare_figures as told
 import published
 from compare_sheet import sheet
-from compare_tables import Row
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from rich.console import Console
+from seeds import Row
 
 from retrieval.files import replacing
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from compare_tables import Row, by_name
+from compare_figures import by_name
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from seeds import Row
 
 from avssl.data.manifest import Manifest
 from avssl.probe import decoded, features, importers

@@ -7,26 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
+import compare_figures as figures
 import published
+from compare_figures import UNTOLD, WORSE, beats, by_name, gain, learners, mean, percent, rank, solved_of, stages_of
 from rich.console import Console
 from rich.table import Table
-from seeds import Row, by_label, spread
+from seeds import Row, spread
 
 LABELS = {"linear": "linear", "knn": "kNN", "labels_1": "1 %", "labels_10": "10 %", "tuned": "tuned"}
-WORSE = {"blur": "blur", "noise": "noise", "contrast": "contrast"}
 PROTOCOLS = {"linear": "linear", "tuned": "fine-tuned"}
 PLOTS = Path(__file__).resolve().parent.parent / "results" / "plots"
-UNTOLD = {
-    "nce": "its bank knows the training pictures alone",
-    "moco": "its untrained queue is random, so that the untrained network tells everything apart from it",
-    "colorization": "rare colours weigh more in its loss once they are counted, and the untrained network has not",
-}
-"""method -> why its held-out pretext does not tell how well it is solved"""
-NEARLY = 0.01
-"""share of a pretext that the untrained network must leave to be solved"""
-LEAST = 4
-"""methods of which a rank correlation is told at least"""
 
 
 class Told(NamedTuple):
@@ -35,53 +25,6 @@ class Told(NamedTuple):
     title: str
     columns: list[str]
     lines: list[list[str]]
-
-
-def by_name(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Label -> its seeds, as :func:`order` has them."""
-    return dict(sorted(by_label(rows).items(), key=lambda pair: order(pair[1])))
-
-
-def order(seeds: Sequence[Row]) -> tuple[int, float]:
-    """Floors first, what is given labels last, between them the worst best stage first."""
-    place = {"random": 0, "rescaled": 1}.get(seeds[0]["name"], 3 if seeds[0]["labels"] else 2)
-    return place, mean(seeds, "best") or 0.0
-
-
-def mean(seeds: Sequence[Row], question: str, who: str = "trained") -> float | None:
-    """Mean of a figure over seeds; None where it was not asked."""
-    values = [row["figures"][question][who] for row in seeds if question in row["figures"]]
-    return statistics.fmean(values) if values else None
-
-
-def percent(seeds: Sequence[Row], question: str, who: str = "trained") -> str:
-    """Mean and standard deviation of a figure over seeds, in percent."""
-    return spread([row["figures"][question][who] for row in seeds if question in row["figures"]])
-
-
-def stages_of(rows: Sequence[Row]) -> list[str]:
-    """Names of the stages, the finest first."""
-    return sorted({name for row in rows for name in row["figures"] if name.startswith("stage")})
-
-
-def beats(seeds: Sequence[Row]) -> str:
-    """Whether the best stage, chosen on validation pictures, is ahead of the untrained network's: in every seed by more
-    than the interval of the gain, or not."""
-    if not seeds[0]["learns"]:
-        return ""
-    gains = [row["figures"]["best"]["gain"] for row in seeds]
-    if all(low > 0 for _, low, _ in gains):
-        return "yes"
-    return "no" if statistics.fmean(value for value, _, _ in gains) <= 0 else "within noise"
-
-
-def gain(seeds: Sequence[Row]) -> str:
-    """Mean gain of the best stage, and the widest ends of the seeds' intervals."""
-    if not seeds[0]["learns"]:
-        return ""
-    gains = [row["figures"]["best"]["gain"] for row in seeds]
-    low, high = min(low for _, low, _ in gains), max(high for _, _, high in gains)
-    return f"{100 * statistics.fmean(value for value, _, _ in gains):+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
 def tables(rows: Sequence[Row]) -> Iterator[Told]:
@@ -93,9 +36,10 @@ def tables(rows: Sequence[Row]) -> Iterator[Told]:
     columns = ["", *stages, "best", "best above random (95 %)", "beats random", *beside, "seeds x steps"]
     yield Told("A linear probe of each stage", columns, own)
     asked = {**LABELS, **WORSE}
-    lines = [[label, *(percent(seeds, name) for name in asked), spread(solved_of(seeds))] for label, seeds in
-             held.items()]  # fmt: skip
-    yield Told("Fewer labels, fine-tuning, worse pictures", ["", *asked.values(), "pretext solved"], lines)
+    lines = [[label, gain(seeds, "linear"), *(percent(seeds, name) for name in asked), spread(solved_of(seeds))]
+             for label, seeds in held.items()]  # fmt: skip
+    columns = ["", "linear above random (95 %)", *asked.values(), "pretext solved"]
+    yield Told("The encoder's own vector: fewer labels, fine-tuning, worse pictures", columns, lines)
     transfers = [name for name in dict.fromkeys(key for row in rows for key in row["figures"]) if "_" in name]
     transfers = [name for name in transfers if name.endswith(("_linear", "_tuned"))]
     lines = [[label, *(percent(seeds, name) for name in transfers)] for label, seeds in held.items()]
@@ -109,45 +53,6 @@ def _published(name: str) -> list[str]:
 
 def _runs(seeds: Sequence[Row]) -> str:
     return f"{len(seeds)} x {seeds[0]['steps']:,}"
-
-
-def solved(row: Row) -> float | None:
-    """How well held-out pretext is solved, 0 as the untrained network, 1 wholly; None where no figure tells it, or the
-    untrained network leaves nothing to be solved.
-
-    Accuracy or explained variance, from what the untrained network has; else the share of its loss or error that is
-    gone.
-    """
-    if row["name"] in UNTOLD:
-        return None
-    told, before = row["pretext"].get("trained", {}), row["pretext"].get("untrained", {})
-    for name in ("accuracy", "explained"):
-        if name in told:
-            left = 1 - before[name]
-            return float((told[name] - before[name]) / left) if left > NEARLY else None
-    for name in ("loss", "error"):
-        if name in told and before[name] > 0:
-            return float(1 - told[name] / before[name])
-    return None
-
-
-def solved_of(seeds: Sequence[Row]) -> list[float]:
-    """:func:`solved` of the seeds that tell it."""
-    return [value for value in map(solved, seeds) if value is not None]
-
-
-def learners(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Label -> seeds of what learns without labels."""
-    return {label: seeds for label, seeds in by_name(rows).items() if seeds[0]["learns"] and not seeds[0]["labels"]}
-
-
-def rank(pairs: Sequence[tuple[float, float]]) -> float | None:
-    """Spearman's rank correlation, ties sharing their ranks; None of too few pairs, or where all are alike."""
-    if len(pairs) < LEAST or any(len(set(axis)) == 1 for axis in zip(*pairs, strict=True)):
-        return None
-    x = np.array(pairs)  # [N, 2]
-    ranks = (x[:, None] > x).sum(1) + ((x[:, None] == x).sum(1) - 1) / 2
-    return float(np.corrcoef(ranks.T)[0, 1])
 
 
 def agreement(rows: Sequence[Row]) -> Told | None:
@@ -171,14 +76,18 @@ def conclusions(rows: Sequence[Row], why: Mapping[str, str]) -> Iterator[str]:
     held = learners(rows)
     behind = {label: verdict for label, seeds in held.items() if (verdict := beats(seeds)) != "yes"}
     if held:
-        yield f"{len(held) - len(behind)} of {len(held)} beat their own random initialization on the best stage."
+        vector = sum(beats(seeds, "linear") == "yes" for seeds in held.values())
+        yield (
+            f"{len(held) - len(behind)} of {len(held)} beat their own random initialization on the best stage, "
+            f"{vector} of {len(held)} on the encoder's own vector."
+        )
     for label, verdict in behind.items():
         said = why.get(label, why.get(held[label][0]["name"], "why is not known yet."))
         yield f"**{label}** does not beat its random initialization at this budget ({verdict}): {said}"
     yield from _ahead(rows)
     for question, line in (
-        ("Does the pretext's accuracy predict the probe?", pretext_pairs(held)),
-        ("Is what is learnt better more robust too?", robust_pairs(held)),
+        ("Does the pretext's accuracy predict the probe?", figures.pretext_pairs(held)),
+        ("Is what is learnt better more robust too?", figures.robust_pairs(held)),
     ):
         found = rank(list(line.values()))
         if found is not None:
@@ -186,48 +95,12 @@ def conclusions(rows: Sequence[Row], why: Mapping[str, str]) -> Iterator[str]:
     for name, told in UNTOLD.items():
         if any(seeds[0]["name"] == name for seeds in held.values()):
             yield f"How well **{name}** solves its pretext is not asked: {told}."
-    along = [found for seeds in held.values() for row in seeds if (found := course(row)) is not None]
+    along = [found for seeds in held.values() for row in seeds if (found := figures.course(row)) is not None]
     if along:
         yield (
             "Within a run, pretext and probe at its quarters: rank correlation "
             f"{statistics.fmean(along):+.2f}, mean of {len(along)} runs."
         )
-
-
-def pretext_pairs(held: Mapping[str, Sequence[Row]]) -> dict[str, tuple[float, float]]:
-    """Label -> (pretext solved, linear probe of the best stage)."""
-    pairs = {}
-    for label, seeds in held.items():
-        values, best = solved_of(seeds), mean(seeds, "best")
-        if values and best is not None:
-            pairs[label] = (statistics.fmean(values), best)
-    return pairs
-
-
-def robust_pairs(held: Mapping[str, Sequence[Row]]) -> dict[str, tuple[float, float]]:
-    """Label -> (linear probe on clean pictures, share of it that is left under corruptions, their mean)."""
-    pairs = {}
-    for label, seeds in held.items():
-        clean, worse = mean(seeds, "linear"), [mean(seeds, name) for name in WORSE]
-        if clean and all(value is not None for value in worse):
-            pairs[label] = (clean, statistics.fmean(value for value in worse if value is not None) / clean)
-    return pairs
-
-
-def path(row: Row) -> list[tuple[float, float]]:
-    """(pretext solved, linear probe) at the quarters of one run; [] where the pretext tells nothing."""
-    last = {"pretext": row["pretext"].get("trained", {}), "linear": row["figures"]["linear"]["trained"]}
-    points = []
-    for point in [*row["course"], last]:
-        told = solved({**row, "pretext": {**row["pretext"], "trained": point["pretext"]}})
-        if told is not None:
-            points.append((told, float(point["linear"])))
-    return points
-
-
-def course(row: Row) -> float | None:
-    """Rank correlation of pretext and linear probe along one run; None where there is none."""
-    return rank(path(row))
 
 
 def _ahead(rows: Sequence[Row]) -> Iterator[str]:
@@ -240,7 +113,7 @@ def _ahead(rows: Sequence[Row]) -> Iterator[str]:
             continue
         names = [name for name in labels[0]["figures"] if name.endswith(f"_{protocol}")]
         lead = [f"{label} ({wins} of {len(names)})" for label, seeds in learners(rows).items()
-                if (wins := _wins(seeds, labels, names))]  # fmt: skip
+                if (wins := figures.wins(seeds, labels, names))]  # fmt: skip
         theirs = published.TRANSFER
         wins = sum(a > b for a, b in zip(theirs[protocol, "simclr"], theirs[protocol, "supervised"], strict=True))
         line = f"Transfer, {told}: ahead of labels are {', '.join(lead) or 'none'}"
@@ -256,10 +129,6 @@ def _ahead(rows: Sequence[Row]) -> Iterator[str]:
                 line += f" (published: {min(above):+.1f} to {max(above):+.1f})"
             line += "."
         yield line
-
-
-def _wins(seeds: Sequence[Row], labels: Sequence[Row], names: Sequence[str]) -> int:
-    return sum((mean(seeds, name) or 0) > (mean(labels, name) or 0) for name in names)
 
 
 def section(rows: Sequence[Row], note: Mapping[str, Any]) -> Iterator[str]:

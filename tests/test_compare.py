@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 import budget
 import compare
+import compare_figures
 import compare_plots
 import compare_sheet
 import compare_tables
@@ -165,11 +166,11 @@ def test_a_pretext_is_solved_from_what_the_untrained_network_has():
         ({"accuracy": 1.0, "loss": 1.0}, {"accuracy": 1 - 1e-7, "loss": 0.1}, None),
     ]
     for trained, untrained, wanted in pretexts:
-        found = compare_tables.solved({**row, "pretext": {"trained": trained, "untrained": untrained}})
+        found = compare_figures.solved({**row, "pretext": {"trained": trained, "untrained": untrained}})
         assert found == (None if wanted is None else pytest.approx(wanted))
     points = [{"step": k, "linear": 0.2 + 0.1 * k, "pretext": {"accuracy": 0.3 + 0.1 * k}} for k in range(3)]
     whole = {**row, "course": points, "pretext": {"trained": {"accuracy": 0.7}, "untrained": {"accuracy": 0.25}}}
-    assert compare_tables.course(whole) == pytest.approx(1.0)
+    assert compare_figures.course(whole) == pytest.approx(1.0)
 
 
 def test_a_pretext_that_the_untrained_network_solves_stops_neither_tables_nor_plots(tmp_path):
@@ -179,8 +180,8 @@ def test_a_pretext_that_the_untrained_network_solves_stops_neither_tables_nor_pl
     asked = {"pretext": {"trained": {"accuracy": 0.6, "loss": 2.0}, "untrained": before}, "course": points}
     rows = [made_row(name, 0, 0.3, [0.3], **asked) for name in ("moco", "colorization", "simclr")]
     rows += [made_row("random", 0, 0.2, [0.2], learns=False)]
-    assert compare_tables.pretext_pairs(compare_tables.learners(rows)) == {}
-    assert [compare_tables.path(row) for row in rows] == [[]] * 4
+    assert compare_figures.pretext_pairs(compare_figures.learners(rows)) == {}
+    assert [compare_figures.path(row) for row in rows] == [[]] * 4
     _, fewer, _ = compare_tables.tables(rows)
     assert {line[0]: line[-1] for line in fewer.lines} == dict.fromkeys(
         ("random", "moco", "colorization", "simclr"), ""
@@ -194,11 +195,11 @@ def test_a_pretext_that_the_untrained_network_solves_stops_neither_tables_nor_pl
 
 
 def test_what_tells_nothing_is_not_asked(tmp_path):
-    for name in compare_tables.UNTOLD:
+    for name in compare_figures.UNTOLD:
         cfg = compare.run_config(compare.Variant(name), tmp_path, [])
         assert compare.pretext(cfg, tmp_path, None) == {}
         known = {"pretext": {"trained": {"accuracy": 0.6}, "untrained": {"accuracy": 0.2}}}
-        assert compare_tables.solved(made_row(name, 0, 0.5, [0.5], **known)) is None
+        assert compare_figures.solved(made_row(name, 0, 0.5, [0.5], **known)) is None
 
 
 def test_every_method_of_pictures_is_compared_on_one_trunk():

@@ -1,0 +1,150 @@
+"""Figures over the rows of results/compare.jsonl: means over seeds, gains over random, what goes with what."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from seeds import Row, by_label, spread
+
+WORSE = {"blur": "blur", "noise": "noise", "contrast": "contrast"}
+UNTOLD = {
+    "nce": "its bank knows the training pictures alone",
+    "moco": "its untrained queue is random, so that the untrained network tells everything apart from it",
+    "colorization": "rare colours weigh more in its loss once they are counted, and the untrained network has not",
+}
+"""method -> why its held-out pretext does not tell how well it is solved"""
+NEARLY = 0.01
+"""share of a pretext that the untrained network must leave to be solved"""
+LEAST = 4
+"""methods of which a rank correlation is told at least"""
+
+
+def by_name(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Label -> its seeds, as :func:`order` has them."""
+    return dict(sorted(by_label(rows).items(), key=lambda pair: order(pair[1])))
+
+
+def order(seeds: Sequence[Row]) -> tuple[int, float]:
+    """Floors first, what is given labels last, between them the worst best stage first."""
+    place = {"random": 0, "rescaled": 1}.get(seeds[0]["name"], 3 if seeds[0]["labels"] else 2)
+    return place, mean(seeds, "best") or 0.0
+
+
+def mean(seeds: Sequence[Row], question: str, who: str = "trained") -> float | None:
+    """Mean of a figure over seeds; None where it was not asked."""
+    values = [row["figures"][question][who] for row in seeds if question in row["figures"]]
+    return statistics.fmean(values) if values else None
+
+
+def percent(seeds: Sequence[Row], question: str, who: str = "trained") -> str:
+    """Mean and standard deviation of a figure over seeds, in percent."""
+    return spread([row["figures"][question][who] for row in seeds if question in row["figures"]])
+
+
+def stages_of(rows: Sequence[Row]) -> list[str]:
+    """Names of the stages, the finest first."""
+    return sorted({name for row in rows for name in row["figures"] if name.startswith("stage")})
+
+
+def beats(seeds: Sequence[Row], question: str = "best") -> str:
+    """Whether a figure is ahead of the untrained network's, in every seed by more than the interval of the gain.
+
+    ``best`` is the stage that validation pictures prefer, for each of both.
+    """
+    if not seeds[0]["learns"]:
+        return ""
+    gains = [row["figures"][question]["gain"] for row in seeds]
+    if all(low > 0 for _, low, _ in gains):
+        return "yes"
+    return "no" if statistics.fmean(value for value, _, _ in gains) <= 0 else "within noise"
+
+
+def gain(seeds: Sequence[Row], question: str = "best") -> str:
+    """Mean gain over the untrained network, and the widest ends of the seeds' intervals."""
+    if not seeds[0]["learns"]:
+        return ""
+    gains = [row["figures"][question]["gain"] for row in seeds]
+    low, high = min(low for _, low, _ in gains), max(high for _, _, high in gains)
+    return f"{100 * statistics.fmean(value for value, _, _ in gains):+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+
+
+def solved(row: Row) -> float | None:
+    """How well held-out pretext is solved, 0 as the untrained network, 1 wholly; None where no figure tells it, or the
+    untrained network leaves nothing to be solved.
+
+    Accuracy or explained variance, from what the untrained network has; else the share of its loss or error that is
+    gone.
+    """
+    if row["name"] in UNTOLD:
+        return None
+    told, before = row["pretext"].get("trained", {}), row["pretext"].get("untrained", {})
+    for name in ("accuracy", "explained"):
+        if name in told:
+            left = 1 - before[name]
+            return float((told[name] - before[name]) / left) if left > NEARLY else None
+    for name in ("loss", "error"):
+        if name in told and before[name] > 0:
+            return float(1 - told[name] / before[name])
+    return None
+
+
+def solved_of(seeds: Sequence[Row]) -> list[float]:
+    """:func:`solved` of the seeds that tell it."""
+    return [value for value in map(solved, seeds) if value is not None]
+
+
+def learners(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Label -> seeds of what learns without labels."""
+    return {label: seeds for label, seeds in by_name(rows).items() if seeds[0]["learns"] and not seeds[0]["labels"]}
+
+
+def rank(pairs: Sequence[tuple[float, float]]) -> float | None:
+    """Spearman's rank correlation, ties sharing their ranks; None of too few pairs, or where all are alike."""
+    if len(pairs) < LEAST or any(len(set(axis)) == 1 for axis in zip(*pairs, strict=True)):
+        return None
+    x = np.array(pairs)  # [N, 2]
+    ranks = (x[:, None] > x).sum(1) + ((x[:, None] == x).sum(1) - 1) / 2
+    return float(np.corrcoef(ranks.T)[0, 1])
+
+
+def pretext_pairs(held: Mapping[str, Sequence[Row]]) -> dict[str, tuple[float, float]]:
+    """Label -> (pretext solved, linear probe of the best stage)."""
+    pairs = {}
+    for label, seeds in held.items():
+        values, best = solved_of(seeds), mean(seeds, "best")
+        if values and best is not None:
+            pairs[label] = (statistics.fmean(values), best)
+    return pairs
+
+
+def robust_pairs(held: Mapping[str, Sequence[Row]]) -> dict[str, tuple[float, float]]:
+    """Label -> (linear probe on clean pictures, share of it that is left under corruptions, their mean)."""
+    pairs = {}
+    for label, seeds in held.items():
+        clean, worse = mean(seeds, "linear"), [mean(seeds, name) for name in WORSE]
+        if clean and all(value is not None for value in worse):
+            pairs[label] = (clean, statistics.fmean(value for value in worse if value is not None) / clean)
+    return pairs
+
+
+def path(row: Row) -> list[tuple[float, float]]:
+    """(pretext solved, linear probe) at the quarters of one run; [] where the pretext tells nothing."""
+    last = {"pretext": row["pretext"].get("trained", {}), "linear": row["figures"]["linear"]["trained"]}
+    points = []
+    for point in [*row["course"], last]:
+        told = solved({**row, "pretext": {**row["pretext"], "trained": point["pretext"]}})
+        if told is not None:
+            points.append((told, float(point["linear"])))
+    return points
+
+
+def course(row: Row) -> float | None:
+    """Rank correlation of pretext and linear probe along one run; None where there is none."""
+    return rank(path(row))
+
+
+def wins(seeds: Sequence[Row], labels: Sequence[Row], names: Sequence[str]) -> int:
+    """In how many figures a method is ahead of one that was given labels."""
+    return sum((mean(seeds, name) or 0) > (mean(labels, name) or 0) for name in names)

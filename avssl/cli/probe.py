@@ -219,7 +219,8 @@ def _sheet(study: "Study", path: Path) -> None:
     places = cut.test[np.linspace(0, len(cut.test) - 1, min(DRAWN, len(cut.test))).round().astype(int)]
     guesses = fitted.predict(vectors[places])
     cam.sheet(path, maps, study.decoded, places.tolist(), names, guesses.tolist(), labels[places].tolist())
-    typer.echo(f"wrote {path}")
+    right = int((guesses == labels[places]).sum())
+    typer.echo(f"wrote {path}: {counted(len(places), 'example')} of {len(cut.test)} judged, {right} named rightly")
 
 
 def _show(console: Console, rows: "list[Row]", hows: list[str]) -> None:

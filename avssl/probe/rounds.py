@@ -91,7 +91,8 @@ def _parted(data: Examples, seed: int) -> Round:
     train, val, test = (np.flatnonzero(of == part) for part in ("train", "val", "test"))
     for part, places in (("train", train), ("test", test)):
         if not len(places):
-            raise ValueError(f"{data.name}: no {part} part; put files into {part}/CLASS/, or a split column into a TSV")
+            told = f"put files into {part}/CLASS/, or label recordings of the {part} split"
+            raise ValueError(f"{data.name}: no labeled {part} part; {told}")
     if not len(val):
         train, val = _held_back(data, train, seed)
     return Round(train, val, test)

@@ -72,7 +72,7 @@ def test_few_labels_of_each_class_and_the_whole_test_part(fraction):
 
 
 def test_what_cannot_be_judged_is_told():
-    with pytest.raises(ValueError, match="no test part"):
+    with pytest.raises(ValueError, match="no labeled test part"):
         rounds(listed([0, 1, 0, 1]))
     with pytest.raises(ValueError, match="2 folds"):
         rounds(listed([0, 1, 0, 1], fold=["a", "b", "a", "b"]))

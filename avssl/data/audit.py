@@ -13,76 +13,8 @@ from avssl.data import apart, media, narration, sides, subtitles
 from avssl.data.labels import FOLDERS, attach, folders_of, of_folders, read_labels
 from avssl.data.manifest import SPLITS, Manifest, Recording, few
 from avssl.data.spoken import Speech, said
+from avssl.data.suffixes import AUDIO, IMAGE, VIDEO
 
-VIDEO = frozenset(
-    [
-        ".mp4",
-        ".m4v",
-        ".mov",
-        ".mkv",
-        ".webm",
-        ".avi",
-        ".mpg",
-        ".mpeg",
-        ".mpe",
-        ".ps",
-        ".vob",
-        ".ts",
-        ".m2ts",
-        ".mts",
-        ".flv",
-        ".wmv",
-        ".asf",
-        ".3gp",
-        ".3g2",
-        ".ogv",
-        ".mxf",
-        ".dv",
-        ".rm",
-    ]
-)
-AUDIO = frozenset(
-    [
-        ".wav",
-        ".mp3",
-        ".m4a",
-        ".aac",
-        ".adts",
-        ".flac",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".wma",
-        ".aif",
-        ".aiff",
-        ".amr",
-        ".ac3",
-        ".eac3",
-        ".mka",
-        ".caf",
-        ".w64",
-        ".au",
-    ]
-)
-IMAGE = frozenset(
-    [
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".apng",
-        ".webp",
-        ".bmp",
-        ".gif",
-        ".tif",
-        ".tiff",
-        ".ppm",
-        ".pgm",
-        ".jp2",
-        ".avif",
-    ]
-)
 OTHER_NARRATION = "another language of a recording that has narration; --language en,de takes several"
 NO_MEDIA = ".nomedia"
 """a file of this name says of its folder what it says to players: nothing in it is to be listed"""

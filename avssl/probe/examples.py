@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from avssl.data.audit import AUDIO, IMAGE, VIDEO
 from avssl.data.narration import Phrase
+from avssl.data.suffixes import AUDIO, IMAGE, VIDEO
 
 LEAST_CLASSES = 2
 

@@ -1,0 +1,71 @@
+"""What a file is taken for by its name; what it holds is told by its content."""
+
+VIDEO = frozenset(
+    [
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".mkv",
+        ".webm",
+        ".avi",
+        ".mpg",
+        ".mpeg",
+        ".mpe",
+        ".ps",
+        ".vob",
+        ".ts",
+        ".m2ts",
+        ".mts",
+        ".flv",
+        ".wmv",
+        ".asf",
+        ".3gp",
+        ".3g2",
+        ".ogv",
+        ".mxf",
+        ".dv",
+        ".rm",
+    ]
+)
+AUDIO = frozenset(
+    [
+        ".wav",
+        ".mp3",
+        ".m4a",
+        ".aac",
+        ".adts",
+        ".flac",
+        ".ogg",
+        ".oga",
+        ".opus",
+        ".wma",
+        ".aif",
+        ".aiff",
+        ".amr",
+        ".ac3",
+        ".eac3",
+        ".mka",
+        ".caf",
+        ".w64",
+        ".au",
+    ]
+)
+IMAGE = frozenset(
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".apng",
+        ".webp",
+        ".bmp",
+        ".gif",
+        ".tif",
+        ".tiff",
+        ".ppm",
+        ".pgm",
+        ".jp2",
+        ".avif",
+    ]
+)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from test_heatmap import CFG, Bright, recording
+from bright import CFG, Bright, recording
 
 from avssl.cli import run
 from avssl.data.media import probe

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from test_heatmap import CFG, FPS, HZ, Bright
+from bright import CFG, FPS, HZ, Bright
 
 from avssl.data.encode import write_clip
 from avssl.data.manifest import Manifest, Recording

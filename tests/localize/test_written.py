@@ -5,8 +5,8 @@ import os
 
 import numpy as np
 import pytest
+from bright import recording
 from test_command import call, model  # noqa: F401  a fixture
-from test_heatmap import recording
 
 
 @pytest.fixture

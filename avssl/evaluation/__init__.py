@@ -93,7 +93,9 @@ def evaluate(
         ),
     }
     if not any(len(space.modalities) > 1 for space in loaded.method.spaces.values()):
-        result["task"] = task.compared(loaded, fresh, manifest, split)
+        result["task"] = task.compared(
+            loaded.cfg, {"trained": loaded.method, "untrained": fresh.method}, manifest, split
+        )
     val = [recording for recording in manifest.split("val") if recording.labels.get("case") not in UNSEEN]
     kinds = ("text",) if truth is not None else ("audio", "text")
     lacking = [kind for kind in kinds if choose or calibration.stored(Path(run), loaded.digest, kind) is None]

@@ -3,6 +3,7 @@ modalities, such as those of pictures, the only figure there is without labels."
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,7 +15,6 @@ from avssl.data.dataset import Items, Source
 from avssl.data.loader import Loader
 from avssl.data.manifest import Manifest
 from avssl.methods.base import Method
-from avssl.train.build import Loaded
 
 MOST = 256
 """held-out items looked at"""
@@ -57,22 +57,24 @@ def solved(method: Method[Any], loader: Loader) -> dict[str, float]:
     return {**sums, **guessed, "items": float(size * batches)}
 
 
-def compared(loaded: Loaded, fresh: Loaded, held: Manifest, split: str) -> dict[str, dict[str, float]]:
-    """Figure of the own task -> ``trained``, ``untrained`` and, where it is known, ``chance``; {} where the split lacks
-    what the task needs.
+def compared(
+    cfg: RunConfig, networks: Mapping[str, Method[Any]], held: Manifest, split: str
+) -> dict[str, dict[str, float]]:
+    """Figure of the own task -> that of each network (``trained``, ``untrained``) and, where it is known, ``chance``;
+    {} where the split lacks what the task needs.
 
     Of players in a game, neither loss nor a critic's accuracy tells how well anything is solved, so they are left out.
     """
     told: dict[str, dict[str, float]] = {}
-    left_out = {"items", *(("loss", "accuracy") if len(loaded.method.turns()) > 1 else ())}
-    for who, one in (("trained", loaded), ("untrained", fresh)):
+    for who, method in networks.items():
+        left_out = {"items", *(("loss", "accuracy") if len(method.turns()) > 1 else ())}
         try:
-            loader = opened(one.cfg, one.method, held, split)
+            loader = opened(cfg, method, held, split)
         except ValueError:
             return {}
-        one.method.eval()
+        method.eval()
         with torch.no_grad():
-            found = solved(one.method, loader)
+            found = solved(method, loader)
         for name, value in found.items():
             if name in left_out or name.startswith("chance_"):
                 continue

@@ -67,6 +67,14 @@ COURSE = 4
 """parts of a run, at whose ends it is probed"""
 
 
+MORE = {
+    "autoencoder": ("denoising_autoencoder", ("method.amount=0",)),
+    "relative_transformation-affine": ("relative_transformation", ("method.kind=affine",)),
+    "gan-regressor": ("gan", ("method.learner=regressor", "method.joint=0.25")),
+}
+"""name -> method and what is changed: the baseline without noise, and other forms that papers tell of"""
+
+
 class Variant(NamedTuple):
     """A shipped config, what is changed in it, and whether anything is learnt."""
 
@@ -86,6 +94,7 @@ def variants() -> dict[str, Variant]:
         "random": Variant("simclr", tuple(STILL), learns=False),
         "rescaled": Variant("simclr", (*STILL, "init=rescaled"), learns=False),
         **{name: Variant(name, tuple(OWN.get(name, ()))) for name in found},
+        **{name: Variant(*changed) for name, changed in MORE.items()},
         "supervised": Variant("supervised"),
     }
 
@@ -108,16 +117,16 @@ def run_config(variant: Variant, listed: Path, words: Sequence[str]) -> RunConfi
 
 
 def pretext(cfg: RunConfig, folder: Path, one: Loaded) -> dict[str, float]:
-    """How well held-out pictures' pretext is solved: loss and metrics of the method's first turn, on validation.
+    """How well held-out pictures' pretext is solved: loss and metrics of the method's last turn, on validation.
 
-    Of players in a game, neither loss nor a critic's accuracy tells how well anything is solved.
+    Of players in a game the loss tells nothing: it depends on the critic.
     """
     if cfg.method.name in UNTOLD:
         return {}
     with torch.no_grad():
         found = Feedback(cfg, folder).task(one.method)
-    left_out = ("score", "loss", "accuracy") if len(one.method.turns()) > 1 else ("score",)
-    return {name: value for name, value in found.items() if name not in left_out}
+    left_out = {"score", "items", *(("loss",) if len(one.method.turns()) > 1 else ())}
+    return {name: value for name, value in found.items() if name not in left_out and not name.startswith("chance_")}
 
 
 def course(cfg: RunConfig, folder: Path, sets: dict[str, LabelSet], ask: Any) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 
@@ -12,6 +13,9 @@ WORSE = {"blur": "blur", "noise": "noise", "contrast": "contrast"}
 UNTOLD = {
     "nce": "its bank knows the training pictures alone",
     "moco": "its untrained queue is random, so that the untrained network tells everything apart from it",
+    "byol": "its loss is least where all vectors are alike",
+    "gan": "it is a game, whose loss depends on the critic",
+    "bigan": "it is a game, whose loss depends on the critic",
     "colorization": "rare colours weigh more in its loss once they are counted, and the untrained network has not",
 }
 """method -> why its held-out pretext does not tell how well it is solved"""
@@ -77,7 +81,7 @@ def solved(row: Row) -> float | None:
     Accuracy or explained variance, from what the untrained network has; else the share of its loss or error that is
     gone.
     """
-    if row["name"] in UNTOLD:
+    if row["name"].partition("-")[0] in UNTOLD:
         return None
     told, before = row["pretext"].get("trained", {}), row["pretext"].get("untrained", {})
     for name in ("accuracy", "explained"):
@@ -107,6 +111,15 @@ def rank(pairs: Sequence[tuple[float, float]]) -> float | None:
     x = np.array(pairs)  # [N, 2]
     ranks = (x[:, None] > x).sum(1) + ((x[:, None] == x).sum(1) - 1) / 2
     return float(np.corrcoef(ranks.T)[0, 1])
+
+
+def rank_interval(found: float, count: int) -> tuple[float, float]:
+    """95 % interval of a rank correlation over ``count`` pairs, by Fisher's transform with Bonett and Wright's variance
+    (Psychometrika 65, 2000)."""
+    if count <= LEAST - 1 or abs(found) >= 1:
+        return found, found
+    half = 1.96 * math.sqrt((1 + found**2 / 2) / (count - 3))
+    return math.tanh(math.atanh(found) - half), math.tanh(math.atanh(found) + half)
 
 
 def pretext_pairs(held: Mapping[str, Sequence[Row]]) -> dict[str, tuple[float, float]]:
@@ -145,6 +158,10 @@ def course(row: Row) -> float | None:
     return rank(path(row))
 
 
-def wins(seeds: Sequence[Row], labels: Sequence[Row], names: Sequence[str]) -> int:
-    """In how many figures a method is ahead of one that was given labels."""
-    return sum((mean(seeds, name) or 0) > (mean(labels, name) or 0) for name in names)
+def wins(seeds: Sequence[Row], labels: Sequence[Row], names: Sequence[str]) -> tuple[int, int]:
+    """In how many figures a method is ahead of one that was given labels, and in how many surely: in all seeds of both,
+    with intervals apart."""
+    ahead = [name for name in names if (mean(seeds, name) or 0) > (mean(labels, name) or 0)]
+    lowest = {name: min(row["figures"][name]["interval"][0] for row in seeds) for name in ahead}
+    highest = {name: max(row["figures"][name]["interval"][1] for row in labels) for name in ahead}
+    return len(ahead), sum(lowest[name] > highest[name] for name in ahead)

@@ -16,6 +16,8 @@ from seeds import Row, spread
 
 LABELS = {"linear": "linear", "knn": "kNN", "labels_1": "1 %", "labels_10": "10 %", "tuned": "tuned"}
 PROTOCOLS = {"linear": "linear", "tuned": "fine-tuned"}
+TRANSFERRED = ("mnist", "world")
+PUBLISHED = "Transfer as published: SimCLR's ResNet-50 (4x)"
 PLOTS = Path(__file__).resolve().parent.parent / "results" / "plots"
 
 
@@ -44,6 +46,9 @@ def tables(rows: Sequence[Row]) -> Iterator[Told]:
     transfers = [name for name in transfers if name.endswith(("_linear", "_tuned"))]
     lines = [[label, *(percent(seeds, name) for name in transfers)] for label, seeds in held.items()]
     yield Told("Transfer", ["", *(name.replace("_", ", ") for name in transfers)], lines)
+    lines = [[PROTOCOLS[protocol], "random initialization" if who == "random" else who, *map(str, values)]
+             for (protocol, who), values in published.TRANSFER.items()]  # fmt: skip
+    yield Told(PUBLISHED, ["", "", *published.SETS], lines)
 
 
 def _published(name: str) -> list[str]:
@@ -56,8 +61,9 @@ def _runs(seeds: Sequence[Row]) -> str:
 
 
 def agreement(rows: Sequence[Row]) -> Told | None:
-    """Rank correlation of each of our stages with each published column, over methods in both; None of too few."""
-    both = {seeds[0]["name"]: seeds for seeds in by_name(rows).values() if seeds[0]["name"] in published.STAGES}
+    """Rank correlation of each of our stages with each published column, over what learns without labels and is in
+    both: a floor and a ceiling would agree whatever the order between them. None of too few."""
+    both = {seeds[0]["name"]: seeds for seeds in learners(rows).values() if seeds[0]["name"] in published.STAGES}
     lines = []
     for stage in stages_of(rows):
         cells = []
@@ -68,7 +74,7 @@ def agreement(rows: Sequence[Row]) -> Told | None:
         lines.append([stage, *cells])
     if not any(cell for line in lines for cell in line[1:]):
         return None
-    return Told(f"Spearman's rank correlation over {len(both)} networks in both", ["", *published.COLUMNS], lines)
+    return Told(f"Spearman's rank correlation over {len(both)} methods in both", ["", *published.COLUMNS], lines)
 
 
 def conclusions(rows: Sequence[Row], why: Mapping[str, str]) -> Iterator[str]:
@@ -91,9 +97,11 @@ def conclusions(rows: Sequence[Row], why: Mapping[str, str]) -> Iterator[str]:
     ):
         found = rank(list(line.values()))
         if found is not None:
-            yield f"{question} Spearman's rank correlation over {len(line)} methods: {found:+.2f}."
+            low, high = figures.rank_interval(found, len(line))
+            told = f"{found:+.2f} (95 % {low:+.2f} to {high:+.2f})"
+            yield f"{question} Spearman's rank correlation over {len(line)} methods: {told}."
     for name, told in UNTOLD.items():
-        if any(seeds[0]["name"] == name for seeds in held.values()):
+        if any(seeds[0]["name"].partition("-")[0] == name for seeds in held.values()):
             yield f"How well **{name}** solves its pretext is not asked: {told}."
     along = [found for seeds in held.values() for row in seeds if (found := figures.course(row)) is not None]
     if along:
@@ -112,8 +120,8 @@ def _ahead(rows: Sequence[Row]) -> Iterator[str]:
         if labels is None or random is None:
             continue
         names = [name for name in labels[0]["figures"] if name.endswith(f"_{protocol}")]
-        lead = [f"{label} ({wins} of {len(names)})" for label, seeds in learners(rows).items()
-                if (wins := figures.wins(seeds, labels, names))]  # fmt: skip
+        found = {label: figures.wins(seeds, labels, names) for label, seeds in learners(rows).items()}
+        lead = [f"{label} ({some} of {len(names)}, {sure} surely)" for label, (some, sure) in found.items() if some]
         theirs = published.TRANSFER
         wins = sum(a > b for a, b in zip(theirs[protocol, "simclr"], theirs[protocol, "supervised"], strict=True))
         line = f"Transfer, {told}: ahead of labels are {', '.join(lead) or 'none'}"
@@ -140,6 +148,10 @@ def section(rows: Sequence[Row], note: Mapping[str, Any]) -> Iterator[str]:
     sets = rows[0]["sets"]
     sizes = "; ".join(f"{name} {one['fitted']:,} fitted, {one['judged']:,} judged" for name, one in sets.items())
     yield f"Seeds {seeds}; training {min(spans)} to {max(spans)} s; data {data}; percent. {sizes}."
+    halves = {name: (one["interval"][1] - one["interval"][0]) / 2 for name, one in rows[0]["figures"].items()}
+    main = max(value for name, value in halves.items() if not name.startswith(TRANSFERRED))
+    told = f"±{100 * main:.1f} on CIFAR-10, ±{100 * max(halves.values()):.1f} at most"
+    yield f"A figure of one seed is known to within {told} (Wilson, 95 %)."
     yield ""
     if note.get("text"):
         yield from (str(note["text"]), "")
@@ -157,7 +169,7 @@ def section(rows: Sequence[Row], note: Mapping[str, Any]) -> Iterator[str]:
 
 def show(console: Console, rows: Sequence[Row]) -> None:
     """Print the tables, without the published figures, in as many parts as the terminal asks for."""
-    for told in tables(rows) if rows else ():
+    for told in [one for one in tables(rows) if one.title != PUBLISHED] if rows else ():
         kept = [place for place, name in enumerate(told.columns) if "AlexNet" not in name]
         grid = [[line[place] for place in kept] for line in [told.columns, *told.lines]]
         widths = [2 + max(map(len, column)) for column in zip(*grid, strict=True)]

@@ -149,7 +149,8 @@ def test_a_row_that_does_not_beat_its_random_start_says_so_and_why():
     )
     assert "**gan** does not beat its random initialization at this budget (no): why is not known yet." in text
     assert "| simclr | 50.0 ± 0.0 |" in text
-    assert "Transfer, linear: ahead of labels are simclr (1 of 1) (published: SimCLR on 5 of 12)." in text
+    assert "| fine-tuned | random initialization | 88.3 | 96.0 |" in text, "as published"
+    assert "Transfer, linear: ahead of labels are simclr (1 of 1, 1 surely) (published: SimCLR on 5 of 12)." in text
     assert "published: SimCLR on 7 of 12" in text
     assert "SimCLR above random initialization: mnist +30.0 (published: +0.8 to +21.6)." in text
 
@@ -182,7 +183,7 @@ def test_a_pretext_that_the_untrained_network_solves_stops_neither_tables_nor_pl
     rows += [made_row("random", 0, 0.2, [0.2], learns=False)]
     assert compare_figures.pretext_pairs(compare_figures.learners(rows)) == {}
     assert [compare_figures.path(row) for row in rows] == [[]] * 4
-    _, fewer, _ = compare_tables.tables(rows)
+    _, fewer, *_ = compare_tables.tables(rows)
     assert {line[0]: line[-1] for line in fewer.lines} == dict.fromkeys(
         ("random", "moco", "colorization", "simclr"), ""
     )
@@ -192,6 +193,24 @@ def test_a_pretext_that_the_untrained_network_solves_stops_neither_tables_nor_pl
     assert "How well **colorization** solves its pretext is not asked: rare colours weigh more" in text
     compare_plots.pretext(rows).savefig(tmp_path / "pretext.png")
     assert (tmp_path / "pretext.png").stat().st_size > 1000
+
+
+def test_ahead_of_labels_is_sure_where_intervals_are_apart():
+    def seeds(*intervals):
+        return [{"figures": {"x": {"trained": sum(one) / 2, "interval": list(one)}}} for one in intervals]
+
+    assert compare_figures.wins(seeds((0.5, 0.6)), seeds((0.3, 0.4)), ["x"]) == (1, 1)
+    assert compare_figures.wins(seeds((0.5, 0.6)), seeds((0.45, 0.55)), ["x"]) == (1, 0)
+    assert compare_figures.wins(seeds((0.5, 0.6), (0.3, 0.5)), seeds((0.3, 0.4)), ["x"]) == (1, 0), "in one seed not"
+    assert compare_figures.wins(seeds((0.2, 0.3)), seeds((0.3, 0.4)), ["x"]) == (0, 0)
+
+
+def test_the_interval_of_a_rank_correlation():
+    """Bonett and Wright's variance by hand: (1 + 0.5**2 / 2) / (28 - 3) = 0.045, atanh(0.5) = 0.5493."""
+    low, high = compare_figures.rank_interval(0.5, 28)
+    assert (low, high) == (pytest.approx(0.1325, abs=1e-3), pytest.approx(0.7472, abs=1e-3))
+    assert compare_figures.rank_interval(1.0, 9) == (1.0, 1.0)
+    assert compare_figures.rank_interval(0.4, 3) == (0.4, 0.4)
 
 
 def test_what_tells_nothing_is_not_asked(tmp_path):
@@ -212,6 +231,9 @@ def test_every_method_of_pictures_is_compared_on_one_trunk():
     assert pictures - set(found) == {name for name in pictures if find(name).modalities != ("image",)}
     configs = {name: compare.run_config(one, Path("x"), []) for name, one in found.items()}
     assert len({cfg.inputs.model_dump_json() for cfg in configs.values()}) == 1
+    assert configs["autoencoder"].method.amount == 0, "the baseline of the denoiser"
+    assert configs["relative_transformation-affine"].method.kind == "affine"
+    assert configs["gan-regressor"].method.learner == "regressor"
     same = {name: cfg.encoders.image.model_dump_json() for name, cfg in configs.items() if name not in compare.OWN}
     assert len(set(same.values())) == 1
     assert configs["supervised"].method.classes == 10

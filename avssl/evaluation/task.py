@@ -37,13 +37,13 @@ def opened(cfg: RunConfig, method: Method[Any], held: Manifest, split: str) -> L
 
 
 def solved(method: Method[Any], loader: Loader) -> dict[str, float]:
-    """Mean loss and metrics of the method's first turn over held-out batches, ``chance_`` of those that have one, and
-    of how many ``items`` at most; each rank its share."""
+    """Mean loss and metrics over held-out batches, ``chance_`` of those that have one, and of how many ``items`` at
+    most; each rank its share. Of several players' turns the last one's, which is not the critic's."""
     device = next(method.parameters()).device
     size = loader.maker.batch
     batches = max(1, min(MOST, loader.maker.length) // size)
     sums: dict[str, float] = {}
-    turn = next(iter(method.turns()))
+    turn = list(method.turns())[-1]
     for number, batch in enumerate(loader.batches(0, batches)):
         torch.manual_seed(number)
         step = method({key: value.to(device) for key, value in batch.items()}, turn)
@@ -63,11 +63,11 @@ def compared(
     """Figure of the own task -> that of each network (``trained``, ``untrained``) and, where it is known, ``chance``;
     {} where the split lacks what the task needs.
 
-    Of players in a game, neither loss nor a critic's accuracy tells how well anything is solved, so they are left out.
+    Of players in a game the loss tells nothing, for it depends on the critic, and is left out.
     """
     told: dict[str, dict[str, float]] = {}
     for who, method in networks.items():
-        left_out = {"items", *(("loss", "accuracy") if len(method.turns()) > 1 else ())}
+        left_out = {"items", *(("loss",) if len(method.turns()) > 1 else ())}
         try:
             loader = opened(cfg, method, held, split)
         except ValueError:

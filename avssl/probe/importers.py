@@ -18,6 +18,10 @@ from avssl.data.manifest import Manifest, Recording, make
 from avssl.probe.examples import Example, Examples, content_of, kinds_of, known
 
 TORCHVISION = "torchvision:"
+PICKLED = frozenset({"CIFAR10", "CIFAR100", "LSUN", "LSUNClass"})
+"""torchvision's classes that unpickle what lies on the disk"""
+NAMES = {"train": ("train", "trainval"), "val": ("val", "valid"), "test": ("test",)}
+"""part -> what torchvision's classes call it"""
 ARCHIVES = (".tar", ".tar.gz", ".tgz")
 ESC = re.compile(r"(?P<fold>[1-9])-(?P<source>\d+)(-[A-Z])?(-\d+)?")
 """ESC-10 and ESC-50: fold, Freesound clip, take, and in newer ones the class"""
@@ -188,7 +192,9 @@ def _torchvision(spec: str, room: Path) -> Examples:
 
     _, name, root = [*spec.split(":", 2), "", ""][:3]
     if name not in datasets.__all__ or not root:
-        raise ValueError(f"{spec}: write torchvision:NAME:ROOT, for example torchvision:CIFAR10:data")
+        raise ValueError(f"{spec}: write torchvision:NAME:ROOT, for example torchvision:MNIST:data")
+    if name in PICKLED:
+        raise ValueError(f"{spec}: torchvision unpickles this set, and nothing here does; give it as class folders")
     kind = getattr(datasets, name)
     examples = []
     for part, held in _parts(kind, root, spec):
@@ -217,22 +223,27 @@ def _shown(picture: Any) -> str:
 
 
 def _parts(kind: Callable[..., Any], root: str, spec: str) -> Iterator[tuple[str, Any]]:
-    """(part, set) of a torchvision class; a part that it does not have is passed over."""
+    """(part, set) of a torchvision class; a part that it does not have is passed over. Where there is no test part, the
+    validation part judges, as is usual for such sets."""
     takes = inspect.signature(kind).parameters
     fixed = {"download": False} if "download" in takes else {}
     wanted: list[tuple[str, dict[str, Any]]] = [("", {})]
     if "train" in takes:
         wanted = [("train", {"train": True}), ("test", {"train": False})]
     elif "split" in takes:
-        wanted = [("train", {"split": "train"}), ("val", {"split": "val"}), ("test", {"split": "test"})]
-    found, why = 0, ""
+        wanted = [(part, {"split": called}) for part, names in NAMES.items() for called in names]
+    found: dict[str, Any] = {}
+    why = ""
     for part, words in wanted:
+        if part in found:
+            continue
         try:
             held = kind(root, **words, **fixed)
-        except (RuntimeError, ValueError, OSError) as error:
-            why = " ".join(str(error).split()).replace("You can use download=True to download it", "")
-            continue
-        found += 1
-        yield part, held
+            found.update({part: held} if len(held) else {})
+        except Exception as error:  # each class of torchvision's has its own for what is not there
+            why = " ".join(str(error).split()).replace("You can use download=True to download it", "").strip()
     if not found:
-        raise ValueError(f"{spec}: torchvision finds nothing there ({why.strip()}); nothing is downloaded")
+        raise ValueError(f"{spec}: torchvision finds nothing there ({why}); nothing is downloaded")
+    if "val" in found and "test" not in found:
+        found["test"] = found.pop("val")
+    yield from found.items()

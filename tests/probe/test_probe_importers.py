@@ -240,12 +240,43 @@ def test_torchvisions_sets_are_read_where_they_lie_and_never_fetched(tmp_path, m
     assert made.x.shape == (18, 3, 16, 16)
     assert (np.abs(made.x.astype(int) - 9) <= 1).all()
     for spec, why in (
-        ("torchvision:CIFAR10:" + str(tmp_path), "nothing is downloaded"),
+        ("torchvision:SVHN:" + str(tmp_path), "nothing is downloaded"),
+        ("torchvision:EMNIST:" + str(tmp_path), "nothing is downloaded"),
+        ("torchvision:HMDB51:" + str(tmp_path), "nothing is downloaded"),
+        ("torchvision:VisionDataset:" + str(tmp_path), "nothing is downloaded"),
+        ("torchvision:CIFAR10:" + str(tmp_path), "unpickles this set, and nothing here does; give it as class folders"),
         ("torchvision:Nothing:x", "torchvision:NAME:ROOT"),
         ("torchvision:MNIST", "torchvision:NAME:ROOT"),
     ):
         with pytest.raises(ValueError, match=why):
             importers.read(spec, tmp_path)
+
+
+def test_parts_are_found_by_the_names_that_sets_have_for_them(tmp_path, monkeypatch):
+    from torchvision import datasets
+
+    class Pets:
+        classes = ("cat", "dog")
+
+        def __init__(self, root, split="trainval", download=True):
+            assert not download
+            if split not in root.split("-"):
+                raise ValueError(f"no {split}")
+            self.split = split
+
+        def __len__(self):
+            return 6
+
+        def __getitem__(self, place):
+            shade = 20 * place + len(self.split)
+            return Image.new("RGB", (8, 8), (shade, shade, shade)), place % 2
+
+    monkeypatch.setattr(datasets, "OxfordIIITPet", Pets)
+    for root, parts in (("trainval-test", {"train", "test"}), ("train-val", {"train", "test"}),
+                        ("train-valid-test", {"train", "val", "test"})):  # fmt: skip
+        data = importers.read(f"torchvision:OxfordIIITPet:{root}", tmp_path)
+        assert {one.part for one in data.examples} == parts
+        assert len(data) == 6 * len(parts)
 
 
 def test_what_is_not_there_is_told(tmp_path):

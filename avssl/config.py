@@ -285,7 +285,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
     for item in error.errors():
         place = ".".join(str(part) for part in item["loc"])
         if item["type"] != "extra_forbidden":
-            yield f"{place}: {item['msg']}, got {item.get('input')!r}"
+            yield f"{place}: {item['msg'].removeprefix('Value error, ')}, got {item.get('input')!r}"
             continue
         known = _fields(model, [str(part) for part in item["loc"][:-1]])
         close = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)

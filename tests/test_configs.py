@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from contract import tiny
@@ -64,3 +66,22 @@ def test_all_mistakes_are_told_at_once():
     lines = str(caught.value).splitlines()
     assert len(lines) == 3
     assert all(line.startswith("simclr.yaml: ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            "context_prediction method.patch=0.39 method.gap=0.5",
+            "patch, gap and jitter take 1.03 of the side; make them",
+        ),
+        ("context_encoder method.share=[0.9,0.1]", "method.share: the least, 0.9, is above the greatest, 0.1"),
+        ("context_encoder method.share=[-1,2]", "method.share.0: Input should be greater than or equal to 0"),
+        ("relative_transformation method.scale=[0,0]", "method.scale.0: Input should be greater than 0"),
+        ("byol method.blurred=[2,0.1]", "method.blurred.0: Input should be less than or equal to 1"),
+    ],
+)
+def test_pairs_of_bounds_and_what_must_fit_together_are_checked(words, told):
+    name, *changes = words.split()
+    with pytest.raises(ValueError, match=re.escape(told)):
+        config.load(name, changes, config_of)

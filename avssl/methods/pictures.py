@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import torch
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from torch import Generator, Tensor, nn
 
 from avssl import encoders as towers
@@ -17,6 +17,20 @@ from avssl.methods.base import Method, Space, Transform
 from avssl.sample import Needs, Sample
 
 P = TypeVar("P", bound=MethodConfig)
+
+
+def ascending(pair: tuple[float, float]) -> tuple[float, float]:
+    """A least and a greatest value. Raises ValueError where they are the other way round."""
+    if pair[0] > pair[1]:
+        raise ValueError(f"the least, {pair[0]:g}, is above the greatest, {pair[1]:g}")
+    return pair
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Shares = Annotated[tuple[Share, Share], AfterValidator(ascending)]
+"""least and greatest share of something"""
+Scales = Annotated[tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]], AfterValidator(ascending)]
+"""least and greatest factor"""
 
 
 class ViewsConfig(MethodConfig):

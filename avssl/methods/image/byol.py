@@ -22,7 +22,7 @@ from avssl import ops, views
 from avssl.encoders.image import JointNorm
 from avssl.inputs import Inputs
 from avssl.methods.base import Batch, Step, detached
-from avssl.methods.pictures import OfViews, ViewsConfig
+from avssl.methods.pictures import OfViews, Share, ViewsConfig
 from avssl.nn.teacher import Teacher
 
 
@@ -39,9 +39,9 @@ class Config(ViewsConfig):
     """of the hidden layers of projection and predictor: over the batch of all ranks, or of each picture alone"""
     area: float = Field(0.08, gt=0, le=1)
     """least share of the picture that a view shows"""
-    blurred: tuple[float, float] = (1.0, 0.1)
+    blurred: tuple[Share, Share] = (1.0, 0.1)
     """chances of each view to be blurred; 0 for small pictures"""
-    solarized: tuple[float, float] = (0.0, 0.2)
+    solarized: tuple[Share, Share] = (0.0, 0.2)
     """chances of each view to be solarized"""
 
 

@@ -25,7 +25,7 @@ from avssl import views
 from avssl.config import MethodConfig
 from avssl.inputs import Inputs
 from avssl.methods.base import Batch, Step, Transform, detached
-from avssl.methods.pictures import OfPictures, View
+from avssl.methods.pictures import OfPictures, Shares, View
 from avssl.nn.adversaries import glances
 from avssl.nn.decoders import Across, Decoder, psnr, shape_of
 from avssl.nn.masking import blob
@@ -37,7 +37,7 @@ class Config(MethodConfig):
 
     region: Literal["any", "middle"] = "any"
     """what is missing; the middle stays in one place, and can be painted without looking"""
-    share: tuple[float, float] = (0.2, 0.3)
+    share: Shares = (0.2, 0.3)
     """any: least and greatest share of the picture"""
     overlap: float = Field(4 / 128, ge=0, lt=0.2)
     """middle: width of the visible rim, as a share of the side"""

@@ -18,7 +18,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Generator, Tensor, nn
 
 from avssl import views
@@ -52,6 +52,14 @@ class Config(MethodConfig):
     """least share of the picture that pairs are drawn from"""
     hidden: int = Field(4096, ge=1)
     """width of the two hidden layers over both patches"""
+
+    @model_validator(mode="after")
+    def fits(self) -> Config:
+        """Two patches, the gap and their jitter lie in the picture."""
+        needed = self.patch * (2 + self.gap + 2 * self.jitter)
+        if needed > 1:
+            raise ValueError(f"patch, gap and jitter take {needed:.2f} of the side; make them smaller")
+        return self
 
 
 class Pairs:

@@ -27,7 +27,7 @@ from avssl import views
 from avssl.config import MethodConfig
 from avssl.inputs import Inputs
 from avssl.methods.base import Batch, Step, Transform, detached
-from avssl.methods.pictures import OfPictures
+from avssl.methods.pictures import OfPictures, Scales
 from avssl.nn.heads import mlp
 from avssl.sample import Sample
 
@@ -43,7 +43,7 @@ class Config(MethodConfig):
 
     kind: Literal["projective", "affine"] = "projective"
     """of transformation"""
-    scale: tuple[float, float] = (0.8, 1.2)
+    scale: Scales = (0.8, 1.2)
     """least and greatest"""
     shift: float = Field(4 / 32, ge=0, lt=0.4)
     """projective: most by which a corner is moved, affine: the picture; share of the side"""

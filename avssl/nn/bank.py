@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
+
 import torch
 from torch import Tensor, nn
 
 from avssl import ops
+from avssl.nn.sweep import sweep
 
 UNSEEN = -1
 """recording of a row that no batch has filled yet"""
@@ -15,6 +18,9 @@ class Bank(nn.Module):
     """N unit vectors, moved towards new ones with a momentum (Wu, Xiong, Yu, Lin, 2018).
 
     Rows begin as random unit vectors, as in the literature; ``vectors`` [N, D] and ``recording`` int64 [N] are buffers.
+    Networks without BatchNorm take all items for nearly the same at first, so that whoever has been seen looks like
+    everybody, and more so than the item's own random row: what is learnt then is to make all vectors the same.
+    :func:`fill_all` spares them that.
 
     Args:
         length: N, the number of items.
@@ -73,3 +79,24 @@ class Bank(nn.Module):
         if mined is not None:
             valid = valid & (rows[..., None] != mined[:, None]).all(2)
         return torch.einsum("bd,bkd->bk", x, self.vectors[rows]).masked_fill(~valid, float("-inf"))
+
+
+def fill_all(
+    network: nn.Module,
+    banks: Mapping[str, Bank],
+    examples: Iterable[Mapping[str, Tensor]],
+    look: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]],
+) -> None:
+    """Banks that know nothing yet begin with what the network makes of the items; others stay as they are.
+
+    Args:
+        network: what ``look`` calls; in evaluation meanwhile.
+        banks: by the names that ``look`` gives.
+        examples: batches of training items, with ``index`` [B] and ``recording`` [B]; not touched where a bank knows
+            something.
+        look: batch -> name -> unit vectors [B, D].
+    """
+    if all((bank.recording == UNSEEN).all() for bank in banks.values()):
+        seen = sweep(network, examples, look)
+        for name, bank in banks.items():
+            bank.fill(seen["index"], seen["recording"], seen[name])

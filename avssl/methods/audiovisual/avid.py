@@ -11,6 +11,7 @@ estimated on the first batch (one frozen number for all tasks); items of the sam
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
@@ -23,7 +24,7 @@ from avssl import ops, views
 from avssl.config import MethodConfig
 from avssl.inputs import Inputs
 from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
-from avssl.nn.bank import Bank
+from avssl.nn.bank import Bank, fill_all
 from avssl.nn.gather import gather
 from avssl.nn.heads import mlp
 from avssl.sample import Needs
@@ -38,6 +39,8 @@ class Config(MethodConfig):
     """divides the cosines"""
     momentum: float = Field(0.5, ge=0, lt=1)
     """share of the old vector that the bank keeps"""
+    first: Literal["random", "seen"] = "random"
+    """rows of the bank at first: of random direction, as in the paper, or what the untrained network makes of items"""
     hidden: int = Field(512, ge=1)
     """width of the projections' hidden layers"""
     width: int = Field(128, ge=1)
@@ -80,6 +83,12 @@ class AVID(Method[Config]):
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
         """Gives ``video``, ``audio`` and ``draw``."""
         return views.CroppedClip(inputs, cfg.area, cfg.strength, cfg.decibels, cfg.hidden_share, cfg.negatives)
+
+    def before_epoch(self, examples: Iterable[Batch]) -> None:
+        """Fills the banks where that is asked for and they know nothing yet."""
+        if self.cfg.first == "seen":
+            banks = {"video": self.video_bank, "audio": self.audio_bank}
+            fill_all(self, banks, examples, lambda batch: {kind: self.embed(kind, batch[kind]) for kind in banks})
 
     def forward(self, batch: Batch, turn: str = "main") -> Step:
         """Mean of both directions' InfoNCE."""

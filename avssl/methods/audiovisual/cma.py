@@ -26,11 +26,10 @@ from avssl.config import MethodConfig
 from avssl.inputs import Inputs
 from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
 from avssl.nn.agreement import NONE, agreed
-from avssl.nn.bank import UNSEEN, Bank
+from avssl.nn.bank import Bank, fill_all
 from avssl.nn.contrast import each_positive
 from avssl.nn.gather import gather
 from avssl.nn.heads import mlp
-from avssl.nn.sweep import sweep
 from avssl.sample import Needs
 
 
@@ -53,6 +52,8 @@ class Config(MethodConfig):
     """divides the cosines"""
     momentum: float = Field(0.5, ge=0, lt=1)
     """share of the old vector that the bank keeps"""
+    first: Literal["random", "seen"] = "random"
+    """rows of the bank at first: of random direction, as in the paper, or what the untrained network makes of items"""
     hidden: int = Field(512, ge=1)
     """width of the projections' hidden layers"""
     width: int = Field(128, ge=1)
@@ -103,13 +104,12 @@ class CMA(Method[Config]):
     def before_epoch(self, examples: Iterable[Batch]) -> None:
         """Fills the banks where they know nothing yet, and mines."""
         since = int(self.epochs.add_(1)) - 1 - self.cfg.alone
+        if since >= 0 or self.cfg.first == "seen":
+            look = lambda batch: {kind: self.embed(kind, batch[kind]) for kind in self.banks}  # noqa: E731
+            fill_all(self, self.banks, examples, look)
         if since < 0 or since % self.cfg.every:
             return
         looks, sounds = self.banks["video"], self.banks["audio"]
-        if (looks.recording == UNSEEN).all():
-            seen = sweep(self, examples, lambda batch: {kind: self.embed(kind, batch[kind]) for kind in self.banks})
-            for kind in self.modalities:
-                self.banks[kind].fill(seen["index"], seen["recording"], seen[kind])
         self.positives.copy_(agreed(looks.vectors, sounds.vectors, looks.recording, self.positives.shape[1]))
 
     def forward(self, batch: Batch, turn: str = "main") -> Step:

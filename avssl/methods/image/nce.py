@@ -10,13 +10,14 @@ without BatchNorm do, the bank soon points one way, all exponentials grow toward
 looks like the picture's own: the loss grows many times over and nothing is learnt. ``moving`` estimates Z anew on each
 batch, so that it is never far too small. ``excess`` tells: the log of the batch's own Z over the one in use.
 
-Deviations: Z moves unless ``first`` is asked for; items of the same recording are no negatives; the bank begins as
-vectors of random direction.
+Deviations: Z moves unless ``first`` is asked for; items of the same recording are no negatives; the shipped config
+fills the bank before the first step.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
@@ -28,7 +29,7 @@ from avssl import views
 from avssl.inputs import Inputs
 from avssl.methods.base import Batch, Step, detached
 from avssl.methods.pictures import OfViews, ViewsConfig
-from avssl.nn.bank import Bank
+from avssl.nn.bank import Bank, fill_all
 from avssl.nn.gather import gather
 
 KEPT = 0.9
@@ -48,6 +49,8 @@ class Config(ViewsConfig):
     """divides the cosines"""
     momentum: float = Field(0.5, ge=0, lt=1)
     """share of the old vector that the bank keeps"""
+    first: Literal["random", "seen"] = "random"
+    """rows of the bank at first: of random direction, as in the paper, or what the untrained network makes of items"""
     proximal: float = Field(0.0, ge=0)
     """weight of the squared distance from the item's own remembered vector"""
     width: int = Field(128, ge=1)
@@ -72,6 +75,11 @@ class NCE(OfViews[Config]):
         """One view, and K numbers ``draw`` that choose negatives."""
         changes = [(name, (chance,)) for name, chance in views.POLICY]
         return views.Views(changes, cfg.area, cfg.strength, cfg.negatives, count=1)
+
+    def before_epoch(self, examples: Iterable[Batch]) -> None:
+        """Fills the bank where that is asked for and it knows nothing yet."""
+        if self.cfg.first == "seen":
+            fill_all(self, {"x": self.bank}, examples, lambda batch: {"x": self.embed("image", self.views.made(batch))})
 
     def chance(self, items: int) -> dict[str, float]:
         """Of naming the right one."""

@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-import struct
 import tarfile
 from collections import Counter
 
-import numpy as np
 import pytest
 import torch
-from made_media import tone, write
-from PIL import Image
+from probe.laid import picture, shades, told, touched
 
 from avssl.config import InputsConfig
 from avssl.data.manifest import Manifest, Recording
 from avssl.data.narration import Phrase
 from avssl.inputs import Inputs, Vocabulary
 from avssl.probe import decoded, importers
-
-
-def picture(path, shade=100, also=None):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.full((8, 8, 3), (shade, shade, shade if also is None else also), np.uint8)).save(path)
-
-
-def touched(path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"x")
-
-
-def told(data):
-    return Counter((one.part, one.label) for one in data.examples)
 
 
 def test_class_folders_with_train_and_test_above_them(tmp_path):
@@ -75,10 +58,6 @@ def packed(path, shade):
     with tarfile.open(path, "w:gz") as archive:
         archive.add(content, "content")
     return path
-
-
-def shades(data):
-    return {int(np.asarray(Image.open(one.path)).mean()) for one in data.examples}
 
 
 def test_archives_of_one_name_are_each_their_own(tmp_path):
@@ -202,83 +181,6 @@ def test_words_are_those_said_in_the_middle(tmp_path):
     assert torch.equal(made.batch(slice(1, 2)), inputs.tokens(["bin blue"]))
 
 
-def idx(path, values):
-    """The format MNIST comes in: magic number, sizes, bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    head = struct.pack(f">I{values.ndim}I", 0x0800 | values.ndim, *values.shape)
-    path.write_bytes(head + values.astype(np.uint8).tobytes())
-
-
-def digits(root, shade):
-    """MNIST's files, all pictures of one shade."""
-    for half, count in (("train", 12), ("t10k", 6)):
-        idx(root / "MNIST" / "raw" / f"{half}-images-idx3-ubyte", np.full((count, 28, 28), shade))
-        idx(root / "MNIST" / "raw" / f"{half}-labels-idx1-ubyte", np.arange(count) % 3)
-    return f"torchvision:MNIST:{root}"
-
-
-def test_roots_of_one_torchvision_set_are_each_their_own(tmp_path):
-    picture(tmp_path / "room" / "MNIST" / "train" / "000000.png", 5)  # as rooms were laid out once
-    for _ in range(2):
-        for shade in (10, 20):
-            data = importers.read(digits(tmp_path / f"root{shade}", shade), tmp_path / "room")
-            assert shades(data) == {shade}
-            assert [one.name for one in data.examples[:2]] == ["train/000000", "train/000001"]
-    assert shades(importers.read(digits(tmp_path / "root10", 30), tmp_path / "room")) == {30}, "other files in a root"
-    assert not list(tmp_path.glob("room/**/*.partial"))
-
-
-def test_torchvisions_sets_are_read_where_they_lie_and_never_fetched(tmp_path, monkeypatch):
-    import torchvision.datasets.utils as fetching
-
-    monkeypatch.setattr(fetching, "_urlretrieve", lambda *_: pytest.fail("fetched something"))
-    data = importers.read(digits(tmp_path, 9), tmp_path)
-    names = ("0 - zero", "1 - one", "2 - two")
-    assert told(data) == {(part, name): count for part, count in (("train", 4), ("test", 2)) for name in names}
-    inputs = Inputs(InputsConfig(height=16, width=16))
-    _, made = decoded.decode(data, inputs, "image", tmp_path)
-    assert made.x.shape == (18, 3, 16, 16)
-    assert (np.abs(made.x.astype(int) - 9) <= 1).all()
-    for spec, why in (
-        ("torchvision:SVHN:" + str(tmp_path), "nothing is downloaded"),
-        ("torchvision:EMNIST:" + str(tmp_path), "nothing is downloaded"),
-        ("torchvision:HMDB51:" + str(tmp_path), "nothing is downloaded"),
-        ("torchvision:VisionDataset:" + str(tmp_path), "nothing is downloaded"),
-        ("torchvision:CIFAR10:" + str(tmp_path), "unpickles this set, and nothing here does; give it as class folders"),
-        ("torchvision:Nothing:x", "torchvision:NAME:ROOT"),
-        ("torchvision:MNIST", "torchvision:NAME:ROOT"),
-    ):
-        with pytest.raises(ValueError, match=why):
-            importers.read(spec, tmp_path)
-
-
-def test_parts_are_found_by_the_names_that_sets_have_for_them(tmp_path, monkeypatch):
-    from torchvision import datasets
-
-    class Pets:
-        classes = ("cat", "dog")
-
-        def __init__(self, root, split="trainval", download=True):
-            assert not download
-            if split not in root.split("-"):
-                raise ValueError(f"no {split}")
-            self.split = split
-
-        def __len__(self):
-            return 6
-
-        def __getitem__(self, place):
-            shade = 20 * place + len(self.split)
-            return Image.new("RGB", (8, 8), (shade, shade, shade)), place % 2
-
-    monkeypatch.setattr(datasets, "OxfordIIITPet", Pets)
-    for root, parts in (("trainval-test", {"train", "test"}), ("train-val", {"train", "test"}),
-                        ("train-valid-test", {"train", "val", "test"})):  # fmt: skip
-        data = importers.read(f"torchvision:OxfordIIITPet:{root}", tmp_path)
-        assert {one.part for one in data.examples} == parts
-        assert len(data) == 6 * len(parts)
-
-
 def test_what_is_not_there_is_told(tmp_path):
     with pytest.raises(ValueError, match="nothing is downloaded"):
         importers.read(str(tmp_path / "none"), tmp_path)
@@ -288,55 +190,6 @@ def test_what_is_not_there_is_told(tmp_path):
     touched(tmp_path / "flat" / "x.png")
     with pytest.raises(ValueError, match="no class folder"):
         importers.read(str(tmp_path / "flat"), tmp_path)
-
-
-def test_decoding_is_kept_in_the_room_and_unreadable_files_are_counted(tmp_path):
-    for kind, shade in (("cat", 20), ("dog", 200)):
-        for k in range(3):
-            picture(tmp_path / "set" / "train" / kind / f"{k}.png", shade + k)
-    data = importers.read(str(tmp_path / "set"), tmp_path)
-    inputs, seen = Inputs(InputsConfig(height=16, width=24)), []
-    _, made = decoded.decode(data, inputs, "image", tmp_path, lambda done, total: seen.append((done, total)))
-    assert made.x.shape == (6, 3, 16, 24)
-    assert seen[-1] == (6, 6)
-    assert [int(x.mean().round()) for x in made.x] == pytest.approx([20, 21, 22, 200, 201, 202], abs=1)
-    seen.clear()
-    np.testing.assert_array_equal(decoded.decode(data, inputs, "image", tmp_path)[1].x, made.x)
-    assert not seen, "decoded once"
-    (tmp_path / "set" / "train" / "cat" / "0.png").write_bytes(b"broken")
-    with pytest.raises(ValueError, match=r"1 of 6 examples cannot be read, more than the budget of 5% .*cat/0.png"):
-        decoded.decode(importers.read(str(tmp_path / "set"), tmp_path), inputs, "image", tmp_path)
-    assert not list(tmp_path.glob(".*partial"))
-
-
-def test_what_cannot_be_read_is_no_example(tmp_path):
-    """Not a black picture of its class: neither when it is decoded nor when what was decoded is used again."""
-    for kind, shade in (("cat", 20), ("dog", 200)):
-        for k in range(3):
-            picture(tmp_path / "set" / "train" / kind / f"{k}.png", shade + k)
-    (tmp_path / "set" / "train" / "cat" / "1.png").write_bytes(b"broken")
-    data, inputs = importers.read(str(tmp_path / "set"), tmp_path), Inputs(InputsConfig(height=16, width=24))
-    for _ in range(2):
-        held, made = decoded.decode(data, inputs, "image", tmp_path, bad_budget=0.2)
-        names = [example.name.removeprefix("train/") for example in held.examples]
-        assert names == ["cat/0.png", "cat/2.png", "dog/0.png", "dog/1.png", "dog/2.png"]
-        assert len(held.left_out) == 1
-        assert "cat/1.png" in held.left_out[0]
-        assert made.owner.tolist() == list(range(5))
-        assert [int(x.mean().round()) for x in made.x] == pytest.approx([20, 22, 200, 201, 202], abs=1)
-        assert held.digest != data.digest
-
-
-def test_a_sound_that_cannot_be_opened_is_no_example(tmp_path):
-    for k, name in enumerate(("cat/a", "cat/b", "dog/a", "dog/b")):
-        path = tmp_path / "set" / "train" / f"{name}.wav"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, video=None, audio="pcm_s16le", sound=tone(1.0, 8000, 0.5, 300 + k), hz=8000)
-    (tmp_path / "set" / "train" / "cat" / "a.wav").write_bytes(b"broken")
-    data, inputs = importers.read(str(tmp_path / "set"), tmp_path), Inputs(InputsConfig())
-    held, made = decoded.decode(data, inputs, "audio", tmp_path, bad_budget=0.5)
-    assert [example.name for example in held.examples] == ["train/cat/b.wav", "train/dog/a.wav", "train/dog/b.wav"]
-    assert made.owner[-1] == 2
 
 
 def test_real_sets_have_their_folds_and_speakers(recordings):

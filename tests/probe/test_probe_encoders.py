@@ -1,4 +1,4 @@
-"""Frozen features, stages, fine-tuning and activation maps on encoders and pictures whose truth is known."""
+"""Frozen features, stages and fine-tuning on encoders and pictures whose truth is known."""
 
 from __future__ import annotations
 

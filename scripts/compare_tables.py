@@ -87,9 +87,13 @@ def conclusions(rows: Sequence[Row], why: Mapping[str, str]) -> Iterator[str]:
             f"{len(held) - len(behind)} of {len(held)} beat their own random initialization on the best stage, "
             f"{vector} of {len(held)} on the encoder's own vector."
         )
+    reasons: dict[str, list[str]] = {}
     for label, verdict in behind.items():
-        said = why.get(label, why.get(held[label][0]["name"], "why is not known yet."))
-        yield f"**{label}** does not beat its random initialization at this budget ({verdict}): {said}"
+        said = why.get(label, why.get(held[label][0]["name"], why.get("others", "why is not known yet.")))
+        reasons.setdefault(said, []).append(f"**{label}** ({verdict})")
+    for said, names in reasons.items():
+        verb = "does" if len(names) == 1 else "do"
+        yield f"On the best stage {', '.join(names)} {verb} not beat random initialization at this budget: {said}"
     yield from _ahead(rows)
     for question, line in (
         ("Does the pretext's accuracy predict the probe?", figures.pretext_pairs(held)),
@@ -148,9 +152,10 @@ def section(rows: Sequence[Row], note: Mapping[str, Any]) -> Iterator[str]:
     sets = rows[0]["sets"]
     sizes = "; ".join(f"{name} {one['fitted']:,} fitted, {one['judged']:,} judged" for name, one in sets.items())
     yield f"Seeds {seeds}; training {min(spans)} to {max(spans)} s; data {data}; percent. {sizes}."
-    halves = {name: (one["interval"][1] - one["interval"][0]) / 2 for name, one in rows[0]["figures"].items()}
-    main = max(value for name, value in halves.items() if not name.startswith(TRANSFERRED))
-    told = f"±{100 * main:.1f} on CIFAR-10, ±{100 * max(halves.values()):.1f} at most"
+    halves = [(name, (one["interval"][1] - one["interval"][0]) / 2) for row in rows
+              for name, one in row["figures"].items()]  # fmt: skip
+    main = max(value for name, value in halves if not name.startswith(TRANSFERRED))
+    told = f"±{100 * main:.1f} on CIFAR-10, ±{100 * max(value for _, value in halves):.1f} at most"
     yield f"A figure of one seed is known to within {told} (Wilson, 95 %)."
     yield ""
     if note.get("text"):

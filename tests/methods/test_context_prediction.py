@@ -1,4 +1,4 @@
-"""Context prediction: what a label means, in a hand-drawn picture; gap and jitter; fading colours give nothing away."""
+"""Context prediction: what a label means, in a hand-drawn picture; and which shortcuts its tricks close."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 import shortcut
 import torch
 from contract import tiny
+from shortcut_readers import drawn, picture, share, texture
 from torch import Generator
 
 from avssl.methods.image.context_prediction import NEIGHBORS
@@ -133,6 +134,78 @@ def test_a_color_ramp_is_a_shortcut_that_one_plane_closes():
 
     assert accuracy("keep") > 0.35, "the shortcut exists: chance is 1/8"
     assert accuracy("drop") < 0.2, "and is closed"
+
+
+def dealt(pictures, count, *words, side=64):
+    """Patches [N, 2, 3, p, p] and labels [N] of ``count`` pictures whose every pixel may be in a pair."""
+    size = (f"inputs.height={side}", f"inputs.width={side}", "method.area=1.0", "method.pairs=8")
+    batch = drawn("context_prediction", pictures, count, *size, *words)
+    return batch["patches"].flatten(0, 1), batch["label"].flatten()
+
+
+def test_edges_that_continue_are_a_shortcut_that_a_gap_closes():
+    """Of the four straight neighbors, the one whose edge differs least where it would touch."""
+
+    def right(*words):
+        patches, label = dealt(lambda draw: picture(texture(draw, 64, 7)), 40, "method.jitter=0", *words)
+        straight = torch.tensor([NAMES.index(name) for name in ("above", "left", "right", "below")])
+        a, b = patches.sum(2).unbind(1)  # the planes that are not kept are faint
+        edges = [(a[:, 0], b[:, -1]), (a[:, :, 0], b[:, :, -1]), (a[:, :, -1], b[:, :, 0]), (a[:, -1], b[:, 0])]
+        nearest = straight[torch.stack([(p - q).var(1) for p, q in edges], 1).argmin(1)]
+        return share((nearest == label)[(label[:, None] == straight).any(1)])
+
+    assert right("method.gap=0") > 0.8, "the shortcut exists"
+    assert right() < 0.4, "and is closed: chance is 1/4"
+
+
+def grating(draw):
+    """Waves of four pixels along both axes: a patch and its gap are 35 pixels, a quarter of a wave too few."""
+    x, y = (torch.rand(2, 1, generator=draw) * 4 + torch.arange(64)) * math.pi / 2
+    return picture(0.5 + 0.2 * x.cos() + 0.2 * y.cos()[:, None])
+
+
+def test_the_phase_of_a_grating_is_a_shortcut_that_jitter_closes():
+    def right(*words):
+        patches, label = dealt(grating, 30, "method.coarse=0", *words)
+        shown = patches.sum(2)
+        assert shown.shape[-1] + round(0.5 * shown.shape[-1]) == 35
+        wave = torch.polar(torch.ones(1), torch.arange(shown.shape[-1]) * -math.pi / 2)
+        phases = torch.stack([(shown.mean(axis) + 0j) @ wave for axis in (3, 2)], 2)  # [N, 2, rows and columns]
+        quarters = ((phases[:, 0] / phases[:, 1]).angle() / (math.pi / 2)).round()
+        return share((quarters == torch.tensor(NEIGHBORS)[label]).all(1))
+
+    assert right("method.jitter=0") > 0.9, "the shortcut exists"
+    assert right() < 0.2, "and is closed: chance is 1/8"
+
+
+STEEP = 0.006
+"""by how much the logarithm of contrast grows with each pixel to the right; downwards it is three times as much"""
+
+
+def deepening(draw):
+    """Noise of two values that are farther apart the farther right and down."""
+    place = torch.arange(96.0)
+    strength = 0.02 * torch.exp(STEEP * (place + 3 * place[:, None]))
+    return picture(0.5 + strength * (torch.randint(2, (96, 96), generator=draw) * 2 - 1))
+
+
+def test_a_ramp_of_contrast_is_a_shortcut_that_equal_contrast_closes():
+    """What the encoder is given has one contrast; what the transform gives has not."""
+    words = ("inputs.height=96", "inputs.width=96", "method.area=1.0", "method.coarse=0")
+    batch, given = drawn("context_prediction", deepening, 20, *words), []
+    method = tiny.run("context_prediction").method()
+    method.encoders["image"].register_forward_pre_hook(lambda module, inputs: given.append(inputs[0]))
+    with torch.no_grad():
+        method(batch)
+    steps = torch.tensor([3 * down + right for down, right in NEIGHBORS])
+
+    def right(patches):
+        power = patches.square().mean((2, 3, 4)).log() / 2
+        apart = (power[:, 1] - power[:, 0]) / (STEEP * 51)
+        return share((apart[:, None] - steps).abs().argmin(1) == batch["label"].flatten())
+
+    assert right(batch["patches"].flatten(0, 1)) > 0.9, "the shortcut exists"
+    assert right(given[0].unflatten(0, (-1, 2)) - 0.5) < 0.25, "and is closed: chance is 1/8"
 
 
 def test_a_preview_says_where_the_second_patch_is():

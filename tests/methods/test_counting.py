@@ -1,11 +1,14 @@
-"""Counting: both terms against a literal version, the parts, and the collapse that the second term forbids."""
+"""Counting: both terms against a literal version, the parts, the collapse, and which shortcuts its tricks close."""
 
 from __future__ import annotations
+
+import math
 
 import pytest
 import shortcut
 import torch
 from contract import tiny
+from shortcut_readers import drawn, fringed, lags, picture, share, texture
 from torch import Generator, nn
 
 from avssl.methods.image.counting import smaller
@@ -136,3 +139,72 @@ def test_without_the_second_term_nothing_is_counted():
     nothing = counted(0)
     assert nothing < 0.05, "all counts vanish"
     assert counted(1) > nothing + 0.15
+
+
+def parts(pictures, count, side, *words):
+    return drawn("counting", pictures, count, f"inputs.height={side}", f"inputs.width={side}", *words)["parts"]
+
+
+BELOW_AND_RIGHT = torch.tensor([[False, False], [False, True], [True, False], [True, True]])
+"""of each quarter"""
+
+
+@pytest.mark.parametrize(
+    ("words", "solved"),
+    [
+        (("method.gray=0", "method.shift=0"), True),
+        (("method.gray=1", "method.shift=0"), False),
+        (("method.gray=0", "method.shift=2"), False),
+    ],
+)
+def test_a_lens_tells_a_quarters_place_until_planes_are_gray_or_shifted(words, solved):
+    """Chance is 1/4; planes off by one pixel, moved by -4 to 4 against each other, leave 46 % at best."""
+    quarters = parts(lambda draw: fringed(draw, 64, 2), 80, 64, "method.area=1.0", *words)[:, :4]
+    off = lags(quarters.flatten(0, 1)).unflatten(0, (-1, 4))
+    right = share(((off > 0) == BELOW_AND_RIGHT).all(2))
+    assert right > 0.9 if solved else right < 0.6
+
+
+def coded(draw):
+    """Edges of a codec's blocks of 8 pixels: the lower and the right quarters of 88 begin in the middle of one."""
+    ground = 0.5 * texture(draw, 88)
+    ground[::8] += 0.3
+    ground[:, ::8] += 0.3
+    return picture(ground)
+
+
+def test_codec_edges_tell_a_quarters_place_until_the_picture_is_cropped():
+    def right(*words):
+        x = parts(coded, 60, 88, "method.shift=0", *words)[:, :4].double().mean(2)
+        lines = torch.stack([x.mean(3), x.mean(2)], 2)  # [B, 4, rows and columns, 44]
+        first = torch.stack([lines[..., k::8].mean(-1) for k in range(8)], -1).argmax(-1)
+        begun = (first == 4) | (first == 3)  # within a block; 3 where the picture is mirrored, as then 7 is for 0
+        return share((begun == BELOW_AND_RIGHT).all(2))
+
+    assert right("method.area=1.0") > 0.9, "the shortcut exists"
+    assert right() < 0.4, "and is closed: chance is 1/4"
+
+
+def waves(draw):
+    """Three pixels long, more or less strong: their mean by twos is half as strong, other ways leave less."""
+    strong = 0.08 * math.exp(1.6 * float(torch.rand((), generator=draw)))
+    wave = (torch.arange(48) * 2 * math.pi / 3).cos()
+    return picture(0.5 + strong * wave + 0.01 * torch.randn(48, 48, generator=draw))
+
+
+def test_faded_detail_is_a_shortcut_that_drawn_ways_to_make_pictures_smaller_close():
+    """What counts faintness, as 1 / strength squared, finds as much in the whole as in all quarters, whatever is there.
+
+    Where the way is drawn, that holds for the third that the mean made smaller.
+    """
+
+    def right(smaller):
+        shown = parts(waves, 24, 48, "method.area=1.0", "method.shift=0", f"method.smaller={smaller}").double()
+        angles = torch.arange(24) * 2 * math.pi / 3
+        lines = shown.mean((2, 3))  # [B, 5, 24]
+        faint = 1 / ((lines @ angles.cos().double()).square() + (lines @ angles.sin().double()).square())
+        apart = (faint[:, 4].log() - faint[:, :4].sum(1, keepdim=True).log()).abs()
+        return share(apart.argmin(1) == torch.arange(24))
+
+    assert right("mean") > 0.8, "the shortcut exists"
+    assert right("drawn") < 0.5, "and is closed"

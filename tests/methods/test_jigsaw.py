@@ -1,4 +1,4 @@
-"""Jigsaw: the permutations, what a label means, and that neither brightness nor codec edges give the answer away."""
+"""Jigsaw: the permutations, what a label means, and that no brightness, edge, color or lens gives the answer away."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import math
 import pytest
 import torch
 from contract import tiny
+from shortcut_readers import drawn, fringed, lags, picture, share, texture
 from torch import Generator
 
 from avssl.methods.image.jigsaw import far_permutations
@@ -128,6 +129,76 @@ def test_order_of_brightness_is_a_shortcut_that_normalization_closes():
 def test_codec_edges_are_a_shortcut_that_random_places_close():
     assert accuracy(blocks, *BLOCKS, "method.tile=1.0", steps=30) > 0.8, "the shortcut exists"
     assert accuracy(blocks, *BLOCKS, f"method.tile={36 / 43}", steps=30) < 0.4, "and is closed"
+
+
+CELLS = torch.cartesian_prod(torch.arange(3), torch.arange(3)) - 1
+"""(rows, columns) from the middle, by number"""
+LARGE = ("inputs.height=120", "inputs.width=120")
+
+
+def puzzles(pictures, *words):
+    """60 puzzles, and the order of cells that each permutation shows."""
+    return drawn("jigsaw", pictures, 60, *LARGE, *words), far_permutations(9, 64)
+
+
+def named(told, meant):
+    """The permutations [B] whose cells would have told most nearly this: told [B, 9, n], meant [N, 9, n]."""
+    return (told[:, None] - meant).square().sum((2, 3)).argmin(1)
+
+
+def painted(draw):
+    """Each cell has a color of its own, as light as all others; the light is noise."""
+    number = (torch.arange(9).view(3, 3) - 4).repeat_interleave(40, 0).repeat_interleave(40, 1) * 0.02
+    light = 0.35 + 0.3 * texture(draw, 120)
+    return picture(light + 0.587 * number, light - 0.299 * number, light)
+
+
+@pytest.mark.parametrize(("gray", "solved"), [(0, True), (1, False)])
+def test_colors_are_a_shortcut_that_gray_pictures_close(gray, solved):
+    batch, orders = puzzles(painted, f"method.gray={gray}")
+    color = (batch["tiles"][:, :, 0].double() - batch["tiles"][:, :, 1].double()).mean((2, 3))
+    right = share(named(color[..., None], (orders[..., None] - 4) * 0.02 * 255 * 0.886) == batch["label"])
+    assert right > 0.9 if solved else right < 0.1, "chance is 1/64"
+
+
+def test_edges_that_continue_are_a_shortcut_that_random_places_close():
+    """Tiles that belong side by side differ least where they touch."""
+
+    def right(*words):
+        batch, orders = puzzles(lambda draw: picture(texture(draw, 120, 7)), "method.gray=1", "method.shift=0", *words)
+        x = batch["tiles"][:, :, 0].double()
+        beside = (x[:, :, None, :, -1] - x[:, None, :, :, 0]).var(3).log()  # [B, left, right]
+        under = (x[:, :, None, -1] - x[:, None, :, 0]).var(3).log()  # [B, upper, lower]
+        places = orders.argsort(1).view(-1, 3, 3)  # where each cell is shown
+        misfit = beside[:, places[:, :, :-1], places[:, :, 1:]] + under[:, places[:, :-1], places[:, 1:]].mT
+        return share(misfit.sum((2, 3)).argmin(1) == batch["label"])
+
+    assert right("method.tile=1.0") > 0.9, "the shortcut exists"
+    assert right() < 0.15, "and is closed"
+
+
+def fringes(shift):
+    """How far the green plane of each tile is off, what that would be for each permutation, and the labels."""
+    words = ("method.gray=0", f"method.shift={shift}")
+    batch, orders = puzzles(lambda draw: fringed(draw, 120, 2), *words)
+    found = lags(batch["tiles"].flatten(0, 1)).unflatten(0, (-1, 9)).double()
+    return found, CELLS[orders], batch["label"]
+
+
+@pytest.mark.parametrize(("shift", "solved"), [(0, True), (2, False)])
+def test_a_lens_tells_one_tiles_cell_until_planes_are_shifted(shift, solved):
+    """Chance is 1/9; planes moved by -4 to 4 pixels against each other leave about a fifth."""
+    found, cells, label = fringes(shift)
+    right = share((found.sign() == cells[label]).all(2))
+    assert right > 0.9 if solved else right < 0.3
+
+
+@pytest.mark.parametrize(("shift", "solved"), [(0, True), (2, False)])
+def test_a_lens_tells_the_order_of_tiles_until_planes_are_shifted(shift, solved):
+    """Tiles compared with each other: whatever moves the planes of all tiles alike changes nothing."""
+    found, cells, label = fringes(shift)
+    right = share(named(found - found.mean(1, keepdim=True), cells * 4 / 3) == label)
+    assert right > 0.9 if solved else right < 0.5
 
 
 def test_a_preview_says_the_arrangement_row_by_row():

@@ -1,4 +1,4 @@
-"""Instance discrimination: both forms against two independent sources, the constant, and the bank."""
+"""Instance discrimination: both forms against two independent sources, the constant, the bank, and its views."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import math
 from types import SimpleNamespace
 
 import pytest
+import shortcut
 import torch
 from contract import tiny
+from shortcut_readers import share
 from torch import Generator, nn
 
 from avssl import ops
@@ -170,3 +172,29 @@ def test_proximal_holds_to_the_remembered_vector():
         made(bank, f"method.proximal={weight}", "method.negatives=2")(given(x, draw)).loss for weight in (0, 3)
     )
     assert (tight - loose).item() == pytest.approx(3 * 2, rel=1e-5)
+
+
+def tinted(draw):
+    """Noise on a ground of one color."""
+    color = 40 + 175 * torch.rand(3, 1, 1, generator=draw)
+    return (color + 40 * torch.rand(3, 24, 24, generator=draw)).to(torch.uint8)
+
+
+@pytest.mark.parametrize(("words", "solved"), [(("method.strength=0",), True), ((), False)])
+def test_mean_colors_find_the_other_view_of_a_picture_until_they_change(words, solved):
+    """Of 32 pictures, seen once and again; where either view is gray, by their light."""
+    run = tiny.run("nce", "inputs.height=24", "inputs.width=24", *words)
+    views, draw = run.kind.transform(run.cfg.method, run.inputs), Generator().manual_seed(0)
+    pictures = [tinted(draw) for _ in range(32)]
+
+    def colors():
+        rows = [views(shortcut.item(picture), draw, 0.0) for picture in pictures]
+        return views.made({key: torch.stack([row[key] for row in rows]) for key in rows[0]}).double().mean((2, 3))
+
+    first, second = colors(), colors()
+    gray = [seen.amax(1) - seen.amin(1) < 1 for seen in (first, second)]
+    light = [seen @ torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64) for seen in (first, second)]
+    by_light = (light[0][:, None] - light[1]).abs()
+    apart = torch.where(gray[0][:, None] | gray[1], by_light, torch.cdist(first, second))
+    right = share(apart.argmin(1) == torch.arange(32))
+    assert right > 0.8 if solved else right < 0.3

@@ -8,6 +8,8 @@ import pytest
 import shortcut
 import torch
 from contract import tiny
+from shortcut_readers import drawn as made
+from shortcut_readers import share, texture
 from torch import Generator
 
 from avssl.methods.image.relative_transformation import CORNERS, SPREAD, USUAL, homography, warp
@@ -153,6 +155,64 @@ def test_the_border_is_a_shortcut_that_real_surroundings_close():
 
     assert explained("false") > 0.08, "the shortcut exists"
     assert explained("true") < 0.03, "and is closed"
+
+
+def bright(draw):
+    """Nowhere as dark as the border's gray."""
+    return (170 + 60 * texture(draw, 32)).to(torch.uint8).expand(3, 32, 32)
+
+
+@pytest.mark.parametrize(("inside", "solved"), [("false", True), ("true", False)])
+def test_the_amount_of_border_tells_how_much_a_projective_copy_shows(inside, solved):
+    """Whether the copy shows more of the original than most copies do; chance is 1/2."""
+    batch = made("relative_transformation", bright, 60, f"method.inside={inside}")
+    border = (batch["warped"] == 128).all(1).double().mean((1, 2))
+    rows = torch.cat([batch["target"] * SPREAD + USUAL, torch.ones(60, 1)], 1).view(-1, 3, 3)
+    ends = rows @ torch.tensor([[0.0, 32, 32, 0], [0, 0, 32, 32], [1, 1, 1, 1]])
+    x, y = (ends[:, :2] / ends[:, 2:]).unbind(1)
+    shown = (x * y.roll(-1, 1) - y * x.roll(-1, 1)).sum(1).abs()
+    right = share((border > border.median()) == (shown > shown.median()))
+    assert right > 0.8 if solved else right < 0.65
+
+
+def spot(draw):
+    """Bright on gray, right of the middle and above it."""
+    rows, columns = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
+    far = (rows - 21) ** 2 + (columns - 43) ** 2
+    return (128 + 120 * torch.exp(-far / 8)).round().to(torch.uint8).expand(3, 64, 64)
+
+
+def places(pictures):
+    """(right, up) of the spot from the middle, as shares of the side, [N, 2]."""
+    weight = pictures[:, 0].double() - 128
+    from_middle = (torch.arange(64) - 31.5).double() / 64
+    right, down = ((weight.sum(axis) * from_middle).sum(1) / weight.sum((1, 2)) for axis in (1, 2))
+    return torch.stack([right, -down], 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "number", "moved"),
+    [
+        ("degrees=90", 0, lambda x, y, a: (x * (a * math.pi / 2).cos() - y * (a * math.pi / 2).sin(),
+                                           x * (a * math.pi / 2).sin() + y * (a * math.pi / 2).cos())),
+        ("shift=0.1", 1, lambda x, y, right: (x + 0.1 * right, None)),
+        ("shift=0.1", 2, lambda x, y, down: (None, y - 0.1 * down)),
+        ("scale=[0.8,1.2]", 3, lambda x, y, size: (x * (1 + 0.2 * size), y * (1 + 0.2 * size))),
+        ("shear=30", 4, lambda x, y, tilt: (x - y * (tilt * math.pi / 6).tan(), y)),
+    ],
+)  # fmt: skip
+def test_a_spot_lands_where_each_affine_number_says(words, number, moved):
+    """Counter-clockwise, right, down, larger, and upright lines tilted, the lower end to the right."""
+    still = [f"method.{word}" for word in ("shift=0", "scale=[1,1]", "degrees=0", "shear=0")]
+    sizes = ("inputs.height=64", "inputs.width=64", "method.kind=affine", "method.inside=false")
+    batch = made("relative_transformation", spot, 8, *sizes, *still, f"method.{words}")
+    told = batch["target"][:, number].double()
+    assert told.min() < -0.3
+    assert told.max() > 0.3
+    wanted = moved(*places(batch["original"]).unbind(1), told)
+    for found, want in zip(places(batch["warped"]).unbind(1), wanted, strict=True):
+        if want is not None:
+            torch.testing.assert_close(found, want, atol=0.2 / 64, rtol=0)
 
 
 def test_words_say_what_was_done():

@@ -46,7 +46,7 @@ class Config(MethodConfig):
     gray: float = Field(0.3, ge=0, le=1)
     """share of pictures without colour"""
     shift: int = Field(2, ge=0)
-    """most pixels by which a colour plane is moved"""
+    """most pixels by which a colour plane of a tile is moved"""
     hidden: int = Field(4096, ge=1)
     """width of the hidden layer over all tiles"""
     seed: int = 0
@@ -84,8 +84,7 @@ class Shuffle:
 
     def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
         """Draws the colours, each tile's place in its cell, and the permutation."""
-        picture = displaced(sample.video[0, 0], generator, self.cfg.shift)
-        tiles = self.tiles(views.gray(picture, generator, self.cfg.gray), generator)
+        tiles = views.gray(self.tiles(sample.video[0, 0], generator), generator, self.cfg.gray)
         label = views.integer(generator, len(self.permutations))
         return {"tiles": tiles[self.permutations[label]], "label": torch.tensor(label)}
 
@@ -95,15 +94,18 @@ class Shuffle:
         return {"label": "in place of cells 0, 1, ... are\n" + "\n".join(" ".join(map(str, row)) for row in rows)}
 
     def tiles(self, x: Tensor, generator: Generator) -> Tensor:
-        """[3, H, W] -> one tile at a random place of each cell, row by row, [P, 3, h, w]."""
-        grid = self.cfg.grid
-        tall, wide = x.shape[1] // grid, x.shape[2] // grid
+        """[3, H, W] -> one tile at a random place of each cell, row by row, [P, 3, h, w].
+
+        Planes are displaced in each tile anew: together, differences between tiles would stay.
+        """
+        grid, rim = self.cfg.grid, 2 * self.cfg.shift
+        tall, wide = (x.shape[1] - rim) // grid, (x.shape[2] - rim) // grid
         h, w = max(1, int(tall * self.cfg.tile)), max(1, int(wide * self.cfg.tile))
         found = []
         for row, column in itertools.product(range(grid), repeat=2):
             top = row * tall + views.integer(generator, tall - h + 1)
             left = column * wide + views.integer(generator, wide - w + 1)
-            found.append(x[:, top : top + h, left : left + w])
+            found.append(displaced(x[:, top : top + h + rim, left : left + w + rim], generator, self.cfg.shift))
         return torch.stack(found)
 
 

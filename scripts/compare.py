@@ -42,6 +42,7 @@ from avssl.cli._counting import counting
 from avssl.cli._feedback import Feedback
 from avssl.config import RunConfig
 from avssl.data.manifest import Manifest
+from avssl.evaluation.task import telling
 from avssl.inputs import Inputs
 from avssl.methods import base
 from avssl.train import build, run
@@ -117,16 +118,13 @@ def run_config(variant: Variant, listed: Path, words: Sequence[str]) -> RunConfi
 
 
 def pretext(cfg: RunConfig, folder: Path, one: Loaded) -> dict[str, float]:
-    """How well held-out pictures' pretext is solved: loss and metrics of the method's last turn, on validation.
-
-    Of players in a game the loss tells nothing: it depends on the critic.
-    """
+    """How well held-out pictures' pretext is solved, on validation, as far as its figures are :func:`telling`."""
     if cfg.method.name in UNTOLD:
         return {}
     with torch.no_grad():
         found = Feedback(cfg, folder).task(one.method)
-    left_out = {"score", "items", *(("loss",) if len(one.method.turns()) > 1 else ())}
-    return {name: value for name, value in found.items() if name not in left_out and not name.startswith("chance_")}
+    found.pop("score", None)
+    return telling(one.method, found)
 
 
 def course(cfg: RunConfig, folder: Path, sets: dict[str, LabelSet], ask: Any) -> list[dict[str, Any]]:

@@ -116,7 +116,7 @@ def rank(pairs: Sequence[tuple[float, float]]) -> float | None:
 def rank_interval(found: float, count: int) -> tuple[float, float]:
     """95 % interval of a rank correlation over ``count`` pairs, by Fisher's transform with Bonett and Wright's variance
     (Psychometrika 65, 2000)."""
-    if count <= LEAST - 1 or abs(found) >= 1:
+    if count < LEAST or abs(found) >= 1:
         return found, found
     half = 1.96 * math.sqrt((1 + found**2 / 2) / (count - 3))
     return math.tanh(math.atanh(found) - half), math.tanh(math.atanh(found) + half)

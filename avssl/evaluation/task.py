@@ -57,17 +57,21 @@ def solved(method: Method[Any], loader: Loader) -> dict[str, float]:
     return {**sums, **guessed, "items": float(size * batches)}
 
 
+def telling(method: Method[Any], figures: Mapping[str, float]) -> dict[str, float]:
+    """Those of :func:`solved` that tell how well the task is solved: neither counts nor chances, nor, of players in a
+    game, the loss, which depends on the critic."""
+    left_out = {"items", *(("loss",) if len(method.turns()) > 1 else ())}
+    return {name: x for name, x in figures.items() if name not in left_out and not name.startswith("chance_")}
+
+
 def compared(
     cfg: RunConfig, networks: Mapping[str, Method[Any]], held: Manifest, split: str
 ) -> dict[str, dict[str, float]]:
     """Figure of the own task -> that of each network (``trained``, ``untrained``) and, where it is known, ``chance``;
     {} where the split lacks what the task needs.
-
-    Of players in a game the loss tells nothing, for it depends on the critic, and is left out.
     """
     told: dict[str, dict[str, float]] = {}
     for who, method in networks.items():
-        left_out = {"items", *(("loss",) if len(method.turns()) > 1 else ())}
         try:
             loader = opened(cfg, method, held, split)
         except ValueError:
@@ -75,9 +79,7 @@ def compared(
         method.eval()
         with torch.no_grad():
             found = solved(method, loader)
-        for name, value in found.items():
-            if name in left_out or name.startswith("chance_"):
-                continue
+        for name, value in telling(method, found).items():
             told.setdefault(name, {})[who] = value
             if f"chance_{name}" in found:
                 told[name]["chance"] = found[f"chance_{name}"]

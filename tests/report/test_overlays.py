@@ -5,41 +5,22 @@ import json
 
 import numpy as np
 import pytest
-import torch
+from localize.bright import CFG, Bright
 from made_media import tone, write
 
-from avssl.config import InputsConfig, MethodConfig
 from avssl.data.encode import write_clip
 from avssl.data.media import probe
 from avssl.inputs import Inputs
 from avssl.localize.calibration import Calibration
 from avssl.localize.looking import Looking
-from avssl.methods.base import Method, Step
 from avssl.report.overlays import overlays
-from avssl.sample import Needs
 from retrieval.search import Hit
 
-CFG = InputsConfig(height=32, width=48, frames=4, fps=4.0, hz=8000, audio_seconds=1.0, audio="wave")
 
-
-class Loud(Method[MethodConfig]):
+class Loud(Bright):
     """Lights everything while it is loud."""
 
-    Config, modalities, localizes = MethodConfig, ("audio", "video"), ("audio",)
-
-    def __init__(self):
-        super().__init__(MethodConfig(name="loud"), Inputs(CFG), torch.nn.ModuleDict(), 1)
-
-    @classmethod
-    def needs(cls, cfg, inputs):
-        return Needs()
-
-    @classmethod
-    def transform(cls, cfg, inputs):
-        raise NotImplementedError
-
-    def forward(self, batch, turn="main"):
-        return Step(torch.zeros(()))
+    localizes = ("audio",)
 
     def localize(self, video, query, modality):
         loud = query.square().mean(-1).sqrt()

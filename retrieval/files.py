@@ -8,7 +8,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 TEMPORARY = ".tmp-"
@@ -110,22 +110,34 @@ def file_lock(path: Path, written: Path, wait_seconds: float = 0.0, keep: bool =
 def aside(directory: Path) -> Iterator[Path]:
     """Yield a folder in `directory` in which something is made that takes long; it is gone afterwards.
 
-    A killed process leaves its folder behind; the next one removes it. Folders that are in use are told by their lock,
-    which the kernel frees even when its holder is killed.
+    A killed process leaves its folder behind, for `sweep_aside` to remove.
+    """
+    sweep_aside(directory)
+    with ExitStack() as held:
+        folder = _locked_folder(directory, held)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _locked_folder(directory: Path, held: ExitStack) -> Path:
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=ASIDE, dir=directory))
+        # Until it is locked, another process may take it for one that was left behind.
+        with suppress(FileNotFoundError):
+            if _is_at(folder, held.enter_context(_held(folder))):
+                return folder
+
+
+def sweep_aside(directory: Path) -> None:
+    """Remove the folders of `aside` that killed processes left.
+
+    Those in use are told by their lock, which the kernel frees even when its holder is killed.
     """
     for left in directory.glob(f"{ASIDE}*"):
         with suppress(OSError), _held(left, fcntl.LOCK_NB):
             shutil.rmtree(left)
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=ASIDE, dir=directory))
-        with _held(folder) as descriptor:
-            if not _is_at(folder, descriptor):  # another process has taken it for one that was left behind
-                continue
-            try:
-                yield folder
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
-            return
 
 
 @contextmanager

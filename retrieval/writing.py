@@ -11,7 +11,7 @@ import numpy as np
 
 from retrieval import manifest as manifests
 from retrieval.columns import write_columns
-from retrieval.files import TEMPORARY, check_intact, replacing, sha256_of, sync_directory
+from retrieval.files import TEMPORARY, check_intact, replacing, sha256_of, sweep_aside, sync_directory
 from retrieval.manifest import FileEntry, IndexEntry, SegmentEntry, SideEntry
 from retrieval.regionfile import RegionFile, write_chosen
 from retrieval.rowfile import Stored, stored, write_renamed, write_rows
@@ -191,3 +191,4 @@ def sweep(directory: Path, state: State) -> None:
         listed = path.name in state.manifest["files"]
         if path.name.startswith(TEMPORARY) or (manifests.DATA_FILE.match(path.name) and not listed):
             path.unlink(missing_ok=True)
+    sweep_aside(directory)

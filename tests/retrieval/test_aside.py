@@ -80,6 +80,31 @@ def test_a_folder_that_was_taken_for_a_left_one_is_made_again(tmp_path, monkeypa
     assert not Path(made[1]).exists()
 
 
+def test_a_folder_swept_before_it_could_be_opened_is_made_again(tmp_path, monkeypatch):
+    made = []
+    mkdtemp = files.tempfile.mkdtemp
+
+    def swept(**where):
+        made.append(mkdtemp(**where))
+        if len(made) == 1:
+            os.rmdir(made[0])
+        return made[-1]
+
+    monkeypatch.setattr(files.tempfile, "mkdtemp", swept)
+    with aside(tmp_path) as folder:
+        assert str(folder) == made[1]
+
+
+def test_any_next_change_of_a_store_removes_what_a_killed_writer_left(store):
+    left = store.directory / f"{files.ASIDE}killed"
+    with aside(store.directory) as theirs:
+        left.mkdir()
+        (left / "half").write_text("made")
+        store.add(vectors_of(1), rows_of(1))
+        assert theirs.is_dir()
+    assert not left.exists()
+
+
 def test_regions_are_made_in_the_stores_folder(store, monkeypatch):
     """Not in the system's folder for temporary files, where a killed run would leave gigabytes."""
     monkeypatch.setenv("TMPDIR", "/nowhere")

@@ -64,7 +64,7 @@ def test_what_is_kept_is_not_written_over(words, answer, kept, model, capsys, mo
 
 
 def test_an_overlay_takes_the_place_of_an_earlier_one(kept, model):  # noqa: F811
-    words = ["--audio", "w/q.mp4", "--threshold", 0.05]
+    words = ["--audio", "w/q.mp4", "--threshold", 0.05, "--height", 64]
     for output in ("out", "one.mp4"):
         for source in ("w/clip.mp4", "w/still.png", "w/clip.mp4"):
             assert call(model, source, "-o", output, *words) == 0

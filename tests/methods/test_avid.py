@@ -97,6 +97,17 @@ def test_evaluation_is_not_remembered():
     assert torch.equal(method.video_bank.vectors, before)
 
 
+def test_held_out_items_have_no_rows_and_look_for_what_the_other_side_makes_of_them():
+    method, batch, vectors = made("method.temperature=0.05")
+    vectors["audio"] = vectors["video"]
+    assert method(batch).metrics["accuracy"] < 1, "nobody has been seen yet, so rows are random"
+    found = method.eval()(batch)
+    assert found.metrics["accuracy"] == 1
+    method.video_bank.vectors = method.video_bank.vectors.roll(1, 0)
+    method.audio_bank.vectors = method.audio_bank.vectors.roll(1, 0)
+    assert method(batch).metrics["accuracy"] == 1
+
+
 def test_gradients_push_negatives_away_and_pull_to_the_own_target():
     method, batch, vectors = made("method.temperature=0.5")
     method(batch)

@@ -153,3 +153,13 @@ def test_picture_and_sound_are_of_one_window():
     assert needs.clips == 1
     assert needs.frames > 1
     assert needs.audio_seconds > 0
+
+
+def test_held_out_items_have_no_rows_and_no_positives():
+    method, batch, vectors = made("method.temperature=0.05")
+    vectors["audio"] = vectors["video"]
+    method.positives.copy_((torch.arange(8)[:, None] + 1) % 8)
+    assert method(batch).metrics["within"] > 0
+    found = method.eval()(batch).metrics
+    assert found["accuracy"] == 1
+    assert found["mined"] == found["within"] == 0

@@ -41,15 +41,12 @@ def test_banks_that_know_nothing_are_filled_and_others_are_left():
     fill_all(net, banks, iter(()), lambda batch: pytest.fail("looked again"))
 
 
-@pytest.mark.parametrize("name", ["nce", "avid", "cma"])
-def test_a_method_fills_its_banks_before_the_first_step_where_that_is_asked(name):
+def test_a_method_fills_its_bank_before_the_first_step_where_that_is_asked():
     for first, known in (("random", False), ("seen", True)):
-        run = tiny.run(name, f"method.first={first}", *(["method.alone=3"] if name == "cma" else []))
+        run = tiny.run("nce", f"method.first={first}")
         method = run.method()
         method.before_epoch([run.batch()])
-        banks = [module for module in method.modules() if isinstance(module, Bank)]
-        assert len(banks) == (1 if name == "nce" else 2)
-        assert all((bank.recording != UNSEEN).any().item() == known for bank in banks)
+        assert (method.bank.recording != UNSEEN).any().item() == known
 
 
 class Alike(nn.Module):

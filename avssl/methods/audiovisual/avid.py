@@ -11,7 +11,6 @@ estimated on the first batch (one frozen number for all tasks); items of the sam
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Literal
 
 import torch
@@ -24,7 +23,7 @@ from avssl import ops, views
 from avssl.config import MethodConfig
 from avssl.inputs import Inputs
 from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
-from avssl.nn.bank import Bank, fill_all
+from avssl.nn.bank import Bank
 from avssl.nn.gather import gather
 from avssl.nn.heads import mlp
 from avssl.sample import Needs
@@ -39,14 +38,14 @@ class Config(MethodConfig):
     """divides the cosines"""
     momentum: float = Field(0.5, ge=0, lt=1)
     """share of the old vector that the bank keeps"""
-    first: Literal["random", "seen"] = "random"
-    """rows of the bank at first: of random direction, as in the paper, or what the untrained network makes of items"""
     hidden: int = Field(512, ge=1)
     """width of the projections' hidden layers"""
     width: int = Field(128, ge=1)
     """D, the width of the space"""
     layers: int = Field(3, ge=1)
     """layers of the projections"""
+    standardized: bool = False
+    """the projections' outputs, over the batch; not in the paper, where networks are deep enough to do without"""
     pooling: Literal["max", "mean"] = "max"
     """of the encoders' maps over places and moments; where the sounding thing is small, its mean is drowned"""
     area: float = Field(0.28, gt=0, le=1)
@@ -66,9 +65,9 @@ class AVID(Method[Config]):
 
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
         super().__init__(cfg, inputs, encoders, length)
-        self.heads = nn.ModuleDict(
-            {kind: mlp(towers.width(encoders[kind]), cfg.hidden, cfg.width, cfg.layers) for kind in self.modalities}
-        )
+        widths = {kind: towers.width(encoders[kind]) for kind in self.modalities}
+        shape = (cfg.hidden, cfg.width, cfg.layers, cfg.standardized)
+        self.heads = nn.ModuleDict({kind: mlp(width, *shape) for kind, width in widths.items()})
         self.video_bank = Bank(length, cfg.width, cfg.momentum)
         self.audio_bank = Bank(length, cfg.width, cfg.momentum)
         self.fresh: list[dict[str, Tensor]] = []
@@ -84,12 +83,6 @@ class AVID(Method[Config]):
         """Gives ``video``, ``audio`` and ``draw``."""
         return views.CroppedClip(inputs, cfg.area, cfg.strength, cfg.decibels, cfg.hidden_share, cfg.negatives)
 
-    def before_epoch(self, examples: Iterable[Batch]) -> None:
-        """Fills the banks where that is asked for and they know nothing yet."""
-        if self.cfg.first == "seen":
-            banks = {"video": self.video_bank, "audio": self.audio_bank}
-            fill_all(self, banks, examples, lambda batch: {kind: self.embed(kind, batch[kind]) for kind in banks})
-
     def forward(self, batch: Batch, turn: str = "main") -> Step:
         """Mean of both directions' InfoNCE."""
         index, recording = batch["index"], batch["recording"]
@@ -97,8 +90,9 @@ class AVID(Method[Config]):
         if self.training:
             self.fresh.append({"index": index, "recording": recording, **{kind: x[kind].detach() for kind in x}})
         losses, hits = [], []
-        for kind, bank in (("video", self.audio_bank), ("audio", self.video_bank)):
-            target = (x[kind] * bank.vectors[index]).sum(1, keepdim=True)  # [B, 1]
+        for kind, other, bank in (("video", "audio", self.audio_bank), ("audio", "video", self.video_bank)):
+            known = bank.vectors[index] if self.training else x[other]  # banks are of training items
+            target = (x[kind] * known).sum(1, keepdim=True)  # [B, 1]
             against = bank.against(x[kind], batch["draw"], index, recording)
             logits = torch.cat([target, against], 1) / self.cfg.temperature  # [B, 1 + K]
             losses.append(F.cross_entropy(logits, torch.zeros_like(index)))

@@ -52,14 +52,14 @@ class Config(MethodConfig):
     """divides the cosines"""
     momentum: float = Field(0.5, ge=0, lt=1)
     """share of the old vector that the bank keeps"""
-    first: Literal["random", "seen"] = "random"
-    """rows of the bank at first: of random direction, as in the paper, or what the untrained network makes of items"""
     hidden: int = Field(512, ge=1)
     """width of the projections' hidden layers"""
     width: int = Field(128, ge=1)
     """D, the width of the space"""
     layers: int = Field(3, ge=1)
     """layers of the projections"""
+    standardized: bool = False
+    """the projections' outputs, over the batch; the same as in the run that this one begins from"""
     pooling: Literal["max", "mean"] = "max"
     """of the encoders' maps over places and moments; the same as in the run that this one begins from"""
     area: float = Field(0.28, gt=0, le=1)
@@ -81,9 +81,9 @@ class CMA(Method[Config]):
 
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
         super().__init__(cfg, inputs, encoders, length)
-        self.heads = nn.ModuleDict(
-            {kind: mlp(towers.width(encoders[kind]), cfg.hidden, cfg.width, cfg.layers) for kind in self.modalities}
-        )
+        widths = {kind: towers.width(encoders[kind]) for kind in self.modalities}
+        shape = (cfg.hidden, cfg.width, cfg.layers, cfg.standardized)
+        self.heads = nn.ModuleDict({kind: mlp(width, *shape) for kind, width in widths.items()})
         self.banks = nn.ModuleDict({kind: Bank(length, cfg.width, cfg.momentum) for kind in self.modalities})
         self.register_buffer("positives", torch.full((length, min(cfg.positives, max(1, length // 8))), NONE))
         self.register_buffer("epochs", torch.zeros((), dtype=torch.int64))
@@ -104,9 +104,8 @@ class CMA(Method[Config]):
     def before_epoch(self, examples: Iterable[Batch]) -> None:
         """Fills the banks where they know nothing yet, and mines."""
         since = int(self.epochs.add_(1)) - 1 - self.cfg.alone
-        if since >= 0 or self.cfg.first == "seen":
-            look = lambda batch: {kind: self.embed(kind, batch[kind]) for kind in self.banks}  # noqa: E731
-            fill_all(self, self.banks, examples, look)
+        if since >= 0:
+            fill_all(self, self.banks, examples, lambda x: {kind: self.embed(kind, x[kind]) for kind in self.banks})
         if since < 0 or since % self.cfg.every:
             return
         looks, sounds = self.banks["video"], self.banks["audio"]
@@ -120,10 +119,12 @@ class CMA(Method[Config]):
         if self.training:
             self.fresh.append({"index": index, "recording": recording, **{kind: x[kind].detach() for kind in x}})
         mined = self.positives[index]  # [B, P]
+        mined = mined if self.training else torch.full_like(mined, NONE)  # rows are of training items
         across, within, hits = [], [], []
         for kind, other in (("video", "audio"), ("audio", "video")):
             bank, own = self.banks[other], self.banks[kind]
-            target = (x[kind] * bank.vectors[index]).sum(1, keepdim=True)  # [B, 1]
+            known = bank.vectors[index] if self.training else x[other]
+            target = (x[kind] * known).sum(1, keepdim=True)  # [B, 1]
             logits = torch.cat([target, bank.against(x[kind], drawn, index, recording, mined)], 1) * sharp
             across.append(F.cross_entropy(logits, torch.zeros_like(index)))
             hits.append((logits.argmax(1) == 0).float().mean())

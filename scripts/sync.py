@@ -4,13 +4,15 @@
 
 Each clip gives three files of 2.4 s, encoded anew: the sound moved by 0.2 to 0.6 s either way (drawn by the seed), the
 sound in its place, and the sound of another clip. All are cut out of the middle, so that no edge gives an offset away.
-The clip as it was recorded is judged too. An interrupted run goes on; a row is added to results/sync.jsonl.
+The clip as it was recorded is judged too. What confidence is asked for is chosen on validation clips, for each network.
+An interrupted run goes on; a row is added to results/sync.jsonl.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from avssl.cli._counting import counting
 from avssl.data.encode import write_clip
 from avssl.data.manifest import Manifest, Recording
 from avssl.data.media import decode
 from avssl.sync import recording as sync
+from avssl.sync.asked import Asked, Chosen
+from avssl.sync.choosing import choose
 from avssl.train.build import Loaded
 from avssl.train.checkpoint import load_run, replace_text
 
@@ -53,7 +58,7 @@ def cut(path: Path, held: Manifest, one: Recording, other: Recording, late: floa
 
 
 def judge(loaded: Loaded, held: Manifest, clips: list[Recording], number: int, late: float, folder: Path) -> Judged:
-    """What is found in the files of one clip: kind -> offset and confidence."""
+    """What is found in the files of one clip: kind -> offset (None where there is no evidence) and confidence."""
     one, other = clips[number], clips[(number + 37) % len(clips)]
     made = folder / f"{loaded.step}.mp4"
     result: Judged = {"key": one.key, "late": late}
@@ -63,17 +68,20 @@ def judge(loaded: Loaded, held: Manifest, clips: list[Recording], number: int, l
             cut(made, held, one, other if kind == "other" else one, late if kind == "shifted" else 0.0)
             path = made
         found = sync.synchrony(loaded.method, loaded.inputs, path)
-        result[kind] = [found.offset, found.confidence, found.verdict]
+        result[kind] = [found.offset, found.confidence]
     made.unlink()
     return result
 
 
-def figures(rows: list[Judged]) -> dict[str, float]:
+def figures(rows: list[Judged], asked: Asked) -> dict[str, float]:
     """Shares and times over all clips of one network."""
     late = np.array([row["late"] for row in rows])
     offsets = {kind: np.array([row[kind][0] if row[kind][0] is not None else np.inf for row in rows]) for kind in KINDS}
     errors = np.abs(offsets["shifted"] - late)
-    verdicts = {kind: [row[kind][2] for row in rows] for kind in KINDS}
+    verdicts = {
+        kind: [asked.verdict(*row[kind], sync.TOLERANCE_SECONDS) for row in rows if row[kind][0] is not None]
+        for kind in KINDS
+    }
 
     def share(kind: str, *names: str) -> float:
         return sum(verdict in names for verdict in verdicts[kind]) / len(rows)
@@ -117,6 +125,18 @@ def judged(loaded: Loaded, held: Manifest, clips: list[Recording], args: argpars
     return rows
 
 
+def asked_by(loaded: Loaded, held: Manifest, folder: Path, who: str) -> Chosen:
+    """What confidence is asked for, chosen on validation clips or read from OUT."""
+    path = folder / f"{who}-{loaded.digest[:12]}-chosen.json"
+    if path.is_file():
+        return Chosen(**json.loads(path.read_text(encoding="utf-8")))
+    paths = [held.path_of(one) for one in held.split("val")]
+    with counting(f"{who}, validation") as tell:
+        found = choose(loaded.method, loaded.inputs, paths, loaded.digest, tell=tell)
+    replace_text(path, json.dumps(asdict(found)))
+    return found
+
+
 def main() -> None:
     """Files, offsets, figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -132,9 +152,11 @@ def main() -> None:
     held = Manifest.load(args.manifest)
     clips = list(held.split(args.split))[: args.clips]
     columns: dict[str, dict[str, float]] = {"chance": chance()}
+    asked: dict[str, Chosen] = {}
     for who in ("trained", "untrained"):
         loaded = load_run(args.run, trained=who == "trained")
-        columns[who] = figures(judged(loaded, held, clips, args, who))
+        asked[who] = asked_by(loaded, held, args.output, who)
+        columns[who] = figures(judged(loaded, held, clips, args, who), asked[who].asked)
     loaded = load_run(args.run)
     tree = {
         name: {who: values[name] for who, values in columns.items() if name in values} for name in columns["trained"]
@@ -142,7 +164,8 @@ def main() -> None:
     row = {
         "config": "sync", "method": loaded.cfg.method.name, "digest": loaded.digest, "data": held.digest(),
         "seed": args.seed, "steps": loaded.step, "split": args.split, "clips": len(clips),
-        "tolerance_seconds": sync.TOLERANCE_SECONDS, "confidence": sync.CONFIDENT, "sync": tree,
+        "tolerance_seconds": sync.TOLERANCE_SECONDS, "asked": {who: asdict(one) for who, one in asked.items()},
+        "sync": tree,
     }  # fmt: skip
     kept = args.rows.read_text(encoding="utf-8").splitlines() if args.rows.is_file() else []
     if json.dumps(row) not in kept:

@@ -15,6 +15,7 @@ def export(
 ) -> None:
     """Write a run's weights and settings, to be loaded with avssl.from_pretrained(DIR); --onnx adds its encoders."""
     from avssl.localize import calibration
+    from avssl.sync import asked
     from avssl.train.checkpoint import load_run
     from avssl.train.export import export as write
 
@@ -24,4 +25,6 @@ def export(
         scale = calibration.stored(run, digest, kind)
         if scale is not None:
             scale.save(output, kind)
+    if confidence := asked.stored(run, digest):
+        confidence.save(output)
     typer.echo(f"wrote {output}: avssl.from_pretrained({str(output)!r})")

@@ -16,6 +16,7 @@ from avssl.embedding.window import Window
 from avssl.inputs import Inputs
 from avssl.methods.base import HasCourse, Method, TellsOffset
 from avssl.ops import is_silent
+from avssl.sync.asked import Asked
 from avssl.sync.curve import peak
 from avssl.sync.evidence import Evidence, Slid, Told, is_still
 from avssl.sync.span import both_there
@@ -24,9 +25,6 @@ REACH_SECONDS = 1.0
 """greatest offset that is looked for, either way"""
 TOLERANCE_SECONDS = 0.1
 """offsets up to here are in sync: two and a half pictures at 25 per second"""
-CONFIDENT = 0.5
-"""least height of the best offset above the others; chosen on GRID's validation clips, 2.4 s each, where about one in a
-hundred falls below it with its own sound, and 95 do with another's"""
 MOST_SECONDS = 60.0
 """of a long recording that are looked at, spread over all of it"""
 LEAST_SECONDS = 0.5
@@ -57,8 +55,9 @@ def synchrony(
     *,
     reach_seconds: float = REACH_SECONDS,
     tolerance_seconds: float = TOLERANCE_SECONDS,
-    confident: float = CONFIDENT,
+    asked: Asked = Asked(),
     most_seconds: float = MOST_SECONDS,
+    sound_of: str | Path | None = None,
     device: str | torch.device = "cpu",
 ) -> Synchrony:
     """By how much sound and picture of a recording are apart.
@@ -70,22 +69,20 @@ def synchrony(
         path: the recording.
         reach_seconds: greatest offset that is looked for; the second kind of method has its own.
         tolerance_seconds: greatest offset that is called in sync.
-        confident: least confidence; below it the recording is called dubbed.
+        asked: least confidence; below it the recording is called dubbed.
         most_seconds: of a long recording that are looked at.
+        sound_of: another recording, whose sound is taken from the same seconds on in place of its own.
         device: where the method is.
 
     Raises ValueError for a method of neither kind, and for a recording without picture or sound, or too short.
     """
     path = Path(path)
+    heard = path if sound_of is None else Path(sound_of)
     if not reach_seconds > 0:
         raise ValueError(f"a reach of {reach_seconds:g} s; it must be above 0")
     refuse_unless_timed(method)
-    header = probe(path)
-    if not header.pictures or header.format in PICTURE_FORMATS:
-        raise ValueError(f"{path}: has no moving picture; sync compares sound and picture")
-    if not header.sounds:
-        raise ValueError(f"{path}: has no sound; sync compares sound and picture")
-    began, ended = both_there(path, header)
+    spans = [_span(each) for each in dict.fromkeys((path, heard))]
+    began, ended = max(span[0] for span in spans), min(span[1] for span in spans)
     seconds = ended - began
     evidence: Evidence
     if isinstance(method, TellsOffset):
@@ -101,21 +98,31 @@ def synchrony(
         )
     window, loud, fitting = Window(inputs, evidence.seconds), False, 0
     for start in spread(began, ended, evidence.seconds, most_seconds):
-        clip = window.read(path, [start], video=True, audio=True)
-        assert clip.video is not None
-        assert clip.audio is not None
-        still, silent = is_still(clip.video[0]), is_silent(clip.audio[0])
+        seen = window.read(path, [start], video=True, audio=heard == path)
+        said = seen if heard == path else window.read(heard, [start], video=False, audio=True)
+        assert seen.video is not None
+        assert said.audio is not None
+        still, silent = is_still(seen.video[0]), is_silent(said.audio[0])
         loud = loud or not silent
         if not (still or silent):
-            evidence.add(clip.video, clip.audio)
+            evidence.add(seen.video, said.audio)
             fitting += 1
     if not fitting:
         return Synchrony(str(path), "still" if loud else "silent", None, 0.0, 0.0)
     offset, confidence = peak(evidence.offsets, evidence.fits())
-    verdict = "in sync" if abs(offset) <= tolerance_seconds else "shifted"
-    verdict = verdict if confidence >= confident else "dubbed"
+    verdict = asked.verdict(offset, confidence, tolerance_seconds)
     looked_at = round(min(seconds, fitting * evidence.seconds), 3)
     return Synchrony(str(path), verdict, round(offset, 3), round(confidence, 3), looked_at)
+
+
+def _span(path: Path) -> tuple[float, float]:
+    """From when to when there are picture and sound. Raises ValueError where one of them is missing."""
+    header = probe(path)
+    if not header.pictures or header.format in PICTURE_FORMATS:
+        raise ValueError(f"{path}: has no moving picture; sync compares sound and picture")
+    if not header.sounds:
+        raise ValueError(f"{path}: has no sound; sync compares sound and picture")
+    return both_there(path, header)
 
 
 def refuse_unless_timed(method: Method[Any]) -> None:

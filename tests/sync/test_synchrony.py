@@ -201,7 +201,7 @@ def test_stretches_are_spread_over_all_of_a_recording(seconds, count):
 def model(tmp_path, monkeypatch):
     """Loads as the flickering method."""
     loaded = SimpleNamespace(
-        method=Flicker().eval(), inputs=Inputs(CFG), digest="abc", step=7, cfg=SimpleNamespace(steps=600)
+        method=Flicker().eval(), inputs=Inputs(CFG), digest="abc", step=7, cfg=SimpleNamespace(steps=600), manifest=None
     )
     monkeypatch.setattr("avssl.train.checkpoint.load_run", lambda folder: loaded)
     return loaded

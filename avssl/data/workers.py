@@ -29,6 +29,7 @@ from avssl.data.segments import Layout, Segment, fields, layout_of, places, unpa
 AHEAD = 4  # pieces a worker holds, so that it is not idle while the network computes
 START_SECONDS = 120.0  # importing torch on a busy machine
 NAME = "avssl-data-"
+PRELOADED = ["avssl.data.maker", "avssl.data.dataset", "torchvision.transforms.v2"]  # what forked workers share
 _log = logging.getLogger(__name__)
 
 
@@ -117,7 +118,7 @@ class Pool:
         self._context = multiprocessing.get_context(method)
         if method == "forkserver":
             # Imported once there, then shared by all workers; the server itself never starts a thread.
-            self._context.set_forkserver_preload(["avssl.data.maker", "avssl.data.dataset"])
+            self._context.set_forkserver_preload(PRELOADED)
 
     def submit(self, chunk: Chunk, known_bad: Mapping[int, str]) -> int:
         """Begin a batch; returns its number."""

@@ -73,8 +73,10 @@ def chosen(
 ) -> Chosen:
     """The least confidences with which at most :data:`FOREIGN` of foreign sounds are called in sync, and shifted.
 
+    But none of these recordings that is in place with its own sound is called dubbed, even if more foreign ones pass.
+
     Args:
-        own: of recordings with the sound they have; it decides nothing.
+        own: of recordings with the sound they have.
         foreign: of recordings with another's.
         reach_seconds: greatest offset that was looked for.
         tolerance_seconds: greatest offset that is called in sync.
@@ -90,6 +92,8 @@ def chosen(
         round(float(np.quantile(confidences, max(0.0, 1 - FOREIGN / share))) if share else 0.0, 4)
         for share in (near, 1 - near)
     ]
+    in_place = [sure for offset, sure in own if abs(offset) <= tolerance_seconds]
+    least[0] = min([least[0], *in_place])
     asked = Asked(*least)
     flagged = [
         sum(asked.verdict(offset, sure, tolerance_seconds) != "in sync" for offset, sure in found) / len(found)

@@ -13,6 +13,8 @@ from made_media import Made, make_all
 
 # Results must not depend on the machine, and the cores are shared.
 torch.set_num_threads(1)
+# No power is cut here, and thousands of waits for a busy disk are minutes. Processes that tests start do wait.
+os.fsync = lambda descriptor: None
 
 
 @pytest.fixture(autouse=True)

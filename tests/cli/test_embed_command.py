@@ -36,7 +36,6 @@ def avssl(clips, tmp_path, monkeypatch, capfd):
     inputs = Inputs(cfg, Vocabulary.train(["the bell rings", "the dog barks"], 60))
     monkeypatch.setattr(_network, "load", lambda *_: Loaded(None, Plain(inputs).eval(), inputs, "d" * 64, None, 0))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)
     Path("run").mkdir()
 
     def call(*words):

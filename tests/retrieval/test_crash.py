@@ -132,9 +132,8 @@ def check_no_litter(store):
     assert names == set(store.manifest["files"]) | {"manifest.json", "lock"}
 
 
-def test_a_killed_sync_is_finished_by_the_next(store, children, tmp_path, monkeypatch):
+def test_a_killed_sync_is_finished_by_the_next(store, children, tmp_path):
     random, seed = seeded("kills in sync")
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)  # the child's are its own
     whole = Store.create(tmp_path / "whole", SPACE)
     goals, number, reached = random_changes(seed, writer.GOALS), 0, 0
     for kill in range(trials(4, 50)):

@@ -111,7 +111,6 @@ def test_damaged_stores_are_refused_or_correct(tmp_path, dtype):
 def test_damaged_files_given_to_a_store_are_refused_or_taken_whole(tmp_path, monkeypatch, capsys):
     random, _ = seeded("damaged input")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)  # no power is cut here, and the disk is slow
     vectors = vectors_of(6)
     np.save("whole.npy", vectors)
     Path("whole.jsonl").write_text("\n".join(json.dumps(row | {"content": "c"}) for row in rows_of(6)))

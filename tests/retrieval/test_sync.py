@@ -79,9 +79,8 @@ def test_names_that_change_hands(store, wanted, asked, expected):
 
 
 @pytest.mark.parametrize("commit_vectors", [1, 9, 10000])
-def test_interrupted_anywhere_it_ends_the_same(tmp_path, monkeypatch, commit_vectors):
+def test_interrupted_anywhere_it_ends_the_same(tmp_path, commit_vectors):
     """Whatever the embedding reached, the next sync ends in the rows, ids and vectors that one sync makes."""
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)  # no power is cut here, and the disk is slow
 
     class Stop(Exception):
         pass

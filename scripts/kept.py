@@ -31,16 +31,22 @@ def keep(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def of_today(row: dict[str, Any], cfg: RunConfig) -> bool:
-    """Whether a row's run had the settings that ``cfg`` has, as far as it tells them in ``run``; an option that came
-    later is at its default."""
+    """Whether a row's run had the settings that ``cfg`` has, as far as it tells them in ``run``; what it does not tell
+    came later, and is of today where ``cfg`` has it at its default."""
     today = build.dump(cfg)
-    return "run" not in row or all(_agree(row["run"][part], today[part]) for part in SETTINGS)
+    return "run" not in row or all(_agree(row["run"][part], today[part], getattr(cfg, part)) for part in SETTINGS)
 
 
-def _agree(row: Any, today: Any) -> bool:
-    if isinstance(row, dict) and isinstance(today, dict):
-        return all(_agree(value, today.get(key)) for key, value in row.items())
-    return bool(row == today)
+def _agree(told: Any, today: Any, model: Any) -> bool:
+    """``today`` is ``model`` as plain values."""
+    if not (isinstance(told, dict) and isinstance(today, dict)):
+        return bool(told == today)
+    held = model if isinstance(model, dict) else dict(model)
+    fields = {} if isinstance(model, dict) else type(model).model_fields
+    later = [name for name in fields if name not in told]
+    return all(_agree(value, today.get(name), held.get(name)) for name, value in told.items()) and all(
+        held[name] == fields[name].get_default(call_default_factory=True) for name in later
+    )
 
 
 class Turns:

@@ -1,0 +1,46 @@
+"""Rows that are kept: which are of today's settings."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+
+import kept
+
+from avssl import config
+from avssl.methods import base
+from avssl.train import build
+
+
+def loaded(*words: str) -> config.RunConfig:
+    return config.load("avid", ["data=x", *words], base.config_of)
+
+
+def test_a_row_is_of_today_while_its_settings_are():
+    row = {"run": build.dump(loaded("optim.lr=1e-3"))}
+    assert kept.of_today(row, loaded("optim.lr=1e-3", "steps=7", "seed=3"))
+    assert not kept.of_today(row, loaded())
+    assert not kept.of_today(row, loaded("optim.lr=1e-3", "encoders.audio.width=64"))
+    assert kept.of_today({}, loaded()), "a row that tells no settings"
+
+
+@pytest.mark.parametrize(("part", "option", "default"), [("method", "standardized", "false"),
+                                                         ("encoders.video", "norm", "group")])  # fmt: skip
+def test_an_option_that_came_later_is_at_its_default(part, option, default):
+    row = {"run": build.dump(loaded())}
+    told = row["run"]
+    for name in part.split("."):
+        told = told[name]
+    del told[option]
+    assert not kept.of_today(row, loaded()), "shipped with another value"
+    assert kept.of_today(row, loaded(f"{part}.{option}={default}"))
+
+
+def test_an_option_that_is_gone_makes_a_row_old():
+    row = {"run": build.dump(loaded())}
+    row["run"]["method"]["forgotten"] = 3
+    assert not kept.of_today(row, loaded())

@@ -51,8 +51,9 @@ class JointNorm(nn.BatchNorm2d):
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
             self.num_batches_tracked += 1
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        result: Tensor = x * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
+        scale = torch.rsqrt(variance + self.eps)
+        scale, shift = (scale * self.weight, self.bias) if self.affine else (scale, torch.zeros_like(scale))
+        result: Tensor = x * scale[:, None, None] + (shift - mean * scale)[:, None, None]
         return result.to(input.dtype)
 
 

@@ -7,17 +7,13 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from avssl.nn.gather import gather
-
-EPSILON = 1e-5
-"""added to variances"""
+from avssl.encoders.image import JointNorm
 
 
 def mlp(inputs: int, hidden: int, outputs: int, layers: int = 2, standardized: bool = False) -> nn.Sequential:
     """``layers`` linear layers with ReLU between them, over the last axis; one layer is a plain projection.
 
-    No BatchNorm inside: it would make two ranks differ from one. :class:`Standardized` does not, and comes last where
-    it is asked for; x is then [B, inputs].
+    Where it is asked for, outputs are ``standardized`` (:func:`batch_norm`); x is then [B, inputs].
     """
     assert layers >= 1
     widths = [inputs, *[hidden] * (layers - 1), outputs]
@@ -27,42 +23,19 @@ def mlp(inputs: int, hidden: int, outputs: int, layers: int = 2, standardized: b
             modules.append(nn.ReLU(inplace=True))
         modules.append(nn.Linear(wide, narrow))
     if standardized:
-        modules.append(Standardized(outputs))
+        modules += batch_norm(outputs, learnt=False)
     return nn.Sequential(*modules)
 
 
-class Standardized(nn.Module):
-    """BatchNorm without scale and shift, whose mean and variance are those of the batch on all ranks together.
+def batch_norm(width: int, learnt: bool = True) -> nn.Sequential:
+    """BatchNorm of vectors x [B, width], whose statistics are those of the batch on all ranks together.
 
-    What all items have in common goes, and what tells them apart gets the same size: encoders without much training
-    take items for nearly the same, and who compares with vectors remembered from earlier steps
-    (:class:`avssl.nn.bank.Bank`) would see how the common part has moved since, and little else.
-
-    Args:
-        width: D, of x.
-        momentum: share of the new batch in the running mean and variance, which evaluation uses.
+    Without a ``learnt`` scale and shift x is standardized: what all items have in common goes, and what tells them
+    apart gets the same size. Encoders without much training take items for nearly the same, and who compares with
+    vectors remembered from earlier steps (:class:`avssl.nn.bank.Bank`) would see how the common part has moved since,
+    and little else.
     """
-
-    mean: Tensor
-    variance: Tensor
-
-    def __init__(self, width: int, momentum: float = 0.1):
-        super().__init__()
-        self.momentum = momentum
-        self.register_buffer("mean", torch.zeros(width))
-        self.register_buffer("variance", torch.ones(width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x [B, D] -> [B, D]; in training B is 2 or more."""
-        mean, variance = self.mean, self.variance
-        x = x.to(torch.promote_types(x.dtype, torch.float32))
-        if self.training:
-            batch = gather(x)
-            mean, variance = batch.mean(0), batch.var(0, correction=0)
-            with torch.no_grad():
-                self.mean.lerp_(mean, self.momentum)
-                self.variance.lerp_(variance, self.momentum)
-        return (x - mean) * (variance + EPSILON).rsqrt()
+    return nn.Sequential(nn.Unflatten(1, (width, 1, 1)), JointNorm(width, affine=learnt), nn.Flatten())
 
 
 class Gated(nn.Module):

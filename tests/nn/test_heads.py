@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from avssl.nn.heads import Standardized, mlp
+from avssl.nn.heads import batch_norm, mlp
 
 
 def test_layers_and_widths():
@@ -26,23 +26,16 @@ def test_works_on_the_last_axis_and_one_layer_is_linear():
     assert not torch.allclose(bent(-x) + bent(x), 2 * bent(torch.zeros_like(x)))
 
 
-def test_standardized_is_torchs_batch_norm_without_scale_and_shift():
+def test_batch_norm_is_torchs():
     torch.manual_seed(0)
-    ours, theirs = Standardized(3).double(), nn.BatchNorm1d(3, affine=False).double()
-    for _ in range(3):
-        x = (5 + 0.1 * torch.randn(6, 3, dtype=torch.float64)).requires_grad_()
-        y = x.detach().clone().requires_grad_()
-        found, expected = ours(x), theirs(y)
-        torch.testing.assert_close(found, expected)
-        for one in (found, expected):
-            one.pow(3).sum().backward()
-        torch.testing.assert_close(x.grad, y.grad)
-    assert theirs.running_mean is not None
-    torch.testing.assert_close(ours.mean, theirs.running_mean)
-    first = 0.9**3  # what is left of the variance 1 in the beginning; torch remembers the unbiased one of batches
-    torch.testing.assert_close(first + (ours.variance - first) * 6 / 5, theirs.running_var)
-    x = torch.randn(4, 3, dtype=torch.float64)
-    torch.testing.assert_close(ours.eval()(x)[:1], ours(x[:1]))
+    for learnt in (False, True):
+        ours, theirs = batch_norm(3, learnt), nn.BatchNorm1d(3, affine=learnt)
+        assert [name.split(".")[1] for name, _ in ours.named_parameters()] == ["weight", "bias"] * learnt
+        for training in (True, True, False):
+            x = 5 + 0.1 * torch.randn(6, 3)
+            torch.testing.assert_close(ours.train(training)(x), theirs.train(training)(x), rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(ours[1].running_mean, theirs.running_mean)
+        torch.testing.assert_close(ours[1].running_var, theirs.running_var)
 
 
 def test_what_was_alike_is_told_apart_once_standardized():

@@ -6,7 +6,8 @@ CVPR 2021, arXiv:2004.12943 (AVID, the cross-modal form).
 Targets and negatives are vectors remembered from earlier steps, one per item and modality.
 
 Deviations: InfoNCE over the target and K remembered negatives in place of binary NCE with a constant Z that is
-estimated on the first batch (one frozen number for all tasks); items of the same recording are no negatives.
+estimated on the first batch (one frozen number for all tasks); items of the same recording are no negatives; the
+shipped config standardizes the projections.
 """
 
 from __future__ import annotations

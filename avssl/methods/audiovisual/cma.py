@@ -7,7 +7,7 @@ Two clips agree as much as the lesser of their two similarities says; those that
 modality. They are mined from the banks before an epoch, and no negatives of each other.
 
 Deviations: InfoNCE in place of binary NCE with constants Z estimated on the first batch; clips of one recording are
-neither positives nor negatives of each other; at most an eighth of the items are positives.
+neither positives nor negatives of each other; an eighth of the items at most are positives; see AVID's, too.
 """
 
 from __future__ import annotations

@@ -19,10 +19,10 @@ from pydantic import Field
 from torch import nn
 
 from avssl import ops, views
-from avssl.encoders.image import JointNorm
 from avssl.inputs import Inputs
 from avssl.methods.base import Batch, Step, detached
 from avssl.methods.pictures import OfViews, Share, ViewsConfig
+from avssl.nn.heads import batch_norm
 from avssl.nn.teacher import Teacher
 
 
@@ -81,7 +81,6 @@ def head(inputs: int, hidden: int, outputs: int, norm: str) -> nn.Sequential:
     """[B, inputs] -> [B, outputs] by way of one hidden layer, normalized over the batch or by itself."""
     # BatchNorm takes away what biases before it add, those of the projection's outputs too
     biased = norm == "layer"
-    joint = (nn.Unflatten(1, (hidden, 1, 1)), JointNorm(hidden), nn.Flatten())
-    between: tuple[nn.Module, ...] = (nn.LayerNorm(hidden),) if biased else joint
+    between = nn.Sequential(nn.LayerNorm(hidden)) if biased else batch_norm(hidden)
     last = nn.Linear(hidden, outputs, bias=biased)
     return nn.Sequential(nn.Linear(inputs, hidden, bias=biased), *between, nn.ReLU(inplace=True), last)

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from avssl.cli import run
+from avssl.sync.asked import Chosen, stored
+from avssl.train.checkpoint import load_run
 
 SMALL = [
     "steps=4", "data.batch=4", "data.workers=0", "data.cache_gb=0", "evaluate_every=0", "log_every=1", "threads=1",
@@ -266,9 +268,12 @@ def test_evaluate_localize_and_report(home, avssl, tmp_path):
     assert not re.search(r"""(src|href)=["'](?!data:)""", page)
 
 
-def test_an_exported_run_searches(home, avssl, tmp_path):
+def test_an_exported_run_searches_and_keeps_how_sure_sync_must_be(home, avssl, tmp_path):
+    chosen = Chosen(0.3, 0.6, 1.0, 0.1, load_run(home.run).digest, 20, 0.0, 0.9)
+    chosen.save(home.run)
     code, _, err = avssl("export", home.run, "-o", tmp_path / "exported")
     assert code == 0, err
+    assert stored(tmp_path / "exported", chosen.digest) == chosen
     code, out, _ = avssl("search", home.index, "--text", "a dog", "--run", tmp_path / "exported", "--top", 1)
     assert code == 0
     assert LINE.match(out.strip())

@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import os
 import re
+import shutil
 import tarfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -170,12 +171,26 @@ def _unpacked(archive: Path, room: Path) -> Path:
         into.mkdir(parents=True, exist_ok=True)
         try:
             with tarfile.open(archive) as held:
-                held.extractall(into, filter="data")
-        except (tarfile.TarError, EOFError) as error:
+                _unpack(held, into)
+        except (tarfile.TarError, EOFError, KeyError) as error:
             raise ValueError(f"{archive}: cannot be unpacked ({error})") from None
         done.touch()
     inside = list(into.iterdir())
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else into
+
+
+def _unpack(held: tarfile.TarFile, into: Path) -> None:
+    """Contents alone: no links, devices, owners or modes. Older Pythons have no filter for that. Raises TarError, and
+    KeyError for a link to nothing."""
+    for member in held:
+        path = into / member.name
+        if not path.resolve().is_relative_to(into.resolve()):
+            raise tarfile.TarError(f"{member.name} leads out of it")
+        source = held.extractfile(member)
+        if source is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                shutil.copyfileobj(source, file)
 
 
 def _stem(archive: Path) -> str:

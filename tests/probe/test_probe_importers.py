@@ -87,6 +87,23 @@ def test_an_archive_that_leads_out_of_its_folder_is_refused(tmp_path):
     assert not list(tmp_path.glob("**/out.png"))
 
 
+def test_links_in_an_archive_are_the_pictures_they_lead_to(tmp_path):
+    picture(tmp_path / "in" / "cat" / "x.png", shade=1)
+    picture(tmp_path / "in" / "dog" / "y.png", shade=2)
+    (tmp_path / "in" / "dog" / "also.png").symlink_to("../cat/x.png")
+    with tarfile.open(tmp_path / "in.tar", "w") as archive:
+        archive.add(tmp_path / "in", "in")
+    importers.read(str(tmp_path / "in.tar"), tmp_path / "room")
+    (also,) = (tmp_path / "room").rglob("also.png")
+    assert not also.is_symlink()
+    assert also.read_bytes() == (tmp_path / "in" / "cat" / "x.png").read_bytes()
+    (tmp_path / "in" / "dog" / "z.png").symlink_to("/etc/hostname")
+    with tarfile.open(tmp_path / "out.tar", "w") as archive:
+        archive.add(tmp_path / "in", "in")
+    with pytest.raises(ValueError, match="cannot be unpacked"):
+        importers.read(str(tmp_path / "out.tar"), tmp_path / "room")
+
+
 def test_each_class_is_cut_alike_where_no_part_is_told(tmp_path):
     for kind, count in (("cat", 60), ("dog", 20), ("eel", 3), ("fox", 2), ("gnu", 1)):
         for k in range(count):

@@ -33,20 +33,14 @@ def keep(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 def of_today(row: dict[str, Any], cfg: RunConfig) -> bool:
     """Whether a row's run had the settings that ``cfg`` has, as far as it tells them in ``run``; what it does not tell
     came later, and is of today where ``cfg`` has it at its default."""
+    if "run" not in row:
+        return True
+    try:
+        told = build.dump(build.parse(row["run"], "a kept row"))
+    except ValueError:  # it has an option, or a value, that is gone
+        return False
     today = build.dump(cfg)
-    return "run" not in row or all(_agree(row["run"][part], today[part], getattr(cfg, part)) for part in SETTINGS)
-
-
-def _agree(told: Any, today: Any, model: Any) -> bool:
-    """``today`` is ``model`` as plain values."""
-    if not (isinstance(told, dict) and isinstance(today, dict)):
-        return bool(told == today)
-    held = model if isinstance(model, dict) else dict(model)
-    fields = {} if isinstance(model, dict) else type(model).model_fields
-    later = [name for name in fields if name not in told]
-    return all(_agree(value, today.get(name), held.get(name)) for name, value in told.items()) and all(
-        held[name] == fields[name].get_default(call_default_factory=True) for name in later
-    )
+    return all(told[part] == today[part] for part in SETTINGS)
 
 
 class Turns:

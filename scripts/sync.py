@@ -26,7 +26,7 @@ from avssl.data.encode import write_clip
 from avssl.data.manifest import Manifest, Recording
 from avssl.data.media import decode
 from avssl.sync import recording as sync
-from avssl.sync.asked import Asked, Chosen
+from avssl.sync.asked import Asked, Chosen, stored
 from avssl.sync.choosing import choose
 from avssl.train.build import Loaded
 from avssl.train.checkpoint import load_run, replace_text
@@ -127,13 +127,14 @@ def judged(loaded: Loaded, held: Manifest, clips: list[Recording], args: argpars
 
 def asked_by(loaded: Loaded, held: Manifest, folder: Path, who: str) -> Chosen:
     """What confidence is asked for, chosen on validation clips or read from OUT."""
-    path = folder / f"{who}-{loaded.digest[:12]}-chosen.json"
-    if path.is_file():
-        return Chosen(**json.loads(path.read_text(encoding="utf-8")))
+    kept = folder / f"{who}-{loaded.digest[:12]}"
+    if found := stored(kept, loaded.digest):
+        return found
     paths = [held.path_of(one) for one in held.split("val")]
     with counting(f"{who}, validation") as tell:
         found = choose(loaded.method, loaded.inputs, paths, loaded.digest, tell=tell)
-    replace_text(path, json.dumps(asdict(found)))
+    kept.mkdir(exist_ok=True)
+    found.save(kept)
     return found
 
 

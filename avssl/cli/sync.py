@@ -111,6 +111,7 @@ def _choose(run: Path, loaded: "Loaded", listed: Path, limits: Limits, where: "t
     """On a manifest's validation recordings, and say how well they are told apart."""
     from avssl.data.manifest import Manifest
     from avssl.sync.choosing import choose
+    from avssl.train.checkpoint import run_of
 
     held = Manifest.load(listed)
     paths = [held.path_of(one) for one in held.split("val") if one.video and one.audio]
@@ -119,11 +120,10 @@ def _choose(run: Path, loaded: "Loaded", listed: Path, limits: Limits, where: "t
             loaded.method, loaded.inputs, paths, loaded.digest, device=where, tell=tell,
             reach_seconds=limits.reach, tolerance_seconds=limits.tolerance,
         )  # fmt: skip
-    folder = run.parent.parent if (run / "state.json").is_file() else run
     log.print(
         f"in sync from a confidence of {made.in_sync:.2f} on, shifted from {made.shifted:.2f} on: of "
         f"{made.recordings} validation recordings {made.own_flagged:.0%} are flagged, with another's sound "
-        f"{made.foreign_flagged:.0%}; kept in {made.save(folder)}",
+        f"{made.foreign_flagged:.0%}; kept in {made.save(run_of(run))}",
         soft_wrap=True, markup=False, highlight=False,
     )  # fmt: skip
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from avssl.inputs import Inputs
@@ -38,8 +39,8 @@ def choose(
 
     Raises ValueError where too few can be compared.
     """
-    step = max(1, len(paths) // MOST)
-    looked = list(paths[::step][:MOST])
+    places = np.linspace(0, len(paths) - 1, min(len(paths), MOST)).round().astype(int).tolist()
+    looked = [paths[place] for place in places]
     found: dict[bool, list[Found]] = {True: [], False: []}
     for number, path in enumerate(looked):
         for own, sounds in found.items():

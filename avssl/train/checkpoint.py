@@ -148,6 +148,11 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def run_of(folder: Path) -> Path:
+    """The run that a checkpoint is of; a run's folder, or an exported one, is its own."""
+    return folder.parent.parent if (folder / "state.json").is_file() else folder
+
+
 def load_run(folder: Path | str, trained: bool = True) -> Loaded:
     """A run's folder, one of its checkpoints, or an exported folder -> its method, ready for use.
 
@@ -156,7 +161,7 @@ def load_run(folder: Path | str, trained: bool = True) -> Loaded:
     """
     folder = Path(folder)
     exported = (folder / "config.json").is_file()
-    run = folder.parent.parent if (folder / "state.json").is_file() else folder
+    run = run_of(folder)
     about = build.read_json(folder / "config.json") if exported else _about(run)
     cfg = build.parse(about["config"], str(run))
     words = run / "vocabulary.json"

@@ -12,6 +12,7 @@ from avssl.cli import run
 from avssl.data.manifest import Manifest, Recording
 from avssl.inputs import Inputs
 from avssl.sync.asked import FILE, Asked, Chosen, chosen, stored
+from avssl.sync.choosing import choose
 from avssl.sync.recording import synchrony
 
 OWN = [(0.0, 0.9)] * 18 + [(0.6, 0.95), (0.6, 0.3)]
@@ -79,6 +80,19 @@ def test_another_sound_from_the_same_seconds(tmp_path):
     assert crossed.confidence == pytest.approx(dubbed.confidence, abs=0.02)
     with pytest.raises(ValueError, match=r"3\.mp4: has no sound"):
         synchrony(Flicker(), Inputs(CFG), one, sound_of=recording(tmp_path / "3.mp4", 1, sound=0))
+
+
+def test_recordings_are_spread_over_all_of_a_long_list(monkeypatch):
+    looked = []
+
+    def heard(method, inputs, path, **_):
+        looked.append(path)
+        return SimpleNamespace(offset=0.0, confidence=0.5)
+
+    monkeypatch.setattr("avssl.sync.choosing.synchrony", heard)
+    found = choose(Flicker(), Inputs(CFG), list(range(150)), "abc")
+    assert found.recordings == 100
+    assert (looked[0], looked[-1]) == (0, 149)
 
 
 @pytest.fixture

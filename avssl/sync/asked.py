@@ -110,13 +110,11 @@ def stored(run: Path, digest: str) -> Chosen | None:
 
     Raises ValueError for a damaged file.
     """
-    for path in (run / FILE, run.parent.parent / FILE):
-        if not path.is_file():
-            continue
-        try:
-            found = Chosen(**json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{path} is damaged ({error}); avssl sync --choose writes it anew") from None
-        if found.digest == digest:
-            return found
-    return None
+    path = (run.parent.parent if run.parent.name == "checkpoints" else run) / FILE
+    if not path.is_file():
+        return None
+    try:
+        found = Chosen(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({error}); avssl sync --choose writes it anew") from None
+    return found if found.digest == digest else None

@@ -67,6 +67,7 @@ def test_what_is_kept_is_of_one_checkpoint(tmp_path):
     made.save(tmp_path)
     assert stored(tmp_path, "abc") == stored(tmp_path / "checkpoints" / "step-7", "abc") == made
     assert stored(tmp_path, "other") is None
+    assert stored(tmp_path / "runs" / "x", "abc") is None, "what lies above a run is not its own"
     (tmp_path / FILE).write_text('{"in_sync": 1}')
     with pytest.raises(ValueError, match="is damaged"):
         stored(tmp_path, "abc")

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from avssl.methods.base import Batch, Method
     from avssl.sample import Sample
 
-MOST = 256
-"""held-out items looked at; chance of R@1 is then 0.4 %"""
 TOGETHER = 32
 """items embedded at a time"""
 WATCHED = 32
@@ -55,9 +53,10 @@ class Whole:
 class Feedback:
     """Called by the trainer with the method and the step; reads the run's manifest when it is first asked.
 
-    Methods with a space of several modalities: recall at 1 and 10 between them over at most 256 held-out items, one
-    per recording first; ``score`` is the mean reciprocal rank, which does not end at 1 as soon as recall at 10 does,
-    and ``chance`` what an order at random would score. Others: the loss on held-out batches; ``score`` is its negative.
+    Methods with a space of several modalities: recall at 1 and 10 between them over at most
+    :data:`avssl.evaluation.task.MOST` held-out items, one per recording first; ``score`` is the mean reciprocal rank,
+    which does not end at 1 as soon as recall at 10 does, and ``chance`` what an order at random would score. Others:
+    the loss on held-out batches; ``score`` is its negative.
 
     All methods: whether vectors collapse, of each modality in each space and of encoders that are in none, under
     ``collapse/``, with a line on stderr where they do; between evaluations :meth:`watch` tells that alone.
@@ -71,6 +70,8 @@ class Feedback:
 
     def __call__(self, method: "Method[MethodConfig]", step: int) -> dict[str, float]:
         """Held-out figures; empty where nothing is held out."""
+        from avssl.evaluation.task import MOST
+
         name = _first(method)
         modalities = method.spaces[name].modalities if name else ()
         shared = len(modalities) > 1

@@ -15,10 +15,11 @@ from torch import Generator, Tensor, nn
 
 from avssl import encoders
 from avssl.cli import run
-from avssl.cli._feedback import MOST, WATCHED, Feedback, Whole, _collapse, _recall, _spread, embedded
+from avssl.cli._feedback import WATCHED, Feedback, Whole, _collapse, _recall, _spread, embedded
 from avssl.config import InputsConfig, load
 from avssl.data.loader import Loader
 from avssl.data.manifest import Manifest
+from avssl.evaluation.task import MOST
 from avssl.inputs import Inputs, Vocabulary
 from avssl.methods.base import Space, config_of, find
 from avssl.sample import Sample

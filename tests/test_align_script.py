@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
@@ -50,3 +51,33 @@ def test_a_reader_cannot_tell_what_was_misheard_from_what_is_foreign(tmp_path):
     assert [row.right for row in said["a"]] == [0.5, -0.5, None, None]
     assert align.readable(said) == pytest.approx(2 / 3)
     assert align.readable({"a": said["a"][:1]}) == 1.0
+
+
+def test_spoiled_narration_moved_back_is_what_was_said():
+    """Sentences keep their place in the list, and move with their words; words change now and then, never the texts
+    of all; about every third recording has a sentence of another one, which nothing moves back."""
+    held = []
+    for number in range(300):
+        words = tuple((1.0 + 0.5 * k, 1.3 + 0.5 * k, f"w{number}.{k}") for k in range(4))
+        held.append(recording(f"r{number}", Phrase(1.0, 2.8, " ".join(word for *_, word in words), words)))
+    said = align.spoiled(held, ["wrong"], 0)
+    assert list(said) == [one.key for one in held]
+    shifts, changed = [], 0
+    for one in held:
+        own, *more = said[one.key]
+        (told,) = one.narration
+        assert own.right is not None
+        assert own.phrase.start + own.right == pytest.approx(told.start, abs=2e-3)
+        for late, true in zip(own.phrase.words, told.words, strict=True):
+            assert late[0] + own.right == pytest.approx(true[0], abs=2e-3)
+            changed += late[2] != true[2]
+        assert own.phrase.text == " ".join(word for *_, word in own.phrase.words)
+        assert 0 <= own.phrase.start <= own.phrase.end <= 4.0
+        shifts.append(own.right)
+        assert all(foreign.right is None for foreign in more)
+        assert not any(word[2] in {true[2] for true in told.words} for foreign in more for word in foreign.phrase.words)
+    assert np.std(shifts) == pytest.approx(align.JITTER_SECONDS, rel=0.15)
+    assert changed / 1200 == pytest.approx(align.ERROR_RATE, rel=0.3)
+    assert sum(len(rows) == 2 for rows in said.values()) / 300 == pytest.approx(align.FOREIGN_SHARE, rel=0.25)
+    assert align.spoiled(held, ["wrong"], 0) == said
+    assert align.spoiled(held, ["wrong"], 1) != said

@@ -24,6 +24,9 @@ UNDETERMINED = "und"
 """language of a recording in which no voice was found"""
 BLOCK_SECONDS = 300.0
 """of sound in memory at once"""
+UNSPACED = {"zh", "yue", "ja", "th", "lo", "my", "km", "bo"}
+"""languages without spaces between words: what a recognizer times as a word there is a character or a whole segment,
+and our narration joins words with spaces"""
 Progress = Callable[[int, int], None]
 
 
@@ -51,6 +54,8 @@ def transcribe(
     progress: Progress | None = None,
 ) -> tuple[Manifest, Told]:
     """Hear every recording with sound that has no narration yet.
+
+    Words are timed one by one where the recognizer does so, in languages that have spaces between them.
 
     Args:
         manifest: of recordings.
@@ -117,7 +122,7 @@ def _heard(
     spoken = UNDETERMINED
     for start, sound in _stretches(path, recording.seconds):
         spoken = language = language or recognizer.language_of(sound)
-        found += [_later(one, start) for one in recognizer.hear(sound, language)]
+        found += [_later(one, start, timed=language not in UNSPACED) for one in recognizer.hear(sound, language)]
     phrases, counts = believed(found, rule)
     return phrases, spoken, Counter(counts)
 
@@ -136,9 +141,9 @@ def _stretches(path: Path, seconds: float) -> Iterator[tuple[float, Sound]]:
         start += voiced[-1][0] if cut else length
 
 
-def _later(heard: Heard, seconds: float) -> Heard:
+def _later(heard: Heard, seconds: float, timed: bool) -> Heard:
     phrase = heard.phrase
-    words = tuple((begin + seconds, end + seconds, word) for begin, end, word in phrase.words)
+    words = tuple((begin + seconds, end + seconds, word) for begin, end, word in phrase.words if timed)
     return replace(heard, phrase=Phrase(phrase.start + seconds, phrase.end + seconds, phrase.text, words))
 
 

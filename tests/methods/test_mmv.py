@@ -140,6 +140,8 @@ def test_a_batch_without_any_sound_learns_from_words_alone():
     assert step.loss.item() == pytest.approx(step.metrics["words"].item())
     step.loss.backward()
     assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in method.parameters())
+    for part in (method.encoders["video"], method.to_fine["video"], method.to_coarse, method.encoders["text"]):
+        assert max(parameter.grad.abs().max() for parameter in part.parameters()) > 0, "words teach clips through fine"
 
 
 def test_recordings_with_words_may_lack_the_sound():

@@ -10,7 +10,7 @@ from contract import tiny
 from torch import Generator
 
 from avssl.methods.base import TellsAlignable
-from avssl.nn.two_views import agreed, covered, seconds_code, step_contrast
+from avssl.nn.two_views import Agreed, agreed, covered, seconds_code, step_contrast
 
 WORDS = ("method.sentences=3", "method.width=32", "method.layers=1")
 
@@ -116,6 +116,34 @@ def test_sentences_stay_until_the_views_are_asked_and_then_move():
     told = covered(batch["times"], steps, 0.5).flatten(0, 1)
     assert torch.equal(seen[2], told), "at first the times of the narration are believed"
     assert not torch.equal(seen[5], told), "then some move or go"
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_what_the_views_say_moves_drops_and_leaves_sentences(monkeypatch, asked):
+    """Of the first item one sentence is sure, one lost, one left open; of the others all are left open."""
+    from avssl.methods.narration import tan
+
+    run = tiny.run("tan", *WORDS)
+    method, batch = run.method(), run.batch()
+    batch["tokens"][:, 2] = batch["tokens"][:, 1].flip(1)  # three sentences, all inside the window
+    batch["times"] = torch.tensor([0.0, 0.2]).expand(8, 3, 2)
+    sure, lost = torch.zeros(8, 3, dtype=torch.bool), torch.zeros(8, 3, dtype=torch.bool)
+    sure[0, 0] = lost[0, 1] = True
+    places = torch.zeros(8, 3, 2, dtype=torch.bool)
+    places[..., 1] = True  # whoever is sure moves from the first step to the second
+    seen = []
+    real = tan.step_contrast
+    monkeypatch.setattr(tan, "agreed", lambda *_: Agreed(places, sure, lost))
+    monkeypatch.setattr(tan, "step_contrast", lambda *given: seen.append(given[2]) or real(*given))
+    method.settled.fill_(asked)
+    found = method(batch).metrics["alignable"]
+    first = [[False, True], [False, False], [True, False]] if asked else [[True, False]] * 3
+    assert seen[0].tolist() == [first, *[[[True, False]] * 3] * 7]
+    with torch.no_grad():
+        logit = method.alignability(batch["video"], batch["tokens"]).double()
+    yes, no = -logit.sigmoid().log(), -(1 - logit.sigmoid()).log()
+    expected = (yes[0, 0] + no[0, 1]) / 2 if asked else yes.mean()
+    assert found.item() == pytest.approx(expected.item(), abs=1e-5)
 
 
 def test_what_is_outside_the_window_cannot_be_aligned():

@@ -11,7 +11,7 @@ from avssl.speech.doubt import Heard
 
 
 class Listener:
-    """Says the same (start, end, text) in every stretch; remembers the sounds."""
+    """Says the same (start, end, text[, timed words]) in every stretch; remembers the sounds."""
 
     def __init__(self, says):
         self.says = says
@@ -22,7 +22,7 @@ class Listener:
 
     def hear(self, sound, language):
         self.sounds.append(sound)
-        return [Heard(Phrase(start, end, text)) for start, end, text in self.says]
+        return [Heard(Phrase(*said)) for said in self.says]
 
 
 def write_wav(path, sound):

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from speech_help import Listener, write_wav
 from tiny_whisper import saved
 
@@ -58,6 +59,17 @@ def test_times_are_of_the_recording_and_nobody_is_asked_about_silence(talk, tmp_
     assert read(file)[0].text == "a tone. It"
 
 
+@pytest.mark.parametrize(("language", "timed"), [("de", True), ("ja", False), ("yue", False)])
+def test_words_are_timed_in_languages_that_have_spaces_between_them(talk, tmp_path, language, timed):
+    listener = Listener([(0.0, 1.0, "ein Ton", ((0.0, 0.4, "ein"), (0.4, 1.0, "Ton")))])
+    made, _ = transcribe(talk, tmp_path / "n", listener, settings="x", language=language)
+    (said,) = narration(made)["deep/a"]
+    assert (said.text, bool(said.words)) == ("ein Ton", timed)
+    if timed:
+        begins = [round(begin - said.start, 2) for begin, *_ in said.words]
+        assert (begins, [word[2] for word in said.words]) == ([0.0, 0.4], ["ein", "Ton"])
+
+
 def test_what_was_heard_is_not_heard_again_unless_something_changed(talk, tmp_path):
     def heard(**options):
         listener = Listener([(0.0, 1.0, "yes")])
@@ -95,15 +107,22 @@ def test_a_file_that_has_gone_is_told_and_costs_only_itself(talk, tmp_path):
 
 def test_a_tiny_whisper_from_end_to_end(talk, tmp_path, capsys):
     model = saved(tmp_path / "whisper")
+    write_wav(tmp_path / "media" / "long.wav", 0.3 * np.sin(2 * np.pi * 600 * np.arange(48000) / 16000))
+    make(tmp_path / "media", out=tmp_path / "x.jsonl")
     words = ["transcribe", str(tmp_path / "x.jsonl"), "-o", str(tmp_path / "y.jsonl"), "--model", str(model)]
     assert cli.run([*words, "--language", "de", "--compression", "9"]) == 0
     told = " ".join(capsys.readouterr().out.split())
-    assert "heard 1" in told
-    assert "language: de 1" in told
-    assert len(Manifest.load(tmp_path / "y.jsonl").recordings) == 3
-    assert len(list((tmp_path / "y-narration").glob("*.de.vtt"))) == 1
+    assert "heard 2" in told
+    assert "language: de 2" in told
+    assert len(Manifest.load(tmp_path / "y.jsonl").recordings) == 4
+    assert len(list((tmp_path / "y-narration").glob("*.de.vtt"))) == 2
+    (said,) = read(tmp_path / "y-narration" / "long.de.vtt")
+    assert 0 <= said.start < said.end <= 3.0
+    assert [word for *_, word in said.words] == said.text.split(), "words are timed, in the file too"
+    (sentence,) = narration(Manifest.load(tmp_path / "y.jsonl"))["long"]
+    assert (sentence.text, sentence.words, sentence.language) == (said.text, said.words, "de")
     assert cli.run([*words, "--language", "de", "--compression", "9"]) == 0
-    assert "heard before 1" in " ".join(capsys.readouterr().out.split())
+    assert "heard before 2" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize(
@@ -152,9 +171,32 @@ def test_what_whisper_hears_lies_in_the_sound(tmp_path, heads):
     assert found
     for one in found:
         assert 0 <= one.phrase.start <= one.phrase.end <= 3.0
-        assert bool(one.phrase.words) <= heads
+        assert bool(one.phrase.words) == (heads and bool(one.phrase.text))
+        assert [word for *_, word in one.phrase.words] == (one.phrase.text.split() if heads else [])
         assert all(one.phrase.start <= begin <= end <= 3.0 for begin, end, _ in one.phrase.words)
-        assert one.log_probability < 0 <= one.no_speech <= 1
+        assert one.log_probability < 0
+    features, _ = whisper.features(sound)
+    start = torch.tensor([[whisper.model.config.decoder_start_token_id]])
+    with torch.no_grad():
+        odds = whisper.model(input_features=features, decoder_input_ids=start).logits[0, 0].double().exp()
+    silent = odds[whisper.processor.tokenizer.get_vocab()["<|nospeech|>"]] / odds.sum()
+    assert [one.no_speech for one in found] == pytest.approx([silent.item()] * len(found), rel=1e-4)
+
+
+def test_a_word_begins_with_the_token_that_begins_with_a_space(tmp_path):
+    """Its time is that token's, kept inside the segment; it ends where the next begins, the last with the segment."""
+    from avssl.speech.whisper import Whisper
+
+    whisper = Whisper(str(saved(tmp_path / "whisper")))
+    tokenizer = whisper.processor.tokenizer
+    tokens = tokenizer.encode(" ein Ton, ja", add_special_tokens=False)  # a token is a letter
+    stamp = tokenizer.convert_tokens_to_ids("<|0.00|>")
+    times = [0.1 * number for number in range(len(tokens))]
+    segment = {"tokens": torch.tensor([stamp, *tokens, stamp]), "token_timestamps": torch.tensor([9.0, *times, 9.0])}
+    found = whisper._words(segment, 0.2, 1.1)
+    assert [word for *_, word in found] == ["ein", "Ton,", "ja"]
+    spans = [(round(begin, 3), round(end, 3)) for begin, end, _ in found]
+    assert spans == [(0.2, 0.4), (0.4, 0.9), (0.9, 1.1)]
 
 
 @pytest.mark.parametrize(

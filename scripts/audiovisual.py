@@ -82,14 +82,17 @@ OWN: dict[str, dict[str, list[str]]] = {
         "grid": ["inputs.frames=25", "inputs.audio_seconds=1"],
     },
     "multisensory": {"grid": ["inputs.frames=25", "inputs.audio_seconds=1"]},
-    "sync_offset": {"grid": ["method.offsets=31", "inputs.frames=25", "inputs.audio_seconds=1"]},
+    "sync_offset": {
+        "world": ["method.offsets=17", "inputs.frames=12", "inputs.audio_seconds=0.96"],
+        "grid": ["method.offsets=31", "inputs.frames=25", "inputs.audio_seconds=1"],
+    },
     "cma": {
         "world": ["method.alone=2", "method.every=1", "optim.lr=0.0005"],
         "grid": ["method.alone=4", "method.every=2", "optim.lr=0.0005"],
     },
 }  # fmt: skip
 """method -> data set -> what it cannot do without: windows so short that two of them fit into a recording, offsets as
-great as GRID's sounds are moved by, in windows that fit into those clips, a stage of AVID, at its learning rate, before
+great as sounds are moved by, in windows that fit into the moved clips, a stage of AVID, at its learning rate, before
 anything is mined"""
 TUNED = {"trimodal-tuned": {"world": "demo", "grid": "grid"}}
 """name -> data set -> config: the flagship with the settings it is shipped with for that data set; when asked for"""

@@ -45,7 +45,7 @@ def ground(args: argparse.Namespace, on: str) -> Ground:
     if on == "grid":
         listed = grid.listed(args.data / "grid", room)
         probing = Probing(room, (audiovisual_probes.of_manifest(listed, WORDS),))
-        return Ground(on, listed, listed, "transcript", "r1", probing, Uses(room, listed, True, None, Rule()))
+        return Ground(on, listed, listed, "transcript", "r1", probing, Uses(room, listed, None, Rule()))
     bed = beds.world(args.worlds or room, "easy", args.clips, args.side)
     listed = learnt = bed.manifest
     asked = [audiovisual_probes.of_manifest(listed, ("kind",))]
@@ -56,5 +56,5 @@ def ground(args: argparse.Namespace, on: str) -> Ground:
         console.print(f"ESC-10 is not learnt from: {why}", highlight=False)
     else:
         learnt = beds.joined([bed, beds.of_sounds(room, args.data)], room / "learnt.jsonl")
-    uses = Uses(room, listed, False, bed.truth, Rule(weight=0.4, at="begin"), WORLD_SECONDS)
+    uses = Uses(room, listed, bed.truth, Rule(weight=0.4, at="begin"), WORLD_SECONDS)
     return Ground(on, learnt, listed, "kind", "ndcg10", Probing(room, tuple(asked)), uses)

@@ -19,6 +19,7 @@ from align import Said
 from avssl.data.manifest import Manifest, Recording
 from avssl.embedding import Embedder
 from avssl.embedding.alignment import Aligner, Rule
+from avssl.evaluation import UNSEEN
 from avssl.methods.base import HasCourse, TellsOffset
 from avssl.sync import recording as judge
 from avssl.train.build import Loaded
@@ -41,7 +42,6 @@ class Uses:
     Args:
         room: folder of the moved clips.
         listed: the manifest.
-        timed: whether sound and picture of its recordings are in step with each other.
         truth: of a made-up world; without it narration is spoiled at random, and what it was is the truth.
         rule: how narration may move.
         window: seconds of the windows in which a sentence is tried; None takes the run's.
@@ -49,7 +49,6 @@ class Uses:
 
     room: Path
     listed: Path
-    timed: bool
     truth: Path | None
     rule: Rule
     window: float | None = None
@@ -58,7 +57,7 @@ class Uses:
         """Figure -> trained, untrained and chance; what comes from no network (raw narration) is chance."""
         asked: list[Callable[[], Figures]] = []
         method = networks["trained"].method
-        if self.timed and isinstance(method, TellsOffset | HasCourse):
+        if isinstance(method, TellsOffset | HasCourse):
             asked.append(lambda: self.synchrony(networks))
         known = {name for space in method.spaces.values() for name in space.modalities}
         if "text" in known and known & {"video", "image", "audio"}:
@@ -71,19 +70,18 @@ class Uses:
         return found
 
     def synchrony(self, networks: Mapping[str, Loaded]) -> Figures:
-        """Share of moved sounds whose offset is found within one picture."""
+        """Share of moved sounds, of things in sight, whose offset is found within one picture."""
         held = Manifest.load(self.listed)
         late = sync.moves(CLIPS, 0)
-        paths = [self._moved(held, one, late[number]) for number, one in enumerate(self._clips(held))]
-        shares = {"chance": sync.chance()["shifted_within_one_frame"]}
+        clips = [one for one in held.split("test") if one.labels.get("case") not in UNSEEN][:CLIPS]
+        paths = [self._moved(held, one, late[number]) for number, one in enumerate(clips)]
+        frame = max(1 / one.video["fps"] for one in clips if one.video)
+        shares = {"chance": sync.chance(frame)["shifted_within_one_frame"]}
         for who, loaded in networks.items():
             offsets = [judge.synchrony(loaded.method, loaded.inputs, path).offset for path in paths]
             found = np.array([np.inf if offset is None else offset for offset in offsets])
-            shares[who] = float((np.abs(found - late[: len(found)]) <= sync.FRAME_SECONDS).mean())
+            shares[who] = float((np.abs(found - late[: len(found)]) <= frame).mean())
         return {SYNCHRONY: shares}
-
-    def _clips(self, held: Manifest) -> list[Recording]:
-        return list(held.split("test"))[:CLIPS]
 
     def _moved(self, held: Manifest, one: Recording, late: float) -> Path:
         path = self.room / "moved" / f"{one.key.replace('/', '_')}{1000 * late:+.0f}.mp4"
@@ -121,5 +119,5 @@ class Uses:
     def described(self) -> dict[str, Any]:
         """What tells one way of asking from another, for the rows."""
         rule = {"hop": HOP_SECONDS, "window": self.window, **asdict(self.rule)}
-        moved = {"clips": CLIPS, "moved": [sync.LEAST, sync.MOST]} if self.timed else {}
+        moved = {"clips": CLIPS, "moved": [sync.LEAST, sync.MOST]}
         return {**moved, "spoken": SPOKEN, "error": "dropped as they were", **rule}

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,8 @@ from avssl.train.checkpoint import load_run, replace_text
 ROOT = Path(__file__).resolve().parent.parent
 LEAST, MOST = 0.2, 0.6
 """seconds by which sounds are moved"""
-FPS, HZ, FRAMES = 25, 44100, 60
-SIZE = (288, 360)
+SECONDS = 2.4
+"""of each file"""
 FRAME_SECONDS = 0.04
 KINDS = ("shifted", "unshifted", "other", "whole")
 Judged = dict[str, Any]
@@ -49,12 +50,15 @@ def moves(count: int, seed: int) -> list[float]:
 
 def cut(path: Path, held: Manifest, one: Recording, other: Recording, late: float) -> None:
     """The picture of one clip with the sound of a clip, which is late by so many seconds."""
-    first = round((MOST / 2 + late / 2) * FPS)  # both lie inside the recording whatever the offset is
-    times = (first + np.arange(FRAMES)) / FPS
-    begin = first / FPS - late
-    seen = decode(held.path_of(one), times=times, size=SIZE)
-    heard = decode(held.path_of(other), audio=(begin, FRAMES / FPS), hz=HZ)
-    write_clip(path, iter(seen.video.transpose(0, 2, 3, 1)), FPS, np.clip(heard.audio, -1, 1), HZ)
+    assert one.video is not None
+    assert other.audio is not None
+    fps, hz = one.video["fps"], other.audio["hz"]
+    # both lie inside the recording whatever the offset is
+    first, frames = max(round((MOST / 2 + late / 2) * fps), math.ceil(late * fps)), round(SECONDS * fps)
+    times = (first + np.arange(frames)) / fps
+    seen = decode(held.path_of(one), times=times, size=(one.video["height"], one.video["width"]))
+    heard = decode(held.path_of(other), audio=(first / fps - late, frames / fps), hz=hz)
+    write_clip(path, iter(seen.video.transpose(0, 2, 3, 1)), fps, np.clip(heard.audio, -1, 1), hz)
 
 
 def judge(loaded: Loaded, held: Manifest, clips: list[Recording], number: int, late: float, folder: Path) -> Judged:
@@ -99,11 +103,11 @@ def figures(rows: list[Judged], asked: Asked) -> dict[str, float]:
     }
 
 
-def chance() -> dict[str, float]:
-    """An offset drawn evenly from those that are looked for."""
+def chance(frame: float = FRAME_SECONDS) -> dict[str, float]:
+    """An offset drawn evenly from those that are looked for, in recordings with a frame every so many seconds."""
     drawn = np.linspace(-sync.REACH_SECONDS, sync.REACH_SECONDS, 1001)
     errors = np.abs(drawn[:, None] - np.linspace(LEAST, MOST, 101))
-    within = FRAME_SECONDS / sync.REACH_SECONDS
+    within = frame / sync.REACH_SECONDS
     return {
         "shifted_within_one_frame": within,
         "shifted_median_error_seconds": float(np.median(errors)),

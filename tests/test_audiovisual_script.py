@@ -246,6 +246,34 @@ def test_an_interruption_is_no_training(tmp_path):
     assert audiovisual.seconds_at(tmp_path) == ([10, 20, 30, 40, 50], [0.0, 10.0, 20.0, 30.0, 40.0])
 
 
+def test_moved_sounds_of_the_world_are_late_by_what_is_asked(compared, tmp_path, monkeypatch):
+    """Found within a picture, which lasts 0.08 s there; the picture is the clip's own, and so is the sound, moved."""
+    listed = compared[0] / "out" / "world" / "easy.jsonl"
+    asked = audiovisual_uses.Uses(tmp_path, listed, None, audiovisual_uses.Rule())
+    told = {"trained": 0.07, "untrained": 0.09}
+    late, seen = audiovisual_uses.sync.moves(2, 0), []
+
+    def near(method, inputs, path):
+        seen.append(path)
+        return SimpleNamespace(offset=late[(len(seen) - 1) % 2] + told[method])
+
+    monkeypatch.setattr(audiovisual_uses.judge, "synchrony", near)
+    found = asked.synchrony({who: SimpleNamespace(method=who, inputs=None) for who in told})
+    assert found == {audiovisual_uses.SYNCHRONY: {"chance": 0.08, "trained": 1.0, "untrained": 0.0}}
+    held = Manifest.load(listed)
+    clips = {one.key.replace("/", "_"): one for one in held.split("test")}
+    for path, shift in zip(seen[:2], late, strict=True):
+        one = clips[path.stem.rpartition(f"{1000 * shift:+.0f}")[0]]
+        assert one.labels["case"] not in {"silent", "offscreen"}, "what is not seen has no right time"
+        moved, whole = (
+            decode(name, times=np.arange(seconds * 12.5) / 12.5, size=(32, 32), audio=(0, seconds), hz=8000)
+            for name, seconds in ((path, 2.4), (held.path_of(one), 4.0))
+        )
+        apart = [np.abs(moved.video - whole.video[k : k + 30].astype(float)).mean() for k in range(21)]
+        begins = np.correlate(whole.audio, moved.audio, "valid").argmax() / 8000
+        assert np.argmin(apart) / 12.5 - begins == pytest.approx(shift, abs=0.01)
+
+
 @pytest.mark.skipif(not (DATA / "grid" / "video").is_dir(), reason="needs GRID, see AVSSL_DATA")
 def test_grid_is_asked_its_six_words(tmp_path):
     for clip in sorted((DATA / "grid" / "video").glob("*.mp4"))[::25]:

@@ -15,7 +15,9 @@ from avssl.data.manifest import SPLITS, Manifest, Recording, few
 from avssl.data.spoken import Speech, said
 from avssl.data.suffixes import AUDIO, IMAGE, VIDEO
 
-OTHER_NARRATION = "another language of a recording that has narration; --language en,de takes several"
+OTHER_NARRATION = "further narration of a recording that has some; --language en,de takes several languages"
+NOT_TAKEN = "narration in a language that was not asked for, or named neither as its recording nor with a language"
+NOT_TEXT = "a name that is not UTF-8: rename it"
 NO_MEDIA = ".nomedia"
 """a file of this name says of its folder what it says to players: nothing in it is to be listed"""
 SILENT_DB = -60.0
@@ -111,19 +113,32 @@ def look_over(
         else:
             by_content[seen.sha256] = len(recordings)
             recordings.append(describe(name, keys[name], seen, beside, speech))
+    said_in = {Path(one.path).with_suffix("").as_posix(): bool(one.narration) for one in recordings}
     stems = {Path(name).with_suffix("").as_posix() for name in found.media}
     for name in sorted(found.narration - spoken):
         plain = Path(name).with_suffix("")
-        other = plain.as_posix() in stems or plain.with_suffix("").as_posix() in stems
-        left_out.append((name, OTHER_NARRATION if other else "narration of no recording"))
+        own = next((stem for stem in (plain.as_posix(), plain.with_suffix("").as_posix()) if stem in stems), None)
+        of_one = OTHER_NARRATION if own is not None and said_in.get(own, True) else NOT_TAKEN
+        left_out.append((name, "narration of no recording" if own is None else of_one))
     if not recordings:
         raise ValueError(f"{folder}: nothing in it can be read: {left_out[0][0]}: {left_out[0][1]}")
     if further:
         recordings = [sides.described(one, streams_of.get(one.path, {}), further) for one in recordings]
     recordings, warnings = (of_folders(recordings, folder), []) if by_folder else attach(recordings, rows, labels)
-    warning = few(recordings)
-    told = (*warnings, warning) if warning else tuple(warnings)
-    return Manifest(tuple(recordings), tuple(sorted(left_out)), folder.resolve(), told)
+    told = [*warnings, *not_found(recordings, further, speech), few(recordings)]
+    return Manifest(tuple(recordings), tuple(sorted(left_out)), folder.resolve(), tuple(filter(None, told)))
+
+
+def not_found(recordings: Sequence[Recording], further: Sequence[sides.Wanted], speech: Speech) -> list[str]:
+    """What was asked for and no recording has, each with where it was looked for."""
+    streams = {name for recording in recordings for name in recording.streams}
+    spoken = {phrase.language for recording in recordings for phrase in recording.narration}
+    return [
+        *(f"no recording has the stream {one.name}: it is looked for beside clip.mp4, in clip.{one.name}.mkv or in "
+          f"pictures in clip.{one.name}/" for one in further if one.name not in streams),
+        *(f"no narration is in {tag}: a file's name (clip.{tag}.vtt), its header or its stream tells the language"
+          for tag in speech.languages if not any(subtitles.same(one, tag) for one in spoken)),
+    ]  # fmt: skip
 
 
 def walk(folder: Path, suffixes: Iterable[str]) -> Found:
@@ -146,7 +161,9 @@ def walk(folder: Path, suffixes: Iterable[str]) -> Found:
             path, suffix = os.path.join(where, name), os.path.splitext(name)[1].lower()
             if name.startswith("."):
                 continue
-            if suffix in subtitles.SUFFIXES:
+            if path != path.encode(errors="replace").decode():
+                found.left_out.append((path, NOT_TEXT))
+            elif suffix in subtitles.SUFFIXES:
                 found.narration.add(path)
             elif suffix not in wanted:
                 if suffix not in IMAGE:

@@ -47,6 +47,8 @@ def said(
         else:
             lists.append(found.phrases)
             lost += found.lost
+            if not found.phrases and not found.lost:
+                problems.append(f"narration: nothing in its file ({path.name})")
     counts = Counter({"not understood": lost} if lost else {})
     phrases: list[Phrase] = []
     for cues in lists or subtitles.chosen(streams, speech.languages):

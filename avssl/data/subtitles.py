@@ -82,12 +82,11 @@ def _cues(path: Path) -> tuple[Cues, str]:
     except (pysubs2.exceptions.Pysubs2Error, ValueError, IndexError, KeyError, AttributeError) as error:
         raise ValueError(f"{path}: not understood as {form} subtitles ({' '.join(str(error).split())})") from None
     phrases: list[Phrase] = []
-    lost, above = 0, ""
+    lost, above = max(0, sum("-->" in line for line in hidden.splitlines()) - len(events)), ""
     for event in events:
         if event.is_comment:
             continue
-        lines, broken = _lines(event.text)
-        lost += broken
+        lines = _lines(event.text)
         # captions that roll repeat the line above, whose words were timed before
         rolled = len(lines) > 1 and plain(lines[0]) == above and any(map(_MARK.search, lines[1:]))
         above = plain(_MARK.sub("", lines[-1])) if lines else ""
@@ -107,17 +106,18 @@ def beside(path: Path, names: Collection[str] | None = None, languages: Sequence
     if names is None:
         names = set(os.listdir(path.parent))
     head = path.stem + "."
-    spoken = sorted(name for name in names if name.startswith(head) and name.lower().endswith(SUFFIXES))
-    spoken = [name for name in spoken if 0 < len(Path(name).stem) - len(head) <= 10]
+    held = sorted(name for name in names if name.startswith(head) and name.lower().endswith(SUFFIXES))
+    spoken = [name for name in held if 0 < len(Path(name).stem) - len(head) <= 10]
     if languages:
         told = {Path(name).stem[len(head) :].lower(): name for name in reversed(spoken)}
-        wanted = [next((told[tag] for tag in told if _same(tag, language)), "") for language in languages]
+        wanted = [next((told[tag] for tag in told if same(tag, language)), "") for language in languages]
         if any(wanted):
             return [path.with_name(name) for name in wanted if name]
         spoken = []  # in another language; a file that names none may be in one of these
+    plain = {Path(name).suffix.lower(): name for name in held if Path(name).stem == path.stem}
     for suffix in SUFFIXES:
-        if path.stem + suffix in names:
-            return [path.with_name(path.stem + suffix)]
+        if suffix in plain:
+            return [path.with_name(plain[suffix])]
     aligned = path.parent.parent / "align" / f"{path.stem}.align"
     if aligned.is_file():
         return [aligned]
@@ -128,7 +128,7 @@ def chosen(streams: Sequence[tuple[str, list[Phrase]]], languages: Sequence[str]
     """Of the (language, phrases) of embedded streams, the phrases of the first, or of one for each language."""
     taken = streams[:1]
     if languages:
-        found = (next((one for one in streams if _same(one[0], wanted)), ("", [])) for wanted in languages)
+        found = (next((one for one in streams if same(one[0], wanted)), ("", [])) for wanted in languages)
         taken = [one for one in found if one[1]]
     return [[replace(one, language=language(tag)) for one in phrases] for tag, phrases in taken]
 
@@ -144,7 +144,7 @@ def webvtt(phrases: Iterable[Phrase]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _same(tag: str, language: str) -> bool:
+def same(tag: str, language: str) -> bool:
     """Whether a file's or stream's tag is this language: ``en``, ``en-US`` and, of streams, ``eng`` are ``en``."""
     tag, language = tag.lower(), language.lower()
     return (
@@ -165,15 +165,15 @@ def _seconds(found: re.Match[str]) -> float:
     return int(found[1] or 0) * 3600 + int(found[2]) * 60 + float(found[3])
 
 
-def _lines(text: str) -> tuple[list[str], int]:
-    """Lines of a cue that say something; a cue that was not understood hangs on the one before it, and is counted."""
+def _lines(text: str) -> list[str]:
+    """Lines of a cue that say something; a cue that was not understood hangs on the one before it."""
     lines = text.replace("\\N", "\n").split("\n")
     broken = [number for number, line in enumerate(lines) if "-->" in line]
     if broken:
         first = broken[0]
         first -= first > 0 and lines[first - 1].strip().isdigit()  # its number
         lines = lines[:first]
-    return [line for line in lines if line.strip()], len(broken)
+    return [line for line in lines if line.strip()]
 
 
 def _timed(start: float, end: float, text: str) -> Phrase:

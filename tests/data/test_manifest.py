@@ -254,14 +254,22 @@ def test_wrong_requests(tmp_path: Path, made: Manifest) -> None:
 
 
 def test_a_file_name_that_is_not_unicode(tmp_path: Path) -> None:
+    """Rows, pages and stores are UTF-8: it is left out before any work, in folders of such names too."""
     folder = tmp_path / "films"
     clip(folder / "a.mp4", 1.0, 1)
-    (folder / "a.mp4").rename(os.fsdecode(bytes(folder) + b"/\xff\xfe.mp4"))
+    for name in (b"\xff\xfe.mp4", b"a\xff.srt", b"\xfe/b.mp4"):
+        path = Path(os.fsdecode(bytes(folder) + b"/" + name))
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes((folder / "a.mp4").read_bytes())
     (folder / "a\u2028b\x85.mp4").write_bytes(b"no film")
     manifest = make(folder, out=tmp_path / "m.jsonl", workers=1)
     loaded = Manifest.load(tmp_path / "m.jsonl")
-    assert loaded.path_of(loaded.recordings[0]).is_file()
+    assert [one.key for one in loaded.recordings] == ["a"]
+    assert sorted(os.fsencode(path) for path, reason in loaded.left_out if reason == audit.NOT_TEXT) == [
+        b"a\xff.srt", b"\xfe/b.mp4", b"\xff\xfe.mp4"
+    ]  # fmt: skip
     assert loaded.left_out == manifest.left_out
+    assert len(manifest.left_out) == 4
 
 
 def test_a_crash_a_hang_or_a_blow_up_costs_that_file_only() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from avssl.data import subtitles
-from avssl.data.audit import OTHER_NARRATION
+from avssl.data.audit import NOT_TAKEN, OTHER_NARRATION
 from avssl.data.manifest import make
 from avssl.data.narration import Phrase
 from avssl.data.spoken import Speech, said
@@ -154,3 +154,32 @@ def test_the_language_that_is_not_taken_is_told(tmp_path):
     both = make(folder, languages=("de", "en"))
     assert dict(both.left_out) == {"b.vtt": "narration of no recording"}
     assert len(both.recordings[0].narration) == 2
+    neither = make(folder, languages=("fr",))
+    assert {dict(neither.left_out)[name] for name in ("a.de.vtt", "a.en.vtt")} == {NOT_TAKEN}, "it has no narration"
+    assert any(warning.startswith("no narration is in fr: a file's name") for warning in neither.warnings)
+    assert not any("no narration" in warning for warning in both.warnings)
+
+
+@pytest.mark.parametrize("name", ["film.SRT", "film.Vtt", "film.srt"])
+def test_suffixes_are_those_of_any_case(tmp_path, name):
+    path = tmp_path / name
+    path.write_text("WEBVTT\n\n00:01.000 --> 00:02.000\nla cloche\n")
+    assert subtitles.beside(tmp_path / "film.MP4") == [path]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "narration: nothing in its file (film.srt)"),
+        ("these are no subtitles\nat all\n", "narration: nothing in its file (film.srt)"),
+        ("1\naa:00:01,000 --> 00:00:02,000\nlost\n\n2\n00:00:02,000 --> 00:00:03,000\nkept\n",
+         "narration: not understood (1)"),
+        ("1\n00:00:02,000 --> 00:00:03,000\nkept\n\n2\naa:00:01,000 --> 00:00:02,000\nlost\n",
+         "narration: not understood (1)"),
+    ],
+)  # fmt: skip
+def test_files_and_cues_that_give_nothing_are_told(tmp_path, text, told):
+    (tmp_path / "film.srt").write_text(text)
+    phrases, problems = said([tmp_path / "film.srt"], [], 9.0, Speech(), "film")
+    assert [one.text for one in phrases] == (["kept"] if "kept" in text else [])
+    assert problems == [told]

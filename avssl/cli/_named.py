@@ -3,24 +3,44 @@
 import os
 from pathlib import Path
 
+import typer
+
+SHOWN = 20
+"""files of a folder that are named where they are passed over"""
+
 
 def recordings(inputs: list[Path]) -> list[Path]:
-    """The files named, and those in the folders named, in order; subtitles are no recordings."""
-    from avssl.data.subtitles import SUFFIXES
-
+    """The files named, those in the folders named by the names that a manifest goes by, and those that a manifest
+    lists, in order."""
     found: list[Path] = []
     for path in inputs:
         if path.is_dir():
-            held = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
-            held = [p for p in held if p.suffix.lower() not in SUFFIXES]
-            if not held:
-                raise ValueError(f"{path}: an empty folder; name recordings, or a folder that holds some")
-            found += held
+            found += _in_folder(path)
+        elif path.suffix.lower() == ".jsonl" and path.is_file():
+            from avssl.data.manifest import Manifest
+
+            listed = Manifest.load(path)
+            found += [listed.path_of(one) for one in listed.recordings]
         elif path.exists():
             found.append(path)
         else:
             raise ValueError(f"{path}: no such file or folder")
     return found
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    from avssl.data.audit import walk
+    from avssl.data.suffixes import AUDIO, IMAGE, VIDEO
+
+    held = walk(folder, VIDEO | AUDIO | IMAGE)
+    if not held.media:
+        what = "no recordings in it, by the names of its files" if held.left_out else "an empty folder"
+        raise ValueError(f"{folder}: {what}; name recordings, or a folder that holds some")
+    for name, reason in held.left_out[:SHOWN]:
+        typer.echo(f"passed over {folder / name}: {reason}", err=True)
+    if len(held.left_out) > SHOWN:
+        typer.echo(f"and {len(held.left_out) - SHOWN} more; avssl manifest {folder} names them with --all", err=True)
+    return [folder / name for name in held.media]
 
 
 def check_output(option: str, path: Path, makes: bool = False) -> None:

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from avssl.cli._counting import counting
 from avssl.cli._named import check_output
 
 
@@ -90,10 +91,11 @@ def evaluate(
     from avssl.train.distributed import device_of
 
     where = device_of(device)
-    result = judge(
-        run, Manifest.load(manifest), split=split, truth=truth, label=label, threads=threads, device=where,
-        choose=choose,
-    )  # fmt: skip
+    with counting("parts of the work") as tell:
+        result = judge(
+            run, Manifest.load(manifest), split=split, truth=truth, label=label, threads=threads, device=where,
+            choose=choose, tell=tell,
+        )  # fmt: skip
     replace_text(output or run / "results.json", json.dumps(result, indent=1) + "\n")
     show(Console(), result)
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from avssl.cli._counting import counting
 from avssl.cli._named import check_output
 
 
@@ -21,5 +22,7 @@ def report(
 
     if manifest is not None and not manifest.exists():
         raise ValueError(f"{manifest}: no such manifest")
-    write(output, make(run, manifest, text or ()))
+    with counting("parts of the page") as tell:
+        made = make(run, manifest, text or (), tell)
+    write(output, made)
     typer.echo(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB)")

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from avssl.sync.recording import Synchrony
     from avssl.train.build import Loaded
 
+MOST_CONFIDENT = 2.0
 COLORS = {"in sync": "green", "shifted": "yellow", "dubbed": "red"}
 
 
 def sync(
     run: Annotated[Path, typer.Argument(help="A run's folder, one of its checkpoints, or an exported folder.")],
-    inputs: Annotated[list[Path] | None, typer.Argument(help="Recordings, or folders of them.")] = None,
+    inputs: Annotated[list[Path] | None, typer.Argument(help="Recordings, folders of them, or manifests.")] = None,
     choose: Annotated[
         Path | None,
         typer.Option(help="A manifest: choose on its validation recordings what confidence is asked for, and keep it."),
@@ -51,6 +52,8 @@ def sync(
     for option, value in told.items():
         if value is not None and not value > 0:
             raise ValueError(f"{option} is {value:g}; it must be above 0")
+    if confidence is not None and confidence > MOST_CONFIDENT:
+        raise ValueError(f"--confidence is {confidence:g}; nothing is surer than {MOST_CONFIDENT:g}")
 
     from avssl.sync import recording
     from avssl.sync.asked import Asked
@@ -94,6 +97,8 @@ def sync(
         of = f"{loaded.step} of {loaded.cfg.steps}" if loaded.step < loaded.cfg.steps else str(loaded.step)
         hint = f"no sound fits anywhere: is {run} trained enough, and on recordings like these? it is at step {of}"
         log.print(hint, soft_wrap=True, markup=False)
+    if passed:
+        log.print(f"{len(passed)} of {len(recordings)} recordings were passed over:", highlight=False)
     for reason in passed:
         log.print(f"passed over {reason}", soft_wrap=True, markup=False)
     if recordings and not found:
@@ -116,10 +121,16 @@ def _choose(run: Path, loaded: "Loaded", listed: Path, limits: Limits, where: "t
     held = Manifest.load(listed)
     paths = [held.path_of(one) for one in held.split("val") if one.video and one.audio]
     with counting("validation recordings") as tell:
-        made = choose(
-            loaded.method, loaded.inputs, paths, loaded.digest, device=where, tell=tell,
-            reach_seconds=limits.reach, tolerance_seconds=limits.tolerance,
-        )  # fmt: skip
+        try:
+            made = choose(
+                loaded.method, loaded.inputs, paths, loaded.digest, device=where, tell=tell,
+                reach_seconds=limits.reach, tolerance_seconds=limits.tolerance,
+            )  # fmt: skip
+        except ValueError as error:
+            raise ValueError(
+                f"--choose {listed}: of its {len(paths)} validation recordings with picture and sound {error}; give a "
+                "manifest of more recordings, or say --confidence yourself"
+            ) from None
     log.print(
         f"in sync from a confidence of {made.in_sync:.2f} on, shifted from {made.shifted:.2f} on: of "
         f"{made.recordings} validation recordings {made.own_flagged:.0%} are flagged, with another's sound "
@@ -151,7 +162,9 @@ def table(found: "list[Synchrony]") -> Table:
         color = COLORS.get(one.verdict)
         verdict = f"[{color}]{one.verdict}[/{color}]" if color else one.verdict
         confidence = "" if one.offset is None else f"{one.confidence:.2f}"
-        shown.add_row(escape(one.path), verdict, said(one), confidence, f"{one.looked_at_seconds:.1f} s")
+        shown.add_row(
+            escape(" ".join(one.path.split())), verdict, said(one), confidence, f"{one.looked_at_seconds:.1f} s"
+        )
     return shown
 
 

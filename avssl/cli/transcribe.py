@@ -24,7 +24,9 @@ def transcribe(
     engine: Annotated[str, typer.Option(help="transformers, or faster-whisper (extra asr).")] = "transformers",
     language: Annotated[str, typer.Option(help="Of all recordings (en); found for each unless given.")] = "",
     again: Annotated[bool, typer.Option(help="Hear also what has narration already.")] = False,
-    no_speech: Annotated[float, typer.Option(help="Probability of no speech above which doubtful words go.")] = 0.6,
+    no_speech: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Probability of no speech above which doubtful words go.")
+    ] = 0.6,
     compression: Annotated[float, typer.Option(help="Text that packs better than this repeats itself.")] = 2.4,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:

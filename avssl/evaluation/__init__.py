@@ -6,7 +6,9 @@ or the trivial predictors. All are fractions 0 to 1, except ``medr``, the median
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from avssl.localize import calibration
 from avssl.methods.base import localizes
 from avssl.train.checkpoint import load_run
 
+PARTS = 7
+"""of the work: two networks are loaded, asked for vectors, their scales are kept, and each is asked for maps"""
 UNSEEN = frozenset({"silent", "offscreen"})
 """values of a ``case`` label that say: nothing in the picture makes what is heard, so there is nothing to find"""
 
@@ -35,6 +39,7 @@ def evaluate(
     threads: int | None = None,
     device: str | torch.device = "cpu",
     choose: bool = False,
+    tell: Callable[[int, int], None] = lambda done, of: None,
 ) -> dict[str, Any]:
     """Judge a run on one split of a manifest.
 
@@ -52,6 +57,7 @@ def evaluate(
         threads: of torch; None leaves them.
         device: where the networks run.
         choose: choose the threshold anew and keep it in place of the run's.
+        tell: called with how many of how many parts of the work are done.
 
     Returns:
         ``retrieval.<from>_to_<to>.{r1,r5,r10,medr,ndcg10}`` each {trained, untrained, chance};
@@ -64,7 +70,8 @@ def evaluate(
     """
     if threads:
         torch.set_num_threads(threads)
-    began = time.perf_counter()
+    began, parts = time.perf_counter(), itertools.count()
+    tell(next(parts), PARTS)
     loaded, fresh = load_run(run, trained=True), load_run(run, trained=False)
     for one in (loaded, fresh):
         one.method.to(device)
@@ -74,8 +81,13 @@ def evaluate(
         raise ValueError(
             f"no recording of the {split} split can be judged; {len(recordings)} of it are in the manifest"
         )
+    tell(next(parts), PARTS)
     label = label or chosen_label(visible)
     labels = [recording.labels.get(label, "") for recording in visible]
+    found = {}
+    for who, one in (("trained", loaded), ("untrained", fresh)):
+        found[who] = middles(one.method, one.inputs, manifest, visible)
+        tell(next(parts), PARTS)
     result: dict[str, Any] = {
         "run": str(run),
         "method": loaded.cfg.method.name,
@@ -86,11 +98,7 @@ def evaluate(
         "label": label or None,
         "recordings": len(visible),
         "left_out": len(recordings) - len(visible),
-        "retrieval": finding.table(
-            middles(loaded.method, loaded.inputs, manifest, visible),
-            middles(fresh.method, fresh.inputs, manifest, visible),
-            labels,
-        ),
+        "retrieval": finding.table(found["trained"], found["untrained"], labels),
     }
     if not any(len(space.modalities) > 1 for space in loaded.method.spaces.values()):
         result["task"] = task.compared(
@@ -100,6 +108,7 @@ def evaluate(
     kinds = ("text",) if truth is not None else ("audio", "text")
     lacking = [kind for kind in kinds if choose or calibration.stored(Path(run), loaded.digest, kind) is None]
     scales.keep(Path(run), loaded.digest, loaded.method, loaded.inputs, manifest, val, lacking)
+    tell(next(parts), PARTS)
     if truth is not None and localizes(loaded.method):
         known = maps.read_truth(Path(truth))
         columns, chosen, average = {}, {}, None
@@ -115,8 +124,10 @@ def evaluate(
                 else:
                     chosen[who] = kept.threshold
             columns[who] = maps.judged(one.method, one.inputs, clips[split])
+            tell(next(parts), PARTS)
         result["localization"] = locating.table(columns["trained"], columns["untrained"], chosen, average)
         result["thresholds"] = chosen
+    tell(PARTS, PARTS)
     result["seconds"] = round(time.perf_counter() - began, 1)
     return result
 

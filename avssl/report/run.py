@@ -1,9 +1,10 @@
 """The page about a run: how it learnt, how good it is, what it finds, where it looks."""
 
+import itertools
 import json
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,21 +52,32 @@ LOCATING = {
 SHARE = re.compile(r"accuracy|within_|_r\d+$|(^|/)(wait|heard|different|hard)$")
 """names of figures that are shares of a whole"""
 COUNTS = ("held_out/items", "held_out/with_text")
+PARTS = 4
+"""of the work on a page, for who waits"""
 MANY = 3
 """points that make a curve worth looking at are more than these"""
 
 
-def report(folder: Path, manifest_path: Path | None = None, words: Sequence[str] = ()) -> str:
+def report(
+    folder: Path,
+    manifest_path: Path | None = None,
+    words: Sequence[str] = (),
+    tell: Callable[[int, int], None] = lambda done, of: None,
+) -> str:
     """The page as one string of HTML that loads nothing.
 
     Args:
         folder: the run's.
         manifest_path: recordings for the examples; None takes those that the run learnt from.
         words: to look for in the examples; by default what is said in them.
+        tell: called with how many of how many parts are made.
 
     Raises ValueError when there is no such run.
     """
+    parts = itertools.count()
+    tell(next(parts), PARTS)
     loaded, fresh = load_run(folder), _untrained(folder)
+    tell(next(parts), PARTS)
     path = manifest_path or loaded.manifest
     sections = _results(folder / "results.json", loaded)
     budget = Budget(BUDGET_BYTES)
@@ -73,14 +85,17 @@ def report(folder: Path, manifest_path: Path | None = None, words: Sequence[str]
     if held is not None and loaded.method.spaces:
         split = next((name for name in ("test", "val", "train") if held.split(name)), "train")
         sections += made.on_page(loaded, held, split, budget)
+        tell(next(parts), PARTS)
         shelf = montage.Shelf(loaded, held, split, budget)
         sections += _found(shelf, fresh, split)
+        tell(next(parts), PARTS)
         overlays = montage.located(shelf, folder, words)
         if overlays:
             told = "Lit is where the score passes the threshold of its kind of query; all else is left as it was."
             sections.append(section("Where it looks", tag("p", told, klass="soft"), *overlays))
     sections += filters.on_page(loaded, fresh, budget)
     sections += [_learning(folder / "log.jsonl"), _settings(loaded)]
+    tell(PARTS, PARTS)
     scrubbed = any('id="looks"' in part for part in sections)
     script = (SCRIPT if scrubbed else "") + (PLAYERS if any("<video" in part for part in sections) else "")
     title = f"{loaded.cfg.method.name} · {folder.name}"

@@ -63,6 +63,8 @@ class Whisper:
         logging.disable_progress_bar()
         if not Path(name).is_dir() and (name.startswith((".", "/", "~")) or name.endswith("/")):
             raise ValueError(f"{name}: no such folder; give one that holds a Whisper, or a name: openai/whisper-tiny")
+        if Path(name).is_dir() and not (Path(name) / "config.json").is_file():
+            raise ValueError(f"{name}: no Whisper there (no config.json); give a folder that holds one")
         try:
             kept = Path(name).is_dir() or _downloaded(name)
             self.processor: Any = WhisperProcessor.from_pretrained(name, local_files_only=kept)

@@ -85,7 +85,7 @@ def chosen(
     Raises ValueError for too few.
     """
     if min(len(own), len(foreign)) < FEWEST:
-        raise ValueError(f"{min(len(own), len(foreign))} recordings could be compared; at least {FEWEST} are needed")
+        raise ValueError(f"{min(len(own), len(foreign))} could be compared, and at least {FEWEST} are needed")
     offsets, confidences = np.array(foreign).T  # how sure foreign sounds are does not depend on where they fit best
     near = float((np.abs(offsets) <= tolerance_seconds).mean())
     least = [

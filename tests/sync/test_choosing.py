@@ -58,7 +58,7 @@ def test_verdicts_at_the_ends():
 
 
 def test_too_few_tell_no_share():
-    with pytest.raises(ValueError, match="19 recordings could be compared; at least 20 are needed"):
+    with pytest.raises(ValueError, match="19 could be compared, and at least 20 are needed"):
         chosen(OWN, OWN[:19], 1.0, 0.1, "abc")
 
 
@@ -147,7 +147,10 @@ def test_wrong_requests_for_choosing_are_one_line(kept, capsys):
     Manifest((), root=kept.parent).save(kept.parent / "none.jsonl")
     for words, said in (
         ((kept,), "which recordings?"),
-        ((kept, "--choose", kept.parent / "none.jsonl"), "0 recordings could be compared; at least 20"),
+        (
+            (kept, "--choose", kept.parent / "none.jsonl"),
+            "none.jsonl: of its 0 validation recordings with picture",
+        ),
         ((kept, "--choose", kept.parent / "gone.jsonl"), "gone.jsonl"),
     ):
         assert call(*words) == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+from pathlib import Path
 from types import SimpleNamespace
 
 import av
@@ -15,6 +16,7 @@ import torch
 from avssl.cli import run
 from avssl.config import InputsConfig, MethodConfig
 from avssl.data.encode import write_clip
+from avssl.data.manifest import make
 from avssl.data.media import probe, scan
 from avssl.inputs import Inputs
 from avssl.methods.base import HasCourse, Method, Step, TellsOffset
@@ -241,6 +243,27 @@ def test_where_no_sound_fits_the_run_itself_is_doubted(tmp_path, model, capsys):
     assert "trained" not in capsys.readouterr().err
 
 
+def test_a_folder_or_a_manifest_stands_for_its_recordings(tmp_path, model, capsys):
+    folder = tmp_path / "films"
+    folder.mkdir()
+    for seed, name in enumerate(("a.mp4", "b c.mp4"), 1):
+        recording(folder / name, light=seed, sound=seed)
+    recording(folder / "short.mp4", 0.24)
+    (folder / "notes.txt").write_text("no film")
+    (folder / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    assert call(folder) == 0
+    told = capsys.readouterr()
+    assert told.out.count("in sync") == 2
+    for name, reason in (("gone.mp4", "a link that leads nowhere"), ("notes.txt", "by its name no video")):
+        assert f"passed over {folder / name}: {reason}" in told.err
+    assert "1 of 3 recordings were passed over:" in told.err
+    listed = make(folder, out=tmp_path / "x.jsonl", workers=1)
+    assert len(listed.recordings) == 2
+    assert call(tmp_path / "x.jsonl", "--json") == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [Path(row["path"]).name for row in rows] == ["a.mp4", "b c.mp4"]
+
+
 def test_wrong_requests_are_one_line(tmp_path, model, capsys):
     mute = recording(tmp_path / "mute.mp4", 1, sound=0)
     short = recording(tmp_path / "short.mp4", 0.24)
@@ -251,6 +274,7 @@ def test_wrong_requests_are_one_line(tmp_path, model, capsys):
         ((tmp_path / "none.mp4",), "no such file"),
         ((tmp_path / "empty",), "an empty folder"),
         ((mute, "--reach", 0), "--reach is 0; it must be above 0"),
+        ((mute, "--confidence", 7), "--confidence is 7; nothing is surer than 2"),
         ((mute, mute), "not one of 2 recordings could be compared"),
     ):
         assert call(*words) == 2

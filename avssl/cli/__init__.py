@@ -115,7 +115,7 @@ def run(words: Sequence[str] | None = None) -> int:
     except typer.Abort:
         return 1
     except Exception as error:
-        return _explain(error)
+        return _explain(error, sys.argv[1:] if words is None else words)
     return code if isinstance(code, int) else 0
 
 
@@ -131,12 +131,15 @@ def settle_threads() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-def _explain(error: Exception) -> int:
+def _explain(error: Exception, words: Sequence[str] = ()) -> int:
     """Print what was wrong and return the exit code; an error that is ours, not the user's, is raised again."""
     # Typer's own errors (a wrong flag, a missing argument) know their text and exit code; help is such an error too.
     usage = getattr(error, "format_message", None)
     code = getattr(error, "exit_code", 2)
     message = str(usage() if usage else error).strip()
+    if type(error).__name__ == "NoSuchOption":
+        files = [word for word in words if word.startswith("-") and os.path.exists(word)]
+        message += "".join(f"; for the file of that name, write ./{word}" for word in files[:1])
     if type(error).__name__ == "NoArgsIsHelpError":
         typer.echo(message)
         return code

@@ -124,3 +124,14 @@ def test_of_a_config_its_method_is_told(config: str, method: str, capsys: pytest
     assert (f"{config} is a config of the method {method}: " in told) == (config != method)
     assert f"\n{method}  (" in f"\n{told}"
     assert f"avssl train {config} data=FOLDER -o runs/{config}" in told
+
+
+def test_a_file_whose_name_begins_with_a_dash_is_told_how_to_be_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["sync", "run", "-dash.mp4"]) == 2
+    assert capsys.readouterr().err == "error: No such option: -d\n"
+    Path("-dash.mp4").touch()
+    assert cli.run(["sync", "run", "-dash.mp4"]) == 2
+    assert capsys.readouterr().err == "error: No such option: -d; for the file of that name, write ./-dash.mp4\n"

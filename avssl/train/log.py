@@ -18,6 +18,8 @@ from avssl.train.checkpoint import replace_text
 
 QUIET_SECONDS = 10.0
 """least time between lines where there is no terminal"""
+FEW = 20
+"""held-out items; of fewer, figures tell little"""
 
 
 class Log:
@@ -33,7 +35,7 @@ class Log:
         self._began = 0.0
         self._first: int | None = None
         self._said, self._about = -QUIET_SECONDS, ""
-        self._looked, self._nothing_said = 0.0, False
+        self._looked, self._nothing_said, self._few_said = 0.0, False, False
         self._bar: Progress | None = None
         self._path = out / "log.jsonl"
         if not write:
@@ -102,6 +104,10 @@ class Log:
         told = "  ".join(f"{key} {value:.3f}" for key, value in values.items() if "/" not in key)
         if told:
             self.say(f"step {step}  held out: {told}")
+            few = min((values[key] for key in ("items", "with_text") if key in values), default=FEW)
+            if few < FEW and not self._few_said:
+                self._few_said = True
+                self.say(f"these figures are of {few:.0f} held-out items: too few to tell much")
         elif judged and not self._nothing_said:
             self._nothing_said = True
             self.say("no held-out figures: no recording of the val split has what this method needs")

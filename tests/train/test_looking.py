@@ -28,3 +28,16 @@ def test_that_nothing_is_held_out_is_told_once(tmp_path: Path, monkeypatch: pyte
     assert "held out: " not in said
     assert said.count("no held-out figures: no recording of the val split has what this method needs") == 1
     assert "held_out" not in (tmp_path / "run" / "log.jsonl").read_text()
+
+
+@pytest.mark.parametrize(("figures", "few"), [({"items": 20.0}, 0), ({"items": 99.0, "with_text": 3.0}, 3), ({}, 0)])
+def test_that_figures_are_of_few_items_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], figures, few
+) -> None:
+    toy.install(monkeypatch)
+    start(toy.cfg_of("steps=4", "evaluate_every=1"), tmp_path / "run",
+          evaluate=lambda method, step: {"score": 1.0, **figures})  # fmt: skip
+    said = capsys.readouterr().out
+    assert said.count("held out: score 1.000") == 4
+    told = f"these figures are of {few} held-out items: too few to tell much"
+    assert said.count("too few to tell much") == said.count(told) == (1 if few else 0)

@@ -24,7 +24,7 @@ import audiovisual_uses
 
 from avssl.data.manifest import Manifest
 from avssl.data.media import decode
-from avssl.evaluation import evaluate
+from avssl.evaluation import PARTS, evaluate
 from avssl.train import build
 
 DATA = Path(os.environ.get("AVSSL_DATA", "../shared/data"))
@@ -150,7 +150,12 @@ def test_a_quarter_is_judged_as_avssl_evaluate_judges_it(compared):
     out = folder / "out"
     steps = sorted((out / "runs" / "mil_nce-world-4-0" / "checkpoints").glob("step-*"))
     assert len(steps) == 4, "every quarter is kept"
-    found = evaluate(steps[1], Manifest.load(out / "world" / "easy.jsonl"), label="kind")
+    told = []
+    found = evaluate(
+        steps[1], Manifest.load(out / "world" / "easy.jsonl"), label="kind", tell=lambda *parts: told.append(parts)
+    )
+    assert told == sorted(told), "how far it is, to who waits"
+    assert (told[0], told[-1]) == ((0, PARTS), (PARTS, PARTS))
     point = rows_of(folder)[1]["course"][2]
     assert found["step"] == point["step"] == 2
     for name, value in point["directions"].items():

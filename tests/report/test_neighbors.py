@@ -11,7 +11,7 @@ from PIL import Image
 
 from avssl.cli import run
 from avssl.report.neighbors import cosines, nearest, shares, spread
-from avssl.report.run import report
+from avssl.report.run import PARTS, report
 from avssl.train.checkpoint import load_run
 
 
@@ -107,7 +107,9 @@ def made(tmp_path_factory):
 
 
 def test_the_page_of_a_tiny_run_shows_neighbors_and_filters(made):
-    page = report(made)
+    told: list[tuple[int, int]] = []
+    page = report(made, tell=lambda *parts: told.append(parts))
+    assert told == [(done, PARTS) for done in range(PARTS + 1)]
     assert "What its first layer looks for" in page
     part = page[page.index("What looks alike to it") : page.index("What its first layer looks for")]
     told = re.search(r"5 nearest among 8, ([\d.]+)% have its kind; untrained ([\d.]+)%, chance ([\d.]+)%", part)

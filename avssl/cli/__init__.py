@@ -28,7 +28,7 @@ STOPPED = {
     "transcribe": "recordings that were heard are kept as .vtt beside the output; run it again to go on",
     "align": "nothing was written; run it again from the beginning",
     "train": "run it again to go on from the last checkpoint, if there is one",
-    "embed": "shards that were finished are kept; run it again to go on",
+    "embed": "shards that were finished (64 recordings or ten minutes; --shard) are kept; run it again to go on",
     "index": "what lay at the output is as it was, or replaced whole; run it again",
     "regions": "the index is as it was; run it again from the beginning",
     "cluster": "no vectors are kept; to keep them: avssl embed RUN MANIFEST -o VECTORS, then avssl cluster RUN VECTORS",

@@ -26,7 +26,7 @@ BESIDE = (".png", ".json")
 
 def localize(
     run: Annotated[Path, typer.Argument(help="A run's folder, one of its checkpoints, or an exported folder.")],
-    inputs: Annotated[list[Path], typer.Argument(help="Recordings, or folders of them.")],
+    inputs: Annotated[list[Path], typer.Argument(help="Recordings, folders of them, or manifests.")],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="One overlay video (.mp4), or a folder for them.")
     ] = Path("overlays"),
@@ -68,7 +68,8 @@ def localize(
         check_output("--page", page, makes=output in page.parents)  # -o makes its folder
     each_size = numbers("--sizes", sizes)
     console, log = Console(), Console(stderr=True)
-    recordings, chosen = _not_made_here(named_recordings(inputs), inputs), len(inputs) == 1 and inputs[0].is_file()
+    recordings = _not_made_here(named_recordings(inputs), inputs)
+    chosen = recordings == inputs and len(inputs) == 1
     videos = _targets(recordings, output, chosen)
     _check_written(videos, recordings, output, audio, page)
 
@@ -157,9 +158,9 @@ def localize(
 
 
 def _not_made_here(recordings: list[Path], inputs: list[Path]) -> list[Path]:
-    """Without the overlays, sheets and figures of earlier calls that lie in the folders named."""
+    """Without the overlays and sheets of earlier calls that lie in the folders named."""
     made = set()
-    for figures in [path for path in recordings if path.suffix == ".json"]:
+    for figures in {path.with_suffix(".json") for path in recordings}:
         if told := _of_overlay(figures):
             beside = {figures.with_suffix(suffix) for suffix in (*BESIDE, *VIDEO_SUFFIXES)}
             made |= {path for path in beside if path.resolve() != Path(told).resolve()}

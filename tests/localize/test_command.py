@@ -11,6 +11,7 @@ import torch
 from bright import CFG, Bright, recording
 
 from avssl.cli import run
+from avssl.data.manifest import make
 from avssl.data.media import probe
 from avssl.inputs import Inputs
 from avssl.localize import calibration
@@ -91,6 +92,9 @@ def test_a_folder_is_gone_through_and_says_what_it_passed_over(tmp_path, model, 
     assert "notes.txt" in told.err
     assert told.out.count(" lit ") == 2
     assert told.out.count("threshold 0.1") == 1, "the same for all is told once"
+    make(tmp_path / "in" / "deeper", out=tmp_path / "x.jsonl", workers=1)
+    assert call(model, tmp_path / "x.jsonl", "-o", tmp_path / "listed", "--threshold", 0.1) == 0
+    assert [path.name for path in (tmp_path / "listed").glob("*.mp4")] == ["a.mp4"], "a manifest stands for its own"
 
 
 def test_recordings_that_differ_in_their_suffix_have_overlays_of_their_own(tmp_path):

@@ -42,7 +42,7 @@ from avssl import config
 from avssl.cli._counting import counting
 from avssl.config import RunConfig
 from avssl.data.manifest import Manifest
-from avssl.evaluation import UNSEEN, evaluate, finding
+from avssl.evaluation import evaluate, finding, in_sight
 from avssl.evaluation.middles import middles
 from avssl.inputs import Inputs
 from avssl.methods import base
@@ -137,7 +137,7 @@ def seconds_at(folder: Path) -> tuple[list[int], list[float]]:
 def course(place: Ground, folder: Path) -> Iterator[dict[str, Any]]:
     """(step, seconds of training, figure of each direction) at the ends of all parts of a run but the last."""
     held = Manifest.load(place.listed)
-    shown = [one for one in held.split("test") if one.labels.get("case") not in UNSEEN]
+    shown = in_sight(held.split("test"))
     labels = [one.labels.get(place.label, "") for one in shown]
     steps, seconds = seconds_at(folder)
     for path in steps_in(folder / "checkpoints")[:-1]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from avssl.cli._counting import counting
 from avssl.data.manifest import Manifest
-from avssl.evaluation import UNSEEN
+from avssl.evaluation import in_sight
 from avssl.probe import decoded, features, importers, linear, spread
 from avssl.probe.decoded import Decoded
 from avssl.probe.examples import Examples
@@ -56,7 +56,7 @@ class Asked:
 def of_manifest(listed: Path, labels: tuple[str, ...]) -> Asked:
     """Labels of a manifest's recordings, without those whose label says that nothing in the picture is heard."""
     whole = Manifest.load(listed)
-    kept = tuple(one for one in whole.recordings if one.labels.get("case") not in UNSEEN)
+    kept = tuple(in_sight(whole.recordings))
     held = Manifest(kept, root=whole.root)
     return Asked({label: importers.manifest(held, listed.stem, label, None) for label in labels})
 

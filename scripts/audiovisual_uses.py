@@ -19,7 +19,7 @@ from align import Said
 from avssl.data.manifest import Manifest, Recording
 from avssl.embedding import Embedder
 from avssl.embedding.alignment import Aligner, Rule
-from avssl.evaluation import UNSEEN
+from avssl.evaluation import in_sight
 from avssl.methods.base import HasCourse, TellsOffset
 from avssl.sync import recording as judge
 from avssl.train.build import Loaded
@@ -73,7 +73,7 @@ class Uses:
         """Share of moved sounds, of things in sight, whose offset is found within one picture."""
         held = Manifest.load(self.listed)
         late = sync.moves(CLIPS, 0)
-        clips = [one for one in held.split("test") if one.labels.get("case") not in UNSEEN][:CLIPS]
+        clips = in_sight(held.split("test"))[:CLIPS]
         paths = [self._moved(held, one, late[number]) for number, one in enumerate(clips)]
         frame = max(1 / one.video["fps"] for one in clips if one.video)
         shares = {"chance": sync.chance(frame)["shifted_within_one_frame"]}

@@ -138,8 +138,8 @@ def _explain(error: Exception, words: Sequence[str] = ()) -> int:
     code = getattr(error, "exit_code", 2)
     message = str(usage() if usage else error).strip()
     if type(error).__name__ == "NoSuchOption":
-        files = [word for word in words if word.startswith("-") and os.path.exists(word)]
-        message += "".join(f"; for the file of that name, write ./{word}" for word in files[:1])
+        file = next((word for word in words if word.startswith("-") and os.path.exists(word)), None)
+        message += f"; for the file of that name, write ./{file}" if file else ""
     if type(error).__name__ == "NoArgsIsHelpError":
         typer.echo(message)
         return code

@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 
 SHOWN = 20
-"""files of a folder that are named where they are passed over"""
+"""files of a folder that are named where they are passed over or left out"""
 
 
 def recordings(inputs: list[Path]) -> list[Path]:

@@ -10,13 +10,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from avssl.cli._counting import counting
-from avssl.cli._named import check_manifest_output
+from avssl.cli._named import SHOWN, check_manifest_output
 from avssl.words import counted
 
 if TYPE_CHECKING:
     from avssl.data.manifest import Manifest
-
-SHOWN = 20
 
 
 def manifest(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from avssl.train.build import Loaded
 
 MOST_CONFIDENT = 2.0
+"""a correlation above the median of others is at most so great"""
 COLORS = {"in sync": "green", "shifted": "yellow", "dubbed": "red"}
 
 

@@ -118,8 +118,10 @@ def look_over(
     for name in sorted(found.narration - spoken):
         plain = Path(name).with_suffix("")
         own = next((stem for stem in (plain.as_posix(), plain.with_suffix("").as_posix()) if stem in stems), None)
-        of_one = OTHER_NARRATION if own is not None and said_in.get(own, True) else NOT_TAKEN
-        left_out.append((name, "narration of no recording" if own is None else of_one))
+        if own is None:
+            left_out.append((name, "narration of no recording"))
+        else:
+            left_out.append((name, OTHER_NARRATION if said_in.get(own, True) else NOT_TAKEN))
     if not recordings:
         raise ValueError(f"{folder}: nothing in it can be read: {left_out[0][0]}: {left_out[0][1]}")
     if further:

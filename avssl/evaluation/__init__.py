@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from avssl.data.manifest import Manifest
+from avssl.data.manifest import Manifest, Recording
 from avssl.evaluation import finding, locating, maps, scales, task
 from avssl.evaluation.judged import peaks
 from avssl.evaluation.middles import chosen_label, middles
@@ -27,6 +27,11 @@ PARTS = 7
 """of the work: two networks are loaded, asked for vectors, their scales are kept, and each is asked for maps"""
 UNSEEN = frozenset({"silent", "offscreen"})
 """values of a ``case`` label that say: nothing in the picture makes what is heard, so there is nothing to find"""
+
+
+def in_sight(recordings: Iterable[Recording]) -> list[Recording]:
+    """Those of which no ``case`` label says that what is heard is not to be seen."""
+    return [one for one in recordings if one.labels.get("case") not in UNSEEN]
 
 
 def evaluate(
@@ -76,7 +81,7 @@ def evaluate(
     for one in (loaded, fresh):
         one.method.to(device)
     recordings = manifest.split(split)
-    visible = [recording for recording in recordings if recording.labels.get("case") not in UNSEEN]
+    visible = in_sight(recordings)
     if not visible:
         raise ValueError(
             f"no recording of the {split} split can be judged; {len(recordings)} of it are in the manifest"
@@ -104,7 +109,7 @@ def evaluate(
         result["task"] = task.compared(
             loaded.cfg, {"trained": loaded.method, "untrained": fresh.method}, manifest, split
         )
-    val = [recording for recording in manifest.split("val") if recording.labels.get("case") not in UNSEEN]
+    val = in_sight(manifest.split("val"))
     kinds = ("text",) if truth is not None else ("audio", "text")
     lacking = [kind for kind in kinds if choose or calibration.stored(Path(run), loaded.digest, kind) is None]
     scales.keep(Path(run), loaded.digest, loaded.method, loaded.inputs, manifest, val, lacking)

@@ -207,6 +207,8 @@ def find(source: str | Path) -> Path:
     name = str(source).removesuffix(".yaml").rsplit("/", 1)[-1]
     if name in known:
         return known[name]
+    if path.exists():
+        raise ValueError(f"{source} is a folder, and first comes a config: avssl train trimodal data={source}")
     raise ValueError(f"no config {source}; {meant(name, known)}`avssl methods` lists them")
 
 
@@ -233,7 +235,8 @@ def override(values: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:
     for word in words:
         key, equals, text = word.partition("=")
         if not equals or not key:
-            raise ValueError(f"{word}: overrides are written key=value, for example optim.lr=0.001")
+            example = f"data={word}" if Path(word).exists() else "optim.lr=0.001"
+            raise ValueError(f"{word}: overrides are written key=value, for example {example}")
         if isinstance(result.get("data"), str):
             result["data"] = {"manifest": result["data"]}
         if key == "data":

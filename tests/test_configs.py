@@ -60,6 +60,13 @@ def test_a_wrong_key_is_told_the_right_one():
         config.load("simclr", ["method.temprature=1"], config_of)
 
 
+def test_recordings_in_the_place_of_a_config_or_of_a_change_are_told_how_to_be_named(tmp_path):
+    with pytest.raises(ValueError, match=f"{tmp_path} is a folder.*: avssl train trimodal data={tmp_path}"):
+        config.load(tmp_path, [], config_of)
+    with pytest.raises(ValueError, match=f"overrides are written key=value, for example data={tmp_path}"):
+        config.load("simclr", [str(tmp_path)], config_of)
+
+
 def test_all_mistakes_are_told_at_once():
     with pytest.raises(ValueError) as caught:
         config.load("simclr", ["method.temperature=-1", "inputs.hight=3", "steps=zero"], config_of)

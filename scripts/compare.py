@@ -194,7 +194,9 @@ def arguments(words: list[str] | None) -> argparse.Namespace:
     budgets.add_argument("--steps", type=int, default=2000, help="of each run")
     budgets.add_argument("--minutes-per-run", type=float, help="of training; steps are found by timing a short trial")
     parser.add_argument("--tuning-steps", type=int, default=150, help="of fine-tuning")
-    for name, told in (("train", "learnt from"), ("val", "of validation"), ("test", "judged on"), ("probed", "probed")):
+    counts = {"train": "learnt from", "val": "of validation", "test": "listed with them, unused", "judged": "judged on",
+              "probed": "probed"}  # fmt: skip
+    for name, told in counts.items():
         parser.add_argument(f"--{name}", type=int, default=getattr(Sizes(), name), help=f"of each class, {told}")
     parser.add_argument("--mnist", type=int, default=Sizes().mnist, help="digits of each class and part")
     parser.add_argument("--world", type=int, default=Sizes().world, help="clips of the made-up world")
@@ -222,11 +224,11 @@ def main(words: list[str] | None = None) -> None:
 def compare(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     """Add the rows that are missing, one after the other. Raises ValueError at the end where runs have failed."""
     out: Path = args.output
-    sizes = Sizes(args.train, args.val, args.test, args.probed, args.mnist, args.world)
+    sizes = Sizes(args.train, args.val, args.test, args.judged, args.probed, args.mnist, args.world)
     listed, known = pictures(out, args.data, sizes), variants()
     first = run_config(known[args.only[0]], listed, args.set)
     with counting("decoding") as tell:
-        sets = label_sets(out, args.data, listed, Inputs(first.inputs), sizes, lambda _, *counts: tell(*counts))
+        sets = label_sets(out, args.data, Inputs(first.inputs), sizes, lambda _, *counts: tell(*counts))
     data = Manifest.load(listed).digest()
     plan = [(seed, name) for seed in args.seeds for name in args.only]
     turns = kept.Turns(len(plan))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tarfile
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +27,9 @@ class Sizes:
     val: int = 100
     """choose a probe's settings, and tell how well the pretext is solved"""
     test: int = 200
+    """listed with what is learnt from, for a page about a run; nobody learns from them"""
+    judged: int = 1000
+    """of the test part: all of it"""
     probed: int = 400
     """of those that are learnt from, at most so many fit a probe"""
     mnist: int = 150
@@ -74,16 +77,17 @@ def pictures(out: Path, data: Path, sizes: Sizes) -> Path:
     return listed
 
 
-def label_sets(out: Path, data: Path, listed: Path, inputs: Inputs, sizes: Sizes, tell: Tell) -> dict[str, LabelSet]:
-    """Name -> label set, the pictures of ``listed`` first. Raises ValueError for what is not there."""
+def label_sets(out: Path, data: Path, inputs: Inputs, sizes: Sizes, tell: Tell) -> dict[str, LabelSet]:
+    """Name -> label set, CIFAR-10 first. Raises ValueError for what is not there."""
     room = out / "decoded"
     room.mkdir(parents=True, exist_ok=True)
     mnist = data / "mnist"
     if not mnist.is_dir():
         raise ValueError(f"{mnist}: not there; transfer is judged on MNIST as PNG in class folders, see --data")
+    judged = pictures(out, data, replace(sizes, test=sizes.judged))
     world = beds.world(out / f"world-{sizes.world}-{sizes.side}", "easy", sizes.world, sizes.side).manifest
     wanted = {
-        MAIN: (importers.read(str(listed), room, label="kind").fewer(sizes.probed), True),
+        MAIN: (importers.read(str(judged), room, label="kind").fewer(sizes.probed), True),
         "mnist": (importers.read(str(mnist), room).fewer(sizes.mnist), False),
         "world": (importers.read(str(world), room, label="kind"), True),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -17,8 +18,13 @@ UNTOLD = {
     "gan": "it is a game, whose loss depends on the critic",
     "bigan": "it is a game, whose loss depends on the critic",
     "colorization": "rare colours weigh more in its loss once they are counted, and the untrained network has not",
+    "split_brain": "nobody knows how far its loss can fall, for one half does not tell the other wholly",
 }
 """method -> why its held-out pretext does not tell how well it is solved"""
+SHARES = ("accuracy", "explained", "told")
+"""figures of a pretext that are 1 where it is solved"""
+TO_NOTHING = ("siamese",)
+"""methods whose loss is 0 where the pretext is solved; of others nobody knows how far theirs can fall"""
 NEARLY = 0.01
 """share of a pretext that the untrained network must leave to be solved"""
 LEAST = 4
@@ -78,25 +84,49 @@ def solved(row: Row) -> float | None:
     """How well held-out pretext is solved, 0 as the untrained network, 1 wholly; None where no figure tells it, or the
     untrained network leaves nothing to be solved.
 
-    Accuracy or explained variance, from what the untrained network has; else the share of its loss or error that is
-    gone.
+    Shares that are right or explained, from what the untrained network has; else how much of its squared error, or of
+    a loss that can fall to 0, is gone.
     """
-    if row["name"].partition("-")[0] in UNTOLD:
+    method = row["name"].partition("-")[0]
+    if method in UNTOLD:
         return None
     told, before = row["pretext"].get("trained", {}), row["pretext"].get("untrained", {})
-    for name in ("accuracy", "explained"):
+    for name in SHARES:
         if name in told:
             left = 1 - before[name]
             return float((told[name] - before[name]) / left) if left > NEARLY else None
-    for name in ("loss", "error"):
-        if name in told and before[name] > 0:
-            return float(1 - told[name] / before[name])
+    if "psnr" in told:
+        return float(1 - 10 ** ((before["psnr"] - told["psnr"]) / 10))
+    if method in TO_NOTHING and told and before["loss"] > 0:
+        return float(1 - told["loss"] / before["loss"])
     return None
 
 
 def solved_of(seeds: Sequence[Row]) -> list[float]:
     """:func:`solved` of the seeds that tell it."""
     return [value for value in map(solved, seeds) if value is not None]
+
+
+def common(rows: Sequence[Row]) -> list[Row]:
+    """Rows of the budget that most have, and what learns nothing: what longer runs do is no one's lead over others."""
+    counts = Counter(map(budget, (row for row in rows if row["learns"])))
+    most = max(counts, key=lambda held: counts[held]) if counts else None
+    return [row for row in rows if not row["learns"] or budget(row) == most]
+
+
+def budget(row: Row) -> tuple[str, float]:
+    """What a run was given: minutes, or steps where nobody asked for minutes."""
+    minutes = row.get("minutes")
+    return ("steps", row["steps"]) if minutes is None else ("minutes", minutes)
+
+
+def longer(rows: Sequence[Row], seeds: Sequence[Row]) -> dict[int, list[Row]]:
+    """Steps -> rows of the same name that learnt for longer."""
+    found: dict[int, list[Row]] = {}
+    for row in rows:
+        if row["name"] == seeds[0]["name"] and row["steps"] > seeds[0]["steps"]:
+            found.setdefault(row["steps"], []).append(row)
+    return dict(sorted(found.items()))
 
 
 def learners(rows: Sequence[Row]) -> dict[str, list[Row]]:
@@ -133,12 +163,14 @@ def pretext_pairs(held: Mapping[str, Sequence[Row]]) -> dict[str, tuple[float, f
 
 
 def robust_pairs(held: Mapping[str, Sequence[Row]]) -> dict[str, tuple[float, float]]:
-    """Label -> (linear probe on clean pictures, share of it that is left under corruptions, their mean)."""
+    """Label -> (linear probe on clean pictures, share of what it is above chance that is left under corruptions)."""
     pairs = {}
     for label, seeds in held.items():
         clean, worse = mean(seeds, "linear"), [mean(seeds, name) for name in WORSE]
-        if clean and all(value is not None for value in worse):
-            pairs[label] = (clean, statistics.fmean(value for value in worse if value is not None) / clean)
+        chance = 1 / seeds[0]["sets"]["cifar"]["classes"]
+        if clean and clean > chance and all(value is not None for value in worse):
+            left = statistics.fmean(value for value in worse if value is not None)
+            pairs[label] = (clean, (left - chance) / (clean - chance))
     return pairs
 
 

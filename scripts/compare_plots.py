@@ -42,9 +42,10 @@ def draw(rows: Sequence[Row], folder: Path, out: Path) -> None:
         raise ValueError("there are no rows to draw yet; compare first")
     folder.mkdir(parents=True, exist_ok=True)
     console = Console(stderr=True)
-    plots = {"best": best, "stages": stages, "transfer": transfer, "pretext": pretext, "robust": robust}
+    _kept(best(rows), folder / "best.png", console)
+    plots = {"stages": stages, "transfer": transfer, "pretext": pretext, "robust": robust}
     for name, plot in plots.items():
-        _kept(plot(rows), folder / f"{name}.png", console)
+        _kept(plot(told.common(rows)), folder / f"{name}.png", console)
     drawn, missing = sheet(rows, out)
     if missing:
         console.print(f"not on the sheet, for their runs are not in {out}: {', '.join(missing)}", highlight=False)
@@ -180,7 +181,7 @@ def robust(rows: Sequence[Row]) -> Figure:
     ((axes,),) = _axes(figure, 1, 1)
     _scatter(axes, {label: (100 * x, 100 * y) for label, (x, y) in every.items()})
     axes.set_xlabel("linear probe on clean pictures, %")
-    axes.set_ylabel(f"share of it left under {', '.join(told.WORSE)}, mean, %")
+    axes.set_ylabel(f"share above chance left under {', '.join(told.WORSE)}, mean, %")
     return figure
 
 
@@ -202,13 +203,23 @@ def _labels(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
 
 
 def _named(axes: Axes) -> None:
-    """Move names up where they would stand on others."""
+    """Move names up where they would stand on others, and down again where they would leave the picture."""
     names = [text for text in axes.texts if isinstance(text, Annotation)]
-    taken: list[tuple[float, float, float]] = []
-    for text in sorted(names, key=lambda text: float(text.xy[1])):
-        across, up = axes.transData.transform(text.xy)
-        wide, at = LETTER * len(text.get_text()), up
-        while any(abs(at - other) < LINE and across < end and begin < across + wide for begin, end, other in taken):
+    known: list[list[float]] = []
+    ordered = sorted(names, key=lambda text: float(text.xy[1]))
+    for text in ordered:
+        across, at = axes.transData.transform(text.xy)
+        wide = LETTER * len(text.get_text())
+        while any(abs(at - other) < LINE and across < end and begin < across + wide for begin, end, other in known):
             at += 1
-        taken.append((across, across + wide, at))
+        known.append([across, across + wide, at])
+    most = {place: axes.bbox.y1 - LINE / 2 for place in range(len(known))}
+    for place in sorted(most, key=lambda k: -known[k][2]):
+        begin, end, stood = known[place]
+        known[place][2] = min(stood, most[place])
+        for other, (left, right, its) in enumerate(known):
+            if its <= stood and other != place and left < end and begin < right:
+                most[other] = min(most[other], known[place][2] - LINE)
+    for text, (_, _, at) in zip(ordered, known, strict=True):
+        up = axes.transData.transform(text.xy)[1]
         text.set_position((9, (at - up) * 72 / axes.figure.dpi - 3))

@@ -79,7 +79,8 @@ def agreement(rows: Sequence[Row]) -> Told | None:
 
 def conclusions(rows: Sequence[Row], why: Mapping[str, str]) -> Iterator[str]:
     """What the tables say, a paragraph for each question."""
-    held = learners(rows)
+    alike = figures.common(rows)
+    held = learners(alike)
     behind = {label: verdict for label, seeds in held.items() if (verdict := beats(seeds)) != "yes"}
     if held:
         vector = sum(beats(seeds, "linear") == "yes" for seeds in held.values())
@@ -90,11 +91,15 @@ def conclusions(rows: Sequence[Row], why: Mapping[str, str]) -> Iterator[str]:
     reasons: dict[str, list[str]] = {}
     for label, verdict in behind.items():
         said = why.get(label, why.get(held[label][0]["name"], why.get("others", "why is not known yet.")))
-        reasons.setdefault(said, []).append(f"**{label}** ({verdict})")
+        after = "".join(
+            f"; after {steps:,} steps: {beats(seeds)}, {gain(seeds)}"
+            for steps, seeds in figures.longer(rows, held[label]).items()
+        )
+        reasons.setdefault(said, []).append(f"**{label}** ({verdict}{after})")
     for said, names in reasons.items():
         verb = "does" if len(names) == 1 else "do"
         yield f"On the best stage {', '.join(names)} {verb} not beat random initialization at this budget: {said}"
-    yield from _ahead(rows)
+    yield from _ahead(alike)
     for question, line in (
         ("Does the pretext's accuracy predict the probe?", figures.pretext_pairs(held)),
         ("Is what is learnt better more robust too?", figures.robust_pairs(held)),
@@ -160,7 +165,7 @@ def section(rows: Sequence[Row], note: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     if note.get("text"):
         yield from (str(note["text"]), "")
-    found = agreement(rows)
+    found = agreement(figures.common(rows))
     for told in [*tables(rows), *([found] if found else [])]:
         yield from (f"### {told.title}", "", "| " + " | ".join(told.columns) + " |", "|" + "---|" * len(told.columns))
         yield from ("| " + " | ".join(line) + " |" for line in told.lines)

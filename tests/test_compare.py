@@ -116,7 +116,7 @@ def made_row(name, seed, best, stages, **more):
     return {
         "config": "compare", "name": name, "steps": 9, "seed": seed, "learns": True,
         "labels": name == "supervised", "data": "abc", "train_seconds": 5,
-        "pretext": {}, "course": [], "sets": {"cifar": {"fitted": 5, "judged": 6}},
+        "pretext": {}, "course": [], "sets": {"cifar": {"classes": 10, "fitted": 5, "judged": 6}},
         "figures": {**known, **asked, "best": figure(best, more.pop("low", 0.01))}, **more,
     }  # fmt: skip
 
@@ -161,8 +161,9 @@ def test_a_pretext_is_solved_from_what_the_untrained_network_has():
     pretexts = [
         ({"accuracy": 0.7, "loss": 1.0}, {"accuracy": 0.25, "loss": 2.0}, 0.6),
         ({"explained": 0.5, "loss": 1.0}, {"explained": -1.0, "loss": 2.0}, 0.75),
-        ({"loss": 1.0, "psnr": 20.0}, {"loss": 4.0, "psnr": 10.0}, 0.75),
-        ({"error": 1.0, "psnr": 20.0}, {"error": 4.0, "psnr": 10.0}, 0.75),
+        ({"told": 0.9, "loss": 1.0}, {"told": 0.6, "loss": 800.0}, 0.75),
+        ({"loss": 0.5, "psnr": 20.0}, {"loss": 0.7, "psnr": 10.0}, 0.9),
+        ({"loss": 1.0}, {"loss": 4.0}, None),
         ({"critic_accuracy": 0.9}, {"critic_accuracy": 0.5}, None),
         ({"accuracy": 0.6, "loss": 1.0}, {"accuracy": 1.0, "loss": 0.1}, None),
         ({"accuracy": 1.0, "loss": 1.0}, {"accuracy": 1 - 1e-7, "loss": 0.1}, None),
@@ -170,6 +171,8 @@ def test_a_pretext_is_solved_from_what_the_untrained_network_has():
     for trained, untrained, wanted in pretexts:
         found = compare_figures.solved({**row, "pretext": {"trained": trained, "untrained": untrained}})
         assert found == (None if wanted is None else pytest.approx(wanted))
+    fell = {"trained": {"loss": 1.0}, "untrained": {"loss": 4.0}}
+    assert compare_figures.solved(made_row("siamese", 0, 0.5, [0.5], pretext=fell)) == 0.75, "its loss can fall to 0"
     points = [{"step": k, "linear": 0.2 + 0.1 * k, "pretext": {"accuracy": 0.3 + 0.1 * k}} for k in range(3)]
     whole = {**row, "course": points, "pretext": {"trained": {"accuracy": 0.7}, "untrained": {"accuracy": 0.25}}}
     assert compare_figures.course(whole) == pytest.approx(1.0)
@@ -194,6 +197,33 @@ def test_a_pretext_that_the_untrained_network_solves_stops_neither_tables_nor_pl
     assert "How well **colorization** solves its pretext is not asked: rare colours weigh more" in text
     compare_plots.pretext(rows).savefig(tmp_path / "pretext.png")
     assert (tmp_path / "pretext.png").stat().st_size > 1000
+
+
+def test_what_is_left_under_corruptions_is_counted_from_chance():
+    row = made_row("simclr", 0, 0.5, [0.5])
+    row["figures"]["blur"] = row["figures"]["noise"] = row["figures"]["contrast"] = {"trained": 0.3}
+    assert compare_figures.robust_pairs({"simclr": [row]}) == {"simclr": (0.5, pytest.approx(0.5))}
+    lost = made_row("gan", 0, 0.1, [0.1])
+    assert compare_figures.robust_pairs({"gan": [lost]}) == {}, "nothing to lose"
+
+
+def test_longer_runs_are_told_beside_the_common_budget_and_decide_nothing_else():
+    rows = [
+        made_row(name, 0, best, [best], minutes=8.0) for name, best in (("simclr", 0.5), ("gan", 0.3), ("mae", 0.4))
+    ]
+    rows += [made_row("gan", 0, 0.9, [0.9], minutes=None) | {"steps": 99}]
+    rows[1]["figures"]["best"]["gain"] = [-0.1, -0.2, 0.1]
+    assert [(row["name"], row["steps"]) for row in compare_figures.common(rows)] == [
+        ("simclr", 9),
+        ("gan", 9),
+        ("mae", 9),
+    ]
+    assert list(compare_figures.longer(rows, [rows[1]])) == [99]
+    text = "\n".join(compare_tables.section(rows, {"why": {"others": "too short."}}))
+    assert "2 of 3 beat their own random initialization" in text
+    told = "On the best stage **gan** (no; after 99 steps: yes, +70.0 (+1.0 to +100.0)) does not beat random"
+    assert told in text
+    assert "| gan (99 steps) | 90.0 |" in text, "the table has all rows"
 
 
 def test_ahead_of_labels_is_sure_where_intervals_are_apart():

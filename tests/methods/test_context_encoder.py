@@ -59,6 +59,37 @@ def test_the_painters_loss_is_the_papers(region, size):
     assert step.loss.item() == pytest.approx(0.999 * total + 0.001 * disbelief, rel=1e-4)
 
 
+class Spy(nn.Module):
+    """Keeps what it is shown."""
+
+    def __init__(self):
+        super().__init__()
+        self.shown = []
+
+    def forward(self, x):
+        self.shown.append(x)
+        return x.flatten(1).sum(1, keepdim=True)
+
+
+@pytest.mark.parametrize("turn", ["critic", "painter"])
+def test_the_critic_sees_what_was_painted_where_it_was_missing_or_the_square_alone(turn):
+    for region in ("any", "middle"):
+        run = tiny.run("context_encoder", f"method.region={region}", "inputs.height=16", "inputs.width=16")
+        method, batch = run.method(), run.batch()
+        logits = torch.randn(batch["picture"].shape, generator=Generator().manual_seed(1))
+        method.painter, method.critic = Told(logits), Spy()
+        method(batch, turn)
+        clean, made = batch["picture"] / 255, logits.sigmoid()
+        if region == "any":
+            real, fake = clean, torch.where(batch["missing"][:, None], made, clean)
+        else:
+            real, fake = (x[..., 4:12, 4:12] for x in (clean, made))
+        shown = method.critic.shown
+        assert len(shown) == (2 if turn == "critic" else 1)
+        torch.testing.assert_close(shown[-1], fake)
+        torch.testing.assert_close(shown[0], real if turn == "critic" else fake)
+
+
 def test_the_critics_loss_is_the_reference_librarys():
     """Computed once with sklearn, for real and painted pictures:
 

@@ -7,9 +7,10 @@ The critic takes one turn, encoder and painter take the other, with (1 - w) squa
 disbelief. What is missing is a region of any shape, so that no edge is learnt, or the middle square; of that, a visible
 rim is painted as well and counts more, and the critic sees the square alone.
 
-Deviations: each picture has its own region (one for the whole batch spoils normalization); the error of a region of any
-shape is that of what is missing (the authors' code takes the whole picture's); what is missing becomes gray; GroupNorm;
-any encoder takes the place of AlexNet, followed by the paper's layer across places.
+Deviations: each picture has its own region (one for the whole batch spoils normalization); of a region of any shape the
+error is that of what is missing, and the critic sees it where it was missing (the authors' code takes the whole that was
+painted for both); what is missing becomes gray; GroupNorm; any encoder takes the place of AlexNet, followed by the
+paper's layer across places.
 """
 
 from __future__ import annotations
@@ -107,7 +108,8 @@ class ContextEncoder(OfPictures[Config]):
             clean, _, made = self.paint(batch)
         middle = self.cfg.region == "middle"
         whole = square(*self.size).to(clean.device) if middle else torch.ones_like(batch["missing"][0])
-        real, fake = (x[:, :, whole.any(1)][..., whole.any(0)] for x in (clean, made))
+        filled = torch.where(batch["missing"][:, None], made, clean)
+        real, fake = (x[:, :, whole.any(1)][..., whole.any(0)] for x in (clean, made if middle else filled))
         if turn == "critic":
             assert self.critic is not None
             told = self.critic(real).float(), self.critic(fake).float()
@@ -117,7 +119,7 @@ class ContextEncoder(OfPictures[Config]):
         weight = (batch["missing"] + self.cfg.rim * rim)[:, None]  # [B, 1, H, W]
         judged = (batch["missing"] | rim).flatten(1).sum(1)
         error = ((weight * (made - clean).square()).flatten(1).sum(1) / (3 * judged)).mean()
-        metrics = detached({"error": error, "psnr": psnr(torch.where(batch["missing"][:, None], made, clean), clean)})
+        metrics = detached({"error": error, "psnr": psnr(filled, clean)})
         disbelief = F.softplus(-self.critic(fake).float()).mean() if self.critic else error
         return Step(torch.lerp(error, disbelief, self.cfg.adversarial), metrics)
 

@@ -199,7 +199,7 @@ def _labels(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
         text = axes.annotate(name, (x, y), (9, -3), textcoords="offset points", fontsize=7.5, arrowprops=line)
         text.set_in_layout(False)
     left, right = axes.get_xlim()
-    axes.set_xlim(left, right + 0.15 * (right - left))
+    axes.set_xlim(left, right + 0.25 * (right - left))
 
 
 def _named(axes: Axes) -> None:

@@ -136,7 +136,7 @@ class Examination:
                 yield f"{which}_linear", which, [PENALTIES, PATIENCE], partial(self.linear, which)
             name = "tuned" if which == MAIN else f"{which}_tuned"
             # what is tuned starts from the weights, which the fingerprint's pictures tell
-            yield name, which, [self.steps, RATE], partial(self.tuned, which)
+            yield name, which, [self.steps, RATE, "standardized"], partial(self.tuned, which)
 
     def vectors(self, which: str, under: str = "") -> NDArray[np.float32]:
         """The encoder's vectors [N, D] of a label set, those that are judged seen under a corruption."""

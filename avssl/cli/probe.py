@@ -250,7 +250,9 @@ def _show(console: Console, rows: "list[Row]", hows: list[str]) -> None:
         if name in tables and (name != "finetune" or len({x["freeze"] for x in rows if x["probe"] == name}) > 1):
             titles, lines = tables[name](rows)
             if not lines:
-                console.print(f"no {name} table: it takes rows of --fraction 1 and --freeze 0, and there is none")
+                console.print(
+                    f"no {name} table: it takes rows of --fraction 1, --freeze 0 and --rest kept, and there is none"
+                )
                 continue
             body = Table(*titles, box=None, pad_edge=False)
             for cells in lines:
@@ -265,6 +267,7 @@ def _told(row: "Row") -> str:
     """The evaluator with what is special about this row."""
     words = [str(row["part"].get("stage", row["probe"]))]
     words += [str(row["under"])] if row.get("under") else []
-    words += [f"{row['freeze']} frozen, {row['rest']}"] if row.get("freeze") else []
+    if row.get("freeze") or row.get("rest") == "random":
+        words.append(f"{row['freeze']} frozen, others {row['rest']}")
     words += [f"{100 * row['fraction']:g} %"] if row["fraction"] < 1 else []
     return " ".join(words)

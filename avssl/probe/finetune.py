@@ -7,7 +7,8 @@ it the same from random initialization. Accuracy against the number of frozen st
 ECCV 2016) was judged: the first k stages are kept and frozen, the others are trained anew from random.
 
 Deviations: fewer steps and learning rates, no weight decay to choose, a cosine schedule, gradients of at most norm 1;
-sounds are shifted in time.
+the new layer is given vectors standardized by what the encoder makes of the examples before it is tuned, or few steps
+would go by before small ones are told apart; sounds are shifted in time.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ from avssl.probe.study import Answers, Row, Study
 TEST_BATCH = 128
 CLIP = 1.0
 """largest norm of a gradient"""
+STANDARDIZED = 512
+"""examples by which vectors are standardized, at most"""
+LEAST = 0.1
+"""of the spread that values have together: one that hardly differs is not blown up"""
 
 Rest = Literal["kept", "random"]
 
@@ -149,6 +154,20 @@ class _Tuning:
         with torch.no_grad():
             self.head.weight.copy_(torch.randn(classes, width, generator=self.generator) * 0.01)
             self.head.bias.zero_()
+        self.middle, self.scale = torch.zeros(width, device=self.device), torch.ones(width, device=self.device)
+
+    def standardize(self, rows: NDArray[np.int64]) -> None:
+        """Give the new layer values about 0 that differ by about 1 on these windows."""
+        parts = [rows[first : first + TEST_BATCH] for first in range(0, len(rows), TEST_BATCH)]
+        with torch.no_grad():
+            told = torch.cat([self.vectors(self.data.batch(part)) for part in parts])
+        spread = told.std(0, correction=0)
+        self.middle, self.scale = told.mean(0), spread.clamp_min(LEAST * spread.square().mean().sqrt()).clamp_min(1e-6)
+
+    def logits(self, told: Tensor) -> Tensor:
+        """Vectors [B, D] -> [B, K]."""
+        found: Tensor = self.head((told - self.middle) / self.scale)
+        return found
 
     def vectors(self, x: Tensor) -> Tensor:
         """What the encoder gives for a batch, [B, D]; frames seen one by one are averaged."""
@@ -163,6 +182,8 @@ class _Tuning:
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: _cosine(k, plan.steps))
         windows = [np.flatnonzero(self.data.owner == place) for place in places]
         targets = torch.from_numpy(labels[places])
+        few = torch.randperm(len(places), generator=self.generator)[:STANDARDIZED].tolist()
+        self.standardize(np.array([windows[k][0] for k in few]))
         self.encoder.train()
         for part in self.frozen:
             part.eval()  # statistics of frozen stages stay
@@ -176,8 +197,7 @@ class _Tuning:
             x = self.view(self.data.batch(rows), plan)
             told = self.vectors(x)
             assert told.requires_grad or not moved, "embed cuts the gradient off from its encoder"
-            logits = self.head(told)
-            loss = F.cross_entropy(logits, targets[chosen].to(self.device))
+            loss = F.cross_entropy(self.logits(told), targets[chosen].to(self.device))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(learnt, CLIP)
@@ -214,7 +234,7 @@ class _Tuning:
         told = []
         for first in range(0, len(rows), TEST_BATCH):
             x = self.data.batch(rows[first : first + TEST_BATCH])
-            told.append(self.head(self.vectors(x)).softmax(1).cpu())
+            told.append(self.logits(self.vectors(x)).softmax(1).cpu())
         sums = torch.zeros(int(self.data.owner[-1]) + 1, self.head.out_features)
         sums.index_add_(0, torch.from_numpy(self.data.owner[rows]), torch.cat(told))
         return np.asarray(sums[torch.from_numpy(places)].argmax(1).numpy(), np.int64)

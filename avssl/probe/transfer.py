@@ -17,8 +17,9 @@ SUPERVISED = "supervised"
 
 
 def wanted(row: Row) -> bool:
-    """Whether a row belongs into the table: all labels, clean examples, nothing frozen."""
-    return row["probe"] in PROTOCOLS and row["fraction"] == 1 and not row.get("freeze") and not row.get("under")
+    """Whether a row belongs into the table: all labels, clean examples, nothing frozen, all of it what was learnt."""
+    whole = not row.get("freeze") and row.get("rest", "kept") == "kept"
+    return row["probe"] in PROTOCOLS and row["fraction"] == 1 and whole and not row.get("under")
 
 
 def table(rows: Iterable[Row]) -> tuple[list[str], list[list[str]]]:

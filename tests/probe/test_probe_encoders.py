@@ -201,6 +201,15 @@ def test_the_learning_rate_is_chosen_on_validation_and_never_on_test(pictures):
     assert first.predicted.tolist() == second.predicted.tolist()
 
 
+def test_how_large_vectors_are_and_where_is_nothing_to_the_new_layer(pictures, monkeypatch):
+    one, plan = study(*pictures), finetune.Plan(steps=5, batch=16, rates=(0.1,), flip=False)
+    as_they_come, _ = tuned(one, freeze=4, plan=plan)
+    vectors = finetune._Tuning.vectors
+    monkeypatch.setattr(finetune._Tuning, "vectors", lambda self, x: 1e-2 * vectors(self, x) + 3)
+    other, _ = tuned(one, freeze=4, plan=plan)
+    assert other.predicted.tolist() == as_they_come.predicted.tolist()
+
+
 @pytest.mark.parametrize("rest", ["kept", "random"])
 @pytest.mark.parametrize(("freeze", "name"), [(0, "simclr"), (2, "simclr"), (4, "simclr"), (2, "split_brain")])
 def test_frozen_stages_stay_and_the_rest_starts_where_it_should(pictures, freeze, name, rest, monkeypatch):

@@ -8,7 +8,7 @@ disbelief. What is missing is a region of any shape, so that no edge is learnt, 
 rim is painted as well and counts more, and the critic sees the square alone.
 
 Deviations: each picture has its own region (one for the whole batch spoils normalization); of a region of any shape the
-error is that of what is missing, and the critic sees it where it was missing (the authors' code takes the whole that was
+error is that of what is missing, and the critic sees it where it was missing (the authors' code takes all that was
 painted for both); what is missing becomes gray; GroupNorm; any encoder takes the place of AlexNet, followed by the
 paper's layer across places.
 """

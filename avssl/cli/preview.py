@@ -19,9 +19,11 @@ def preview(
     changes: Annotated[list[str] | None, typer.Argument(help="key=value, such as data=FOLDER method.grid=3.")] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="The picture to write.")] = Path("preview.png"),
     examples: Annotated[int, typer.Option(help="How many examples.")] = 3,
-    progress: Annotated[float, typer.Option(help="0 is the beginning of the training, 1 its end.")] = 0.0,
+    progress: Annotated[float, typer.Option(min=0, max=1, help="0 is the beginning of the training, 1 its end.")] = 0.0,
 ) -> None:
     """Draw what a method is given: views, tiles, labels, spectrograms, words. Without data=, of a made-up world.
+
+    Examples are of what is learnt from, spread over it; of all recordings where there is no train split.
 
     Of methods that make pictures (filled in, coloured, cleaned), also what is made: by a run's newest checkpoint, while
     it trains too, or before the first step.
@@ -76,7 +78,10 @@ def _draw(cfg: "RunConfig", data: Path, output: Path, count: int, progress: floa
     else:
         loaded = load_run(run)
         inputs, method, when = Inputs(cfg.inputs, loaded.inputs.vocabulary), loaded.method, f"step {loaded.step}"
-    found = made.given(cfg, inputs, held, None, count, progress)
+    split = "train" if any(recording.split == "train" for recording in held.recordings) else None
+    found = made.given(cfg, inputs, held, split, count, progress)
+    if len(found.examples) < count:
+        typer.echo(f"{count} examples were asked for, and {data} has {len(found.examples)}", err=True)
     examples, title = found.examples, f"{cfg.method.name}: what it is given"
     if method is not None and isinstance(method, base.Shows):
         examples = made.made(method, examples)

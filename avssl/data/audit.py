@@ -164,7 +164,7 @@ def walk(folder: Path, suffixes: Iterable[str]) -> Found:
             if name.startswith("."):
                 continue
             if path != path.encode(errors="replace").decode():
-                found.left_out.append((path, NOT_TEXT))
+                found.left_out.append((os.fsencode(path).decode(errors="backslashreplace"), NOT_TEXT))
             elif suffix in subtitles.SUFFIXES:
                 found.narration.add(path)
             elif suffix not in wanted:

@@ -218,10 +218,15 @@ def write_whole(path: Path, text: str) -> None:
 def few(recordings: Iterable[Recording], least: int = 200) -> str | None:
     """A warning when there are too few items to learn from, else None."""
     learnt = [recording for recording in recordings if recording.split == "train"]
+    if learnt and all(recording.is_picture for recording in learnt):
+        return f"few pictures to learn from ({len(learnt)}): add some" if len(learnt) < least else None
     count = sum(max(1, math.ceil(recording.seconds / ITEM_SECONDS)) for recording in learnt)
     if count >= least:
         return None
-    return f"few recordings ({count} items to learn from): use configs/pretrained.yaml or add recordings"
+    return (
+        f"few recordings ({count} items to learn from): add some, or begin with pretrained encoders "
+        "(configs/pretrained.yaml, of narrated videos)"
+    )
 
 
 def _plain(recording: Recording, paths: bool = True) -> dict[str, Any]:

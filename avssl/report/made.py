@@ -44,7 +44,8 @@ def given(cfg: RunConfig, inputs: Inputs, held: Manifest, split: str | None, cou
     transform = kind.preview(cfg.method, inputs)
     stills = {recording.key for recording in held.recordings if recording.is_picture}
     found = Given([], [], [])
-    for place in range(min(count, len(source))):
+    count = min(count, len(source))
+    for place in range(count):
         random = generator(cfg.seed, place)
         sample = source.get(place * len(source) // count, random)
         found.examples.append(transform(sample, random, progress))

@@ -134,7 +134,7 @@ def _lead(loaded: Loaded, manifest: Path | None) -> Markup:
     facts = [
         f"step {loaded.step} of {loaded.cfg.steps}",
         f"{sum(parameter.numel() for parameter in loaded.method.parameters()):,} weights",
-        f"window {loaded.inputs.cfg.seconds:g} s",
+        *([] if loaded.method.modalities == ("image",) else [f"window {loaded.inputs.cfg.seconds:g} s"]),
         f"weights {loaded.digest[:12]}",
     ]
     if manifest is not None:
@@ -196,7 +196,8 @@ def _plots(series: Mapping[str, Series]) -> list[tuple[str, dict[str, Series]]]:
 
 def _results(path: Path, loaded: Loaded) -> list[Markup]:
     if not path.is_file():
-        hint = tag("code", f"avssl evaluate {path.parent} MANIFEST")
+        ask = "probe {} FOLDER" if loaded.method.modalities == ("image",) else "evaluate {} MANIFEST"
+        hint = tag("code", f"avssl {ask.format(path.parent)}")
         return [section("How good it is", tag("p", "Not judged yet: ", hint, klass="soft"))]
     try:
         results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -110,7 +110,7 @@ class Log:
                 self.say(f"these figures are of {few:.0f} held-out items: too few to tell much")
         elif judged and not self._nothing_said:
             self._nothing_said = True
-            self.say("no held-out figures: no recording of the val split has what this method needs")
+            self.say("no held-out figures: the val split (a folder val/) has no recording that this method can use")
 
     def say(self, text: str) -> None:
         """A message, above the progress line."""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from contract import tiny
 from matplotlib.image import imread
+from probe import laid
 from torch import Generator
 
 from avssl.cli import run
@@ -42,7 +43,7 @@ def drawn(monkeypatch):
         draw(axes, panel, inputs)
 
     said = [SimpleNamespace(text=phrase) for index in range(tiny.ITEMS) for phrase in tiny.phrases(index, 4)]
-    held = SimpleNamespace(recordings=[SimpleNamespace(narration=said, key="made up", is_picture=False)])
+    held = SimpleNamespace(recordings=[SimpleNamespace(narration=said, key="made up", split="train", is_picture=False)])
     monkeypatch.setattr(sheet, "_draw", watched)
     monkeypatch.setattr(Manifest, "load", lambda path: held)
     monkeypatch.setattr(made, "Items", lambda *given: None)
@@ -68,6 +69,17 @@ def test_the_sheet_shows_all_that_the_method_is_given(name, drawn, tmp_path):
     assert all(np.isfinite(x).all() for x in levels)
     assert levels[0].std() > 0, "what it is given is no blank"
     assert name not in ASKED or ASKED[name] in drawn
+
+
+def test_examples_are_of_what_is_learnt_from_and_each_is_shown_once(tmp_path, monkeypatch, capsys):
+    for place in ("train/cat/a", "train/dog/b", "train/dog/c", "test/cat/d"):
+        laid.picture(tmp_path / "pictures" / f"{place}.png", 20 + 40 * "abcd".index(place[-1]))
+    names = []
+    monkeypatch.setattr(sheet, "draw", lambda path, title, examples, keys, *rest: names.extend(keys))
+    words = ["preview", "rotation", f"data={tmp_path / 'pictures'}", "inputs.height=32", "inputs.width=32"]
+    assert run([*words, "-o", str(tmp_path / "s.png"), "--examples", "9"]) == 0
+    assert sorted(names) == ["train/cat/a", "train/dog/b", "train/dog/c"]
+    assert "9 examples were asked for, and" in capsys.readouterr().err
 
 
 def test_without_recordings_the_made_up_world_has_two_ears(tmp_path):

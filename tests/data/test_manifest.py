@@ -116,6 +116,9 @@ def test_few_recordings_are_warned_of(made: Manifest) -> None:
     film = Recording(key="f", path="f", sha256="f", seconds=3600.0)
     assert few([film]) is None, "an hour is 360 items"
     assert few([film], least=361) is not None
+    still = Recording(key="s", path="s", sha256="s", seconds=0.0, video={"width": 8})
+    assert still.is_picture
+    assert few([still]) == "few pictures to learn from (1): add some", "pretrained encoders need narrated videos"
 
 
 def test_splits(made: Manifest, tmp_path: Path) -> None:
@@ -265,9 +268,10 @@ def test_a_file_name_that_is_not_unicode(tmp_path: Path) -> None:
     manifest = make(folder, out=tmp_path / "m.jsonl", workers=1)
     loaded = Manifest.load(tmp_path / "m.jsonl")
     assert [one.key for one in loaded.recordings] == ["a"]
-    assert sorted(os.fsencode(path) for path, reason in loaded.left_out if reason == audit.NOT_TEXT) == [
-        b"a\xff.srt", b"\xfe/b.mp4", b"\xff\xfe.mp4"
+    assert sorted(path for path, reason in loaded.left_out if reason == audit.NOT_TEXT) == [
+        r"\xfe/b.mp4", r"\xff\xfe.mp4", r"a\xff.srt"
     ]  # fmt: skip
+    assert (tmp_path / "m.jsonl").read_text(encoding="utf-8"), "so is the manifest"
     assert loaded.left_out == manifest.left_out
     assert len(manifest.left_out) == 4
 

@@ -85,7 +85,7 @@ def test_where_nothing_is_said_there_is_no_figure_and_why_is_told_once(
     log.held_out(3, kept)
     log.close()
     told = capsys.readouterr()
-    nothing = "no held-out figures: no recording of the val split has what this method needs"
+    nothing = "no held-out figures: the val split (a folder val/) has no recording that this method can use"
     assert (told.out + told.err).splitlines() == [nothing]
 
 

@@ -26,7 +26,9 @@ def test_that_nothing_is_held_out_is_told_once(tmp_path: Path, monkeypatch: pyte
     start(toy.cfg_of("steps=4", "evaluate_every=1"), tmp_path / "run", evaluate=lambda method, step: {})
     said = capsys.readouterr().out
     assert "held out: " not in said
-    assert said.count("no held-out figures: no recording of the val split has what this method needs") == 1
+    assert (
+        said.count("no held-out figures: the val split (a folder val/) has no recording that this method can use") == 1
+    )
     assert "held_out" not in (tmp_path / "run" / "log.jsonl").read_text()
 
 

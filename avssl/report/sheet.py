@@ -17,6 +17,8 @@ MOST, FRAMES = 12, 8
 """of a row of more than MOST pictures, FRAMES are drawn, spread over it"""
 GAP = 3
 """pixels between frames or tiles"""
+LETTER = 0.112
+"""inches of the title's"""
 HIDDEN = frozenset({"recording", "index", "seed", "draw", "dice"})
 """bookkeeping that batches carry, and numbers that only decide further draws"""
 
@@ -116,7 +118,8 @@ def draw(
     columns = list(rows[0])
     shares = [max(_width(row[key]) for row in rows) for key in columns]
     tallest = max(max(_height(row[key]) for key in columns) for row in rows)
-    figure = Figure(figsize=(max(6.0, min(26.0, 1.1 + sum(shares))), 0.9 + len(rows) * (tallest + 0.75)), dpi=100)
+    wide = max(6.0, LETTER * len(title), min(26.0, 1.1 + sum(shares)))
+    figure = Figure(figsize=(wide, 0.9 + len(rows) * (tallest + 0.75)), dpi=100)
     FigureCanvasAgg(figure)
     figure.suptitle(legible(title), x=0.01, ha="left", fontsize=12, fontweight="bold")
     grid = figure.add_gridspec(len(rows), len(columns), width_ratios=shares)

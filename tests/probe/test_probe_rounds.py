@@ -66,8 +66,8 @@ def test_few_labels_of_each_class_and_the_whole_test_part(fraction):
     assert few.test.tolist() == whole.test.tolist()
     assert set(few.train) <= set(whole.train)
     assert set(few.val) <= set(whole.val)
-    counts = np.bincount(data.labels[few.train])
-    assert set(counts) == {max(1, round(fraction * 60))}
+    for places, each in ((few.train, 60), (few.val, 20)):
+        assert np.bincount(data.labels[places]).tolist() == [max(1, round(fraction * each))] * 5
     assert few.train.tolist() == rounds(data, fraction=fraction)[0].train.tolist()
 
 

@@ -15,9 +15,9 @@ from avssl.nn.contrast import nt_xent
 from avssl.sample import Sample
 
 
-def literal(first, second, temperature):
-    """Equation 1 of the paper, word for word, averaged over the 2B rows."""
-    z = [*first.tolist(), *second.tolist()]
+def literal(first, second, temperature, recording=()):
+    """Equation 1 of the paper, word for word, averaged over the 2B rows; others of one recording are no negatives."""
+    z, owner = [*first.tolist(), *second.tolist()], 2 * (list(recording) or list(range(len(first))))
     half, total = len(first), 0.0
 
     def sim(a, b):
@@ -26,7 +26,8 @@ def literal(first, second, temperature):
 
     for i in range(2 * half):
         j = i + half if i < half else i - half
-        below = sum(math.exp(sim(z[i], z[k]) / temperature) for k in range(2 * half) if k != i)
+        others = [k for k in range(2 * half) if k == j or owner[k] != owner[i]]
+        below = sum(math.exp(sim(z[i], z[k]) / temperature) for k in others)
         total += -math.log(math.exp(sim(z[i], z[j]) / temperature) / below)
     return total / (2 * half)
 
@@ -54,6 +55,17 @@ def test_the_loss_is_the_reference_librarys():
 
 
 LIGHTLY_01, LIGHTLY_05 = 17.60457448168995, 4.4962012249292105
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.5])
+def test_the_methods_loss_has_its_temperature_and_no_negatives_of_the_same_recording(temperature):
+    run = tiny.run("simclr", f"method.temperature={temperature}")
+    method, batch, given = run.method(), run.batch(), []
+    method.head.register_forward_hook(lambda module, inputs, told: given.append(told.detach()))
+    loss = method(batch).loss.item()
+    recording = batch["recording"].tolist()
+    assert recording[2] == recording[3]
+    assert loss == pytest.approx(literal(*given[0].chunk(2), temperature, recording), rel=1e-4)
 
 
 def test_a_collapsed_batch_costs_more_than_a_separated_one():
@@ -174,6 +186,7 @@ def test_one_sided_the_second_view_is_cropped_alone():
     made = [show(sample, Generator().manual_seed(seed), 0.0) for seed in range(12)]
     plain = [(one["second"][0] != one["second"][1]).any() for one in made]
     assert all(plain), "colours are there"
+    assert not any(torch.equal(one["second"], one["picture"]) for one in made), "cropped"
     edges = [torch.equal(one["first"][0], one["first"][1]) for one in made]
     assert any(edges)
     assert False in edges

@@ -211,9 +211,14 @@ def test_how_large_vectors_are_and_where_is_nothing_to_the_new_layer(pictures, m
 
 
 @pytest.mark.parametrize("rest", ["kept", "random"])
-@pytest.mark.parametrize(("freeze", "name"), [(0, "simclr"), (2, "simclr"), (4, "simclr"), (2, "split_brain")])
-def test_frozen_stages_stay_and_the_rest_starts_where_it_should(pictures, freeze, name, rest, monkeypatch):
-    one = study(*pictures, name)
+@pytest.mark.parametrize(
+    ("freeze", "name", "norm"),
+    [(0, "simclr", "group"), (2, "simclr", "group"), (4, "simclr", "group"), (2, "split_brain", "group"),
+     (2, "simclr", "batch"), (4, "simclr", "batch")],
+)  # fmt: skip
+def test_frozen_stages_stay_and_the_rest_starts_where_it_should(pictures, freeze, name, norm, rest, monkeypatch):
+    """Statistics of batches stay and go with their stage."""
+    one = study(*pictures, name, f"encoders.image.norm={norm}")
     held = []
     run = finetune._Tuning.run
 
@@ -227,6 +232,7 @@ def test_frozen_stages_stay_and_the_rest_starts_where_it_should(pictures, freeze
     before, after = held[0]
     own, new = one.method.encoders["image"].state_dict(), one.fresh.encoders["image"].state_dict()
     keys = list(own)
+    assert any(key.endswith("running_mean") for key in keys) == (norm == "batch")
     for key in keys:
         stage = int(key.split("trunk.")[1][0])
         start = own if stage < freeze or rest == "kept" else new

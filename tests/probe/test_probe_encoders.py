@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from torch import nn
 from avssl.config import EncoderConfig
 from avssl.encoders import audio, image, text, video, vit
 from avssl.methods.image.split_brain import PARTS, Halves
-from avssl.probe import features, finetune, stages
+from avssl.probe import features, finetune, linear, stages
 from avssl.probe.decoded import Decoded
 
 SPEC = EncoderConfig(width=32)
@@ -137,6 +139,27 @@ def test_stage_features_are_the_pooled_maps_finest_first(pictures):
         side = round((64 / maps.shape[1]) ** 0.5)
         expected = nn.functional.adaptive_max_pool2d(maps, min(side, maps.shape[2])).flatten(1)
         np.testing.assert_allclose(told[name], expected, atol=1e-4)
+
+
+def nearest(x, y, cut, classes):
+    """In place of a linear probe, which takes seconds: the class of the nearest picture."""
+
+    def predict(seen):
+        return y[cut.both][np.square(seen[:, None] - x[cut.both]).sum(2).argmin(1)]
+
+    return SimpleNamespace(predict=predict, **dict.fromkeys(linear.TOLD, 0))
+
+
+def test_the_untrained_figures_of_stages_are_the_fresh_networks(pictures, monkeypatch):
+    """To a fresh network without weights all pictures are alike."""
+    one = study(*pictures)
+    monkeypatch.setattr(linear, "fit", nearest)
+    with torch.no_grad():
+        for parameter in one.fresh.parameters():
+            parameter.zero_()
+    rows = stages.evaluate(one, {"probe": "stages", "fraction": 1.0, "size": 64})
+    assert [row["beside"]["untrained"]["accuracy"] for row in rows] == [0.25] * 4
+    assert all(row["accuracy"] > 0.8 for row in rows)
 
 
 @pytest.mark.parametrize("words", [(), ("encoders.image.name=vit", "encoders.image.layers=3")])

@@ -11,7 +11,7 @@ from contract import tiny
 from shortcut_readers import drawn, fringed, lags, picture, share, texture
 from torch import Generator
 
-from avssl.methods.image.jigsaw import far_permutations
+from avssl.methods.image.jigsaw import Shuffle, far_permutations
 from avssl.sample import Sample
 
 
@@ -61,6 +61,18 @@ def test_the_label_says_which_cell_is_shown_at_each_place():
         assert (middle == order.to(torch.uint8).view(9, 1, 1, 1)).all()
         seen.add(int(out["label"]))
     assert len(seen) > 10
+
+
+def test_each_tile_has_a_place_of_its_own_along_either_side_of_its_cell():
+    """Pixels hold their row and column; tiles of 34 pixels have seven places each way in cells of 40."""
+    transform = Shuffle(tiny.run("jigsaw", "method.shift=0").cfg.method, torch.arange(9)[None])
+    line = torch.arange(120, dtype=torch.uint8).expand(120, 120)
+    pictures, draw = torch.stack([line.T, line, line]), Generator().manual_seed(0)
+    tiles = torch.stack([transform.tiles(pictures, draw) for _ in range(60)])
+    places = tiles[:, :, :2, 0, 0].int() - 40 * (CELLS + 1)  # [60, 9, 2]
+    both = {(down, right) for down in range(7) for right in range(7)}
+    assert set(map(tuple, places.flatten(0, 1).tolist())) == both
+    assert (places != places[:, :1]).any(0)[1:].all(), "no two cells share theirs"
 
 
 def literal(logits, label):

@@ -87,6 +87,44 @@ def test_the_warped_picture_is_the_literal_one(size, seed):
     assert torch.equal(same, x)
 
 
+def literal_move(x, right):
+    """The middle half of a picture, from so many pixels further right; beyond the edge its mirror image."""
+    height, width = x.shape[1] // 2, x.shape[2] // 2
+    columns = [c + width // 2 + right for c in range(width)]
+    mirrored = [c if c < x.shape[2] else 2 * x.shape[2] - 1 - c for c in columns]
+    return torch.stack([x[:, height // 2 : height // 2 + height, c] for c in mirrored], 2)
+
+
+@pytest.mark.parametrize("right", [0, 4, 6, 12])
+def test_inside_the_copy_shows_real_surroundings_and_beyond_them_their_mirror_image(right):
+    x = torch.randint(256, (3, 16, 16), dtype=torch.uint8, generator=Generator().manual_seed(right))
+    matrix = torch.eye(3, dtype=torch.float64)
+    matrix[0, 2] = right / 4  # of the half width of what is shown
+    assert torch.equal(warp(x, matrix, True), literal_move(x, right))
+
+
+def sent(words, count=60):
+    """Where the original's corners are in copies, (x, y) [N, 4, 2]."""
+    run = tiny.run("relative_transformation", "method.quarters=false", *words)
+    transform, draw = run.kind.transform(run.cfg.method, run.inputs), Generator().manual_seed(0)
+    forth = torch.stack([torch.linalg.inv(transform.projective(draw)[0]) for _ in range(count)])
+    ends = torch.cat([CORNERS, torch.ones(4, 1)], 1) @ forth.mT
+    return ends[..., :2] / ends[..., 2:]
+
+
+def test_a_projective_change_moves_corners_by_no_more_than_their_share():
+    moved = (sent(["method.shift=0.125", "method.scale=[1,1]"]) - CORNERS).abs() / 2
+    assert 0.12 < moved.max() <= 0.125 + 1e-9
+    assert (moved.flatten(1).max(1).values > 0.05).all()
+
+
+def test_a_projective_change_scales_within_its_bounds():
+    scales = sent(["method.shift=0", "method.scale=[0.8,1.2]"]) / CORNERS
+    torch.testing.assert_close(scales, scales[:, :1, :1].expand_as(scales))
+    assert 0.8 <= scales.min() + 1e-9 < 0.83
+    assert 1.17 < scales.max() - 1e-9 <= 1.2
+
+
 def test_quarter_turns_and_their_targets():
     """Only turned: the copy is torch.rot90 of the original, and the target is that of the exact map back."""
     seen = set()

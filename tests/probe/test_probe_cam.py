@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from contract import tiny
+from matplotlib.figure import Figure
 from probe.labeled import colored, split, study
 from torch import nn
 
@@ -16,6 +19,7 @@ from avssl.encoders import Features
 from avssl.localize.heatmap import heatmap
 from avssl.localize.masks import upsample
 from avssl.probe import cam, linear
+from avssl.probe.decoded import Decoded
 from avssl.probe.linear import Probe
 
 SPEC = EncoderConfig(width=32)
@@ -117,6 +121,21 @@ def test_a_sheet_of_maps_is_drawn(colors, tmp_path):
     places = cut.test[:3].tolist()
     cam.sheet(tmp_path / "cam.png", found, one.decoded, places, ["red", "green", "blue"], [0, 1, 2], [0, 1, 1])
     assert (tmp_path / "cam.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_sheet_names_and_lights_the_predicted_class_and_then_the_true_one(monkeypatch, tmp_path):
+    scores = torch.zeros(1, 2, 4, 4)
+    scores[0, 0, :, :1] = scores[0, 1, :, 3:] = 1
+    found, drawn = SimpleNamespace(maps=lambda x: scores, weights=scores), []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    data = Decoded("image", np.full((1, 3, 16, 16), 60, np.uint8), np.array([0]), tiny.run("simclr").inputs)
+    cam.sheet(tmp_path / "cam.png", found, data, [0], ["left", "right"], [0], [1])
+    shown = [(axes.get_ylabel(), axes.get_title(), np.array(axes.images[0].get_array())) for axes in drawn[0].axes]
+    lit = [(row, name, [bool((x[:, k] != 60).any()) for k in (0, 15)]) for row, name, x in shown]
+    assert lit[0] == ("picture", "", [False, False])
+    assert lit[1] == ("predicted", "left", [True, False])
+    assert lit[2] == ("fitted to edges", "", [True, False])
+    assert lit[3] == ("true class", "right", [False, True])
 
 
 def test_a_sheet_has_one_scale_and_a_class_that_is_hardly_seen_stays_dark():

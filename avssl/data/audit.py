@@ -107,7 +107,7 @@ def look_over(
             if beside and not kept.narration:
                 recordings[place] = describe(kept.path, kept.key, seen, beside, speech, Path(name).stem)
                 taken = f", which takes its narration from {beside[0].name}"
-            left_out.append((name, f"the same content as {kept.key}{taken}"))
+            left_out.append((name, f"the same content as {kept.path}{taken}"))
         elif reason := useless(seen):
             left_out.append((name, reason))
         else:
@@ -144,7 +144,7 @@ def not_found(recordings: Sequence[Recording], further: Sequence[sides.Wanted], 
 
 
 def walk(folder: Path, suffixes: Iterable[str]) -> Found:
-    """The files of a folder in sorted order; hidden ones are passed over, and folders in it that hold NO_MEDIA."""
+    """The files of a folder in order, links last; hidden ones are passed over, and folders in it that hold NO_MEDIA."""
     wanted, root = frozenset(suffixes), Path(os.path.realpath(folder))
     found = Found()
     for here, folders, files in os.walk(folder):
@@ -175,7 +175,7 @@ def walk(folder: Path, suffixes: Iterable[str]) -> Found:
                 found.left_out.append((path, f"a link that leads {'nowhere' if broken else 'out of the folder'}"))
             else:
                 found.media.append(path)
-    found.media.sort()
+    found.media.sort(key=lambda path: (os.path.islink(folder / path), path))  # of a file and a link, the file is kept
     return found
 
 

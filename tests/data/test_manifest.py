@@ -91,7 +91,7 @@ def test_a_copy_that_is_left_out_gives_its_narration(folder: Path, tmp_path: Pat
     assert [(recording.key, recording.narration) for recording in held.recordings] == [
         ("a copy", (Phrase(0.1, 0.9, "the drum"),))
     ]
-    assert held.left_out == (("z.mp4", "the same content as a copy, which takes its narration from z.srt"),)
+    assert held.left_out == (("z.mp4", "the same content as a copy.mp4, which takes its narration from z.srt"),)
 
 
 def test_what_is_left_out_and_why(made: Manifest) -> None:
@@ -99,7 +99,7 @@ def test_what_is_left_out_and_why(made: Manifest) -> None:
     assert reasons.pop("random.mp4").startswith("cannot be opened as media")
     assert reasons.pop("cut.mp4").startswith("cannot be opened as media")
     assert reasons == {
-        "b/copy.mp4": "the same content as a/good",
+        "b/copy.mp4": "the same content as a/good.mp4",
         "empty.webm": "is empty; a media file is needed",
         "folder": "a link to a folder; links are not followed",
         "link.mp4": "a link that leads out of the folder",
@@ -109,6 +109,15 @@ def test_what_is_left_out_and_why(made: Manifest) -> None:
         "pipe.mp4": "is not a regular file; pipes and devices are not read",
         "short.mp4": "too short (0.32 s)",
     }
+
+
+def test_of_a_file_and_a_link_to_it_the_file_is_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "films"
+    clip(folder / "film.mp4", 1.0, 1)
+    (folder / "a link.mp4").symlink_to(folder / "film.mp4")
+    held = make(folder, workers=1)
+    assert [one.key for one in held.recordings] == ["film"]
+    assert held.left_out == (("a link.mp4", "the same content as film.mp4"),)
 
 
 def test_few_recordings_are_warned_of(made: Manifest) -> None:

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.filter import Graph
+from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
@@ -14,8 +16,20 @@ from avssl.data.open import displayed, size_is_sane, upright
 
 # Without full_chroma_int swscale halves the resolution of colour: an error of 14 of 255 on saturated texture.
 SCALE_FLAGS = "bilinear+full_chroma_int"
-# The frame's rotation is counterclockwise and still to be applied; transpose=clock turns clockwise.
-_TURNS = {0: (), 90: ("cclock",), 180: ("clock", "clock"), 270: ("clock",)}
+# (rotation, mirrored) -> what FFmpeg's transpose does in turn. The frame's rotation is counterclockwise and still to be
+# applied; clock turns clockwise, cclock_flip swaps rows and columns.
+_TURNS = {
+    (0, False): (),
+    (90, False): ("cclock",),
+    (180, False): ("clock", "clock"),
+    (270, False): ("clock",),
+    (0, True): ("cclock_flip", "cclock"),
+    (90, True): ("clock_flip",),
+    (180, True): ("cclock_flip", "clock"),
+    (270, True): ("cclock_flip",),
+}
+# PyAV gives no side data at all of a frame that holds some it has no name for, as for Exif and views of both eyes.
+_UNNAMED = sorted(set(range(40)) - {kind.value for kind in SideDataType})
 DEEP_FORMATS = {f"gray{bits}{order}": bits for bits in (9, 10, 12, 14, 16) for order in ("le", "be")}
 """pixel formats of one plane with more than 8 bits -> bits"""
 Box = tuple[float, float, float, float]
@@ -23,11 +37,36 @@ Box = tuple[float, float, float, float]
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 
 
-def stored_box(box: Box, rotation: int) -> Box:
-    """Where a box of the displayed picture lies in the stored one, which is turned by ``rotation`` to be shown."""
+def mirrored(frame: VideoFrame) -> bool:
+    """Whether a frame is to be turned over, its top row to the bottom, before it is turned by its rotation."""
+    try:
+        held: Any = frame.side_data
+    except ValueError:
+        deleted = [("sidedata", f"mode=delete:type={kind}") for kind in _UNNAMED]
+        held = _through(frame, deleted).side_data
+    if "DISPLAYMATRIX" not in held:
+        return False
+    across, down = np.frombuffer(bytes(held["DISPLAYMATRIX"]), np.int32, 9).reshape(3, 3)[:2, :2].tolist()
+    return bool(across[0] * down[1] < across[1] * down[0])
+
+
+def _through(frame: VideoFrame, filters: Sequence[tuple[str, str]]) -> VideoFrame:
+    """A frame after some of FFmpeg's filters, each a name and its options."""
+    graph = Graph()
+    graph.threads = 1
+    unit = frame.time_base or Fraction(1, 1000)
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=unit)
+    graph.link_nodes(source, *(graph.add(*one) for one in filters), graph.add("buffersink")).configure()
+    graph.vpush(frame)
+    return graph.vpull()
+
+
+def stored_box(box: Box, rotation: int, mirror: bool = False) -> Box:
+    """Where a box of the displayed picture lies in the stored one, which is turned to be shown: over, then around."""
     x0, y0, x1, y1 = box
     turned = {90: (1 - y1, x0, 1 - y0, x1), 180: (1 - x1, 1 - y1, 1 - x0, 1 - y0), 270: (y0, 1 - x1, y1, 1 - x0)}
-    return turned.get(rotation, box)
+    x0, y0, x1, y1 = turned.get(rotation, box)
+    return (x0, 1 - y1, x1, 1 - y0) if mirror else (x0, y0, x1, y1)
 
 
 def _pixels(box: Box, height: int, width: int) -> tuple[int, int, int, int]:
@@ -54,10 +93,10 @@ class PictureFilter:
         self._key: tuple[object, ...] | None = None
         self._graph: Graph | None = None
 
-    def _build(self, frame: VideoFrame, rotation: int) -> Graph:
+    def _build(self, frame: VideoFrame, rotation: int, mirror: bool) -> Graph:
         if not size_is_sane(frame.width, frame.height):
             raise ValueError(f"a frame of {frame.width}x{frame.height} is too large")
-        left, top, wide, high = _pixels(stored_box(self.box or WHOLE, rotation), frame.height, frame.width)
+        left, top, wide, high = _pixels(stored_box(self.box or WHOLE, rotation, mirror), frame.height, frame.width)
         width, height = displayed(wide, high, self.ratio, rotation)
         if self.size is not None:
             height, width = self.size
@@ -75,7 +114,7 @@ class PictureFilter:
             *([] if self.box is None else [graph.add("crop", f"{wide}:{high}:{left}:{top}:exact=1")]),
             graph.add("scale", f"{width}:{height}:flags={SCALE_FLAGS}"),
             graph.add("format", self.pixels),
-            *(graph.add("transpose", turn) for turn in _TURNS[rotation]),
+            *(graph.add("transpose", turn) for turn in _TURNS[rotation, mirror]),
             graph.add("buffersink"),
         ]
         graph.link_nodes(*nodes).configure()
@@ -83,10 +122,10 @@ class PictureFilter:
 
     def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
         """One frame as uint8 [3, H, W] ([1, H, W] for gray)."""
-        rotation = upright(frame.rotation)
-        key = (frame.width, frame.height, frame.format.name, int(frame.colorspace), int(frame.color_range), rotation)
+        turn = upright(frame.rotation), mirrored(frame)
+        key = (frame.width, frame.height, frame.format.name, int(frame.colorspace), int(frame.color_range), *turn)
         if self._graph is None or key != self._key:
-            self._graph, self._key = self._build(frame, rotation), key
+            self._graph, self._key = self._build(frame, *turn), key
         self._graph.vpush(frame)
         pixels = self._graph.vpull().to_ndarray()
         return np.ascontiguousarray(pixels.transpose(2, 0, 1) if pixels.ndim == 3 else pixels[None])
@@ -107,7 +146,8 @@ class DeepFilter:
         if not size_is_sane(frame.width, frame.height):
             raise ValueError(f"a frame of {frame.width}x{frame.height} is too large")
         plain = frame if frame.format.name in DEEP_FORMATS else frame.reformat(format="gray16le")
-        picture = np.rot90(plain.to_ndarray(), upright(frame.rotation) // 90)
+        stored = plain.to_ndarray()
+        picture = np.rot90(stored[::-1] if mirrored(frame) else stored, upright(frame.rotation) // 90)
         if self.box is not None:
             left, top, width, height = _pixels(self.box, *picture.shape)
             picture = picture[top : top + height, left : left + width]

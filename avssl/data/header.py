@@ -21,7 +21,7 @@ from avssl.data.open import (
     time_zero,
     upright,
 )
-from avssl.data.still import PICTURE_FORMATS
+from avssl.data.still import PICTURE_FORMATS, SINGLE_FORMATS, may_be_turned
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +69,11 @@ class Header:
     subtitles: tuple[tuple[int, str, str], ...]
 
 
-def _rotations(container: InputContainer, streams: list[VideoStream]) -> dict[int, int]:
+def _rotations(path: str | os.PathLike[str], container: InputContainer, streams: list[VideoStream]) -> dict[int, int]:
     # Only decoded frames tell the rotation, so one frame of each stream is decoded, from the first few packets.
     found: dict[int, int] = {}
-    if not streams or container.format.name in PICTURE_FORMATS:
+    name = container.format.name
+    if not streams or (name in PICTURE_FORMATS and not may_be_turned(path, name)):
         return found
     for stream in streams:
         stream.codec_context.thread_count = 1
@@ -99,10 +100,10 @@ def probe(path: str | os.PathLike[str]) -> Header:
         texts = [s for s in container.streams.subtitles if s.codec_context is not None]
         if not videos and not sounds and not texts:
             raise nothing_to_decode(path)
-        still = container.format.name in PICTURE_FORMATS and container.format.name not in ("gif", "apng")
+        still = container.format.name in SINGLE_FORMATS
         duration = None if still or not container.duration else container.duration / av.time_base
         start = float(time_zero(container))
-        rotations = _rotations(container, videos)
+        rotations = _rotations(path, container, videos)
         pictures = []
         for stream in videos:
             rotation = rotations.get(stream.index, 0)

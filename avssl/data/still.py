@@ -23,6 +23,8 @@ _MAGIC = (
 )
 PICTURE_FORMATS = frozenset(["gif", "apng", "webp_pipe", *(name for _, name in _MAGIC)])
 """FFmpeg's names; AVIF is read as a video of one frame"""
+SINGLE_FORMATS = PICTURE_FORMATS - {"gif", "apng"}
+"""those of which the first picture counts alone"""
 
 
 def format_of(head: bytes) -> str | None:
@@ -37,6 +39,18 @@ def format_of(head: bytes) -> str | None:
 def is_animated_webp(head: bytes) -> bool:
     """Whether a WebP holds several pictures, which FFmpeg does not decode."""
     return head[8:16] == b"WEBPVP8X" and len(head) > 20 and bool(head[20] & 2)
+
+
+def may_be_turned(path: str | os.PathLike[str], format_name: str) -> bool:
+    """Whether a still picture may say that it is to be turned to be shown, which only decoding tells for sure."""
+    if format_name not in ("jpeg_pipe", "png_pipe", "webp_pipe"):
+        return format_name == "tiff_pipe"
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError:
+        return False
+    return any(word in content for word in (b"Exif\0", b"eXIf", b"EXIF"))
 
 
 def size(path: str | os.PathLike[str]) -> tuple[int, int] | None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from made_media import number, write
+from PIL import Image, ImageOps
 
 from avssl.data import still
 from avssl.data.manifest import make
-from avssl.data.media import decode
+from avssl.data.media import decode, probe
 from avssl.data.open import Unreadable, open_media
 
 NOISE = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
@@ -25,6 +27,40 @@ def test_every_format_shows_what_it_holds(tmp_path: Path, suffix: str) -> None:
     assert np.abs(seen.astype(int) - np.asarray(smooth)).mean() < (30 if suffix == "gif" else 12)
     held = make(tmp_path, workers=1)
     assert [(one.is_picture, one.seconds) for one in held.recordings] == [(True, 0.0)], held.left_out
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tiff", "avif"])
+def test_every_orientation_is_shown_as_it_says(tmp_path: Path, suffix: str) -> None:
+    smooth = np.kron(NOISE[:4, :6], np.ones((16, 16, 1), np.uint8))
+    for orientation in range(1, 9):
+        path, exif = tmp_path / f"{orientation}.{suffix}", Image.Exif()
+        exif[0x112] = orientation
+        Image.fromarray(smooth).save(path, exif=exif)
+        truth = np.asarray(ImageOps.exif_transpose(Image.open(path).convert("RGB")))
+        seen = decode(path, times=[0.0]).video[0].transpose(1, 2, 0)
+        assert seen.shape == truth.shape
+        assert np.abs(seen.astype(int) - truth).mean() < 12, orientation
+        header = probe(path).pictures[0]
+        assert (header.height, header.width) == truth.shape[:2], orientation
+        part = decode(path, times=[0.0], box=(0.5, 0.0, 1.0, 0.25)).video[0].transpose(1, 2, 0)
+        height, width = truth.shape[0] // 4, truth.shape[1] // 2
+        assert np.abs(part.astype(int) - truth[:height, width:]).mean() < 12, orientation
+
+
+def test_orientations_of_deep_and_of_moving_pictures(tmp_path: Path) -> None:
+    deep = np.random.default_rng(1).integers(0, 2**16, (20, 30), np.uint16)
+    for orientation in range(1, 9):
+        path, exif = tmp_path / f"{orientation}.png", Image.Exif()
+        exif[0x112] = orientation
+        Image.fromarray(deep).save(path, exif=exif)
+        truth = np.asarray(ImageOps.exif_transpose(Image.open(path)))
+        assert np.array_equal(decode(path, times=[0.0], deep=True).video[0, 0], truth), orientation
+    film = write(tmp_path / "film.mp4", count=5, audio=None, rotation=0)
+    content = film.read_bytes()
+    plain, turned = (struct.pack(">9i", one, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30) for one in (1 << 16, -1 << 16))
+    film.write_bytes(turned.join(content.rsplit(plain, 1)))  # the track's, which stands after the film's
+    seen = decode(film, times=[0.1], size=(48, 64)).video[0]
+    assert number(seen[:, :, ::-1]) == 2
 
 
 def test_an_animation_is_not_one_picture(tmp_path: Path) -> None:

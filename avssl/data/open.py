@@ -82,6 +82,8 @@ def _refuse_special(path: str | os.PathLike[str]) -> bytes:
         raise Unreadable(name, "is an animated WebP, which is not decoded", "make it a gif, png or mp4")
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(_LISTS):
         raise Unreadable(name, "is a playlist or text", "name the media files themselves")
+    if still.format_of(head) == "jpeg_pipe" and still.is_cut_jpeg(name):
+        raise Unreadable(name, "is broken: the picture ends before its end", "a whole copy of it is needed")
     return head
 
 
@@ -164,6 +166,8 @@ def packets(container: InputContainer, streams: Sequence[Stream], errors: list[E
                 if packet.size:
                     broken = 0
                     yield packet
+                    if container.format.name in still.SINGLE_FORMATS:
+                        return  # what follows is a preview, a second view, a gain map, junk
             return
         except (FFmpegError, OSError) as error:
             errors.append(error)

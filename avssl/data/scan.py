@@ -30,7 +30,7 @@ from avssl.data.open import (
     tick,
     time_zero,
 )
-from avssl.data.still import PICTURE_FORMATS
+from avssl.data.still import SINGLE_FORMATS
 
 SILENCE_DB = -120.0
 LONG_SECONDS = 60.0  # above this only key frames are decoded
@@ -137,7 +137,7 @@ def scan(path: str | os.PathLike[str], *, max_seconds: float | None = None) -> S
         streams: list[VideoStream | AudioStream] = [*videos, *sounds]
         claimed = (container.duration or 0) / 1e6
         zero = float(time_zero(container))
-        still = container.format.name in PICTURE_FORMATS - {"gif", "apng"}
+        still = container.format.name in SINGLE_FORMATS
         look = _Look(videos[0], claimed > LONG_SECONDS) if videos else None
         listen = _Listen(sounds[0]) if sounds else None
         broken: list[Exception] = []

@@ -4,12 +4,16 @@ several."""
 from __future__ import annotations
 
 import os
+import re
 import struct
 
 HEAD = 64
 """bytes that tell the format"""
 LOOKED = 1 << 20
 """bytes of a JPEG in which its size is looked for; thumbnails and profiles stand before it"""
+MOST = 1 << 28
+"""bytes of a JPEG in which its end is looked for"""
+_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")  # coded data holds 0xff only before 0 and restarts (d0 to d7)
 # FFmpeg takes names of pictures for patterns ("a%d.png"), so the format is told by the content.
 _MAGIC = (
     (b"\x89PNG", "png_pipe"),
@@ -51,6 +55,28 @@ def may_be_turned(path: str | os.PathLike[str], format_name: str) -> bool:
     except OSError:
         return False
     return any(word in content for word in (b"Exif\0", b"eXIf", b"EXIF"))
+
+
+def is_cut_jpeg(path: str | os.PathLike[str]) -> bool:
+    """Whether a JPEG ends before its picture does: FFmpeg shows what is missing in green and says nothing."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MOST)
+    except OSError:
+        return False
+    return len(content) < MOST and not jpeg_ends(content)
+
+
+def jpeg_ends(content: bytes) -> bool:
+    """Whether a JPEG has its end marker; those of thumbnails in its segments do not count."""
+    place = 2
+    while found := _MARKER.search(content, place):
+        kind, place = content[found.start() + 1], found.end()
+        if kind == 0xD9:
+            return True
+        if kind != 0xD8:
+            place += int.from_bytes(content[place : place + 2], "big")
+    return content.endswith(b"\xff\xd9")  # a segment that claims too much hides it
 
 
 def size(path: str | os.PathLike[str]) -> tuple[int, int] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from PIL import Image, ImageOps
 
 from avssl.data import still
 from avssl.data.manifest import make
-from avssl.data.media import decode, probe
+from avssl.data.media import decode, probe, scan
 from avssl.data.open import Unreadable, open_media
 
 NOISE = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
@@ -91,6 +92,47 @@ def test_too_large_is_told_from_broken(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(Unreadable) as told:
         decode(cut, times=[0.0])
     assert "claims" not in str(told.value)
+
+
+def test_a_cut_jpeg_is_left_out(tmp_path: Path) -> None:
+    thumbnail = io.BytesIO()
+    PICTURE.resize((16, 16)).save(thumbnail, "JPEG")
+    for name, more in {
+        "plain": {},
+        "progressive": {"progressive": True},
+        "restarts": {"restart_marker_blocks": 2},
+        "thumbnail": {"exif": b"Exif\0\0" + thumbnail.getvalue()},
+    }.items():
+        PICTURE.resize((300, 200)).save(tmp_path / "whole.jpg", quality=95, **more)
+        content = (tmp_path / "whole.jpg").read_bytes()
+        seen = decode(tmp_path / "whole.jpg", times=[0.0]).video
+        (tmp_path / "after.jpg").write_bytes(content + b"after\xff\xda\xff\xc0 the end")
+        assert np.array_equal(decode(tmp_path / "after.jpg", times=[0.0]).video, seen), name
+        for kept in (len(content) // 2, len(content) * 9 // 10, len(content) - 2):
+            (tmp_path / "cut.jpg").write_bytes(content[:kept])
+            for read in (probe, scan, lambda path: decode(path, times=[0.0])):
+                with pytest.raises(Unreadable, match="is broken: the picture ends before its end"):
+                    read(tmp_path / "cut.jpg")
+    told = dict(make(tmp_path, workers=1).left_out)
+    assert told["cut.jpg"] == "is broken: the picture ends before its end; a whole copy of it is needed"
+
+
+def test_whole_jpegs_of_every_kind_are_kept(tmp_path: Path) -> None:
+    PICTURE.convert("CMYK").save(tmp_path / "cmyk.jpg")
+    PICTURE.convert("L").save(tmp_path / "gray.jpg")
+    PICTURE.save(tmp_path / "several.jpg", format="MPO", save_all=True, append_images=[ImageOps.mirror(PICTURE)])
+    PICTURE.save(tmp_path / "plain.jpg")
+    content = (tmp_path / "plain.jpg").read_bytes()
+    (tmp_path / "claims too much.jpg").write_bytes(content[:2] + b"\xff\xef\xff\xf0" + content[2:])
+    (tmp_path / "junk.jpg").write_bytes(content + b"\xff\xd8\xff\xe0 no picture" * 9)
+    film = write(tmp_path / "film.avi", video="mjpeg", pixels="yuvj420p", count=20, audio=None)
+    made = make(tmp_path, workers=1)
+    assert (len(made.recordings), made.left_out) == (7, ())
+    assert sum(one.is_picture for one in made.recordings) == 6
+    assert not any(one.problems for one in made.recordings if one.is_picture)
+    first = decode(tmp_path / "several.jpg", times=[0.0, 9.0], size=(40, 60)).video
+    assert np.array_equal(first[0], first[1]), "the first of several, always"
+    assert number(decode(film, times=[0.49], size=(48, 64)).video[0]) == 12
 
 
 def test_a_size_that_nobody_tells_is_none(tmp_path: Path) -> None:

@@ -61,6 +61,23 @@ def _through(frame: VideoFrame, filters: Sequence[tuple[str, str]]) -> VideoFram
     return graph.vpull()
 
 
+def on_white(frame: VideoFrame) -> VideoFrame:
+    """A frame as it looks before white, where some of it is transparent; else the frame itself."""
+    kind = frame.format
+    if not (kind.has_palette or any(part.is_alpha for part in kind.components)):
+        return frame
+    pixels = _through(frame, [("scale", f"flags={SCALE_FLAGS}"), ("format", "rgba")]).to_ndarray()
+    colors, alpha = pixels[..., :3], pixels[..., 3:].astype(np.uint16)
+    if alpha.min() == 255:
+        return frame
+    light = colors * alpha  # up to 65025, so 16 bits hold all that is added, too
+    light += 255 * (255 - alpha) + 127
+    light //= 255
+    shown = VideoFrame.from_ndarray(light.astype(np.uint8), "rgb24")
+    shown.pts, shown.time_base = frame.pts, frame.time_base or Fraction(1, 1000)
+    return shown
+
+
 def stored_box(box: Box, rotation: int, mirror: bool = False) -> Box:
     """Where a box of the displayed picture lies in the stored one, which is turned to be shown: over, then around."""
     x0, y0, x1, y1 = box
@@ -76,10 +93,10 @@ def _pixels(box: Box, height: int, width: int) -> tuple[int, int, int, int]:
 
 
 class PictureFilter:
-    """Frames to uint8 [3, H, W], upright, with square pixels; rebuilt whenever the stream changes its shape.
+    """Frames to uint8 [3, H, W], upright, with square pixels, on white; rebuilt whenever the stream changes its shape.
 
     `size` is (H, W), None for the displayed size. `ratio` is a pixel's width over its height. `box` is what is shown,
-    None for all.
+    None for all. Without `white`, a fourth channel is passed over.
     """
 
     def __init__(
@@ -88,8 +105,9 @@ class PictureFilter:
         ratio: Fraction = Fraction(1),
         pixels: str = "rgb24",
         box: Box | None = None,
+        white: bool = True,
     ) -> None:
-        self.size, self.ratio, self.pixels, self.box = size, ratio, pixels, box
+        self.size, self.ratio, self.pixels, self.box, self.white = size, ratio, pixels, box, white
         self._key: tuple[object, ...] | None = None
         self._graph: Graph | None = None
 
@@ -123,6 +141,8 @@ class PictureFilter:
     def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
         """One frame as uint8 [3, H, W] ([1, H, W] for gray)."""
         turn = upright(frame.rotation), mirrored(frame)
+        if self.white and size_is_sane(frame.width, frame.height):
+            frame = on_white(frame)
         key = (frame.width, frame.height, frame.format.name, int(frame.colorspace), int(frame.color_range), *turn)
         if self._graph is None or key != self._key:
             self._graph, self._key = self._build(frame, *turn), key

@@ -58,7 +58,8 @@ class Pictures:
         self.stream, self.context = stream, stream.codec_context
         self.sought, self.plain = sought, plain
         self.interval = math.inf if still else 1 / (sane_fps(stream) * float(unit))  # ticks per frame
-        self.filter = DeepFilter(size, box) if deep else PictureFilter(size, aspect(stream), box=box)
+        white = self.context.name not in ("tiff", "bmp")  # of which a fourth channel may be anything
+        self.filter = DeepFilter(size, box) if deep else PictureFilter(size, aspect(stream), box=box, white=white)
         self.images: list[NDArray[np.uint8] | NDArray[np.uint16]] = []
         self.shown: list[int] = []  # pts of the image given for each time
         self.errors, self.truncated = 0, False

@@ -135,6 +135,48 @@ def test_whole_jpegs_of_every_kind_are_kept(tmp_path: Path) -> None:
     assert number(decode(film, times=[0.49], size=(48, 64)).video[0]) == 12
 
 
+def transparent() -> dict[str, Image.Image]:
+    """Pictures of hidden colors, by the kind of their pixels: from left to right ever less transparent."""
+    alpha = Image.fromarray(np.tile(np.linspace(0, 255, 60).round().astype(np.uint8), (40, 1)))
+    made = {"RGBA": PICTURE.convert("RGBA"), "LA": PICTURE.convert("LA"), "P": PICTURE.quantize(8)}
+    made["RGBA"].putalpha(alpha)
+    made["LA"].putalpha(alpha)
+    made["P"].info["transparency"] = 3
+    return made
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [
+    ("RGBA", "png"), ("LA", "png"), ("P", "png"), ("P", "gif"), ("RGBA", "webp"), ("LA", "webp"),
+])  # fmt: skip
+def test_what_is_transparent_is_white(tmp_path: Path, kind: str, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    transparent()[kind].save(path, **({"lossless": True, "exact": True} if suffix == "webp" else {}))
+    held = Image.open(path).convert("RGBA")
+    white = Image.new("RGBA", held.size, "white")
+    truth = np.asarray(Image.alpha_composite(white, held).convert("RGB"))
+    assert np.abs(truth.astype(int) - np.asarray(held.convert("RGB"))).mean() > 5, "there is something to hide"
+    seen = decode(path, times=[0.0]).video[0].transpose(1, 2, 0)
+    assert np.abs(seen.astype(int) - truth).max() <= 1
+    part = decode(path, times=[0.0], box=(0.0, 0.0, 0.5, 0.5)).video[0].transpose(1, 2, 0)
+    assert np.array_equal(part, seen[:20, :30])
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp", "gif"])
+def test_what_is_opaque_stays_as_it_is(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, one in {"plain": PICTURE, "palette": PICTURE.quantize(8), "alpha": PICTURE.convert("RGBA")}.items():
+        one.save(tmp_path / f"{name}.{suffix}")
+        seen = decode(tmp_path / f"{name}.{suffix}", times=[0.0], size=(20, 30)).video
+        with monkeypatch.context() as patch:
+            patch.setattr("avssl.data.filters.on_white", lambda frame: frame)
+            assert np.array_equal(seen, decode(tmp_path / f"{name}.{suffix}", times=[0.0], size=(20, 30)).video)
+
+
+@pytest.mark.parametrize("suffix", ["tif", "bmp"])
+def test_a_fourth_channel_that_may_be_anything_is_passed_over(tmp_path: Path, suffix: str) -> None:
+    transparent()["RGBA"].save(tmp_path / f"a.{suffix}")
+    assert np.array_equal(decode(tmp_path / f"a.{suffix}", times=[0.0]).video[0].transpose(1, 2, 0), NOISE)
+
+
 def test_a_size_that_nobody_tells_is_none(tmp_path: Path) -> None:
     assert still.size(tmp_path / "none.png") is None
     for content in (

@@ -26,7 +26,7 @@ from avssl.sample import Needs
 if TYPE_CHECKING:
     from avssl.data.dataset import Items
 
-VERSION = 1
+VERSION = 2  # raise it when the same file is decoded to other pixels
 SPARE_BYTES = 1 << 30  # free disk that is never used up
 _log = logging.getLogger(__name__)
 

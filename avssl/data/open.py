@@ -6,6 +6,7 @@ a file names is followed, and sizes are checked before anything is decoded.
 
 from __future__ import annotations  # packets are generic for the type checker alone
 
+import io
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
 from av.video.stream import VideoStream
 
-from avssl.data import still
+from avssl.data import still, tiff
 
 # One FFmpeg demuxer name each. No playlist (hls, dash, concat, sdp) is among them, nor the numbered picture sequence.
 VIDEO_FORMATS = frozenset(["mov", "matroska", "avi", "mpegts", "mpeg", "flv", "asf", "dv", "mxf", "rm"])
@@ -45,9 +46,12 @@ class Unreadable(ValueError):
 
 def nothing_to_decode(path: str | os.PathLike[str]) -> Unreadable:
     """The error for a file without any stream of use: too large a picture is told as such, else it is broken."""
-    claimed = still.size(path)
+    told = tiff.tags(path)
+    claimed = still.size(path) or tiff.size(told)
     if claimed is not None and not size_is_sane(*claimed):
         return _too_large(path, *claimed)
+    if kind := tiff.undecodable(told):
+        return Unreadable(path, f"has {kind}, which are not decoded", "save it with 8 or 16 bits")
     limit = f"a whole video or picture of at most {MAX_PIXELS // 1_000_000} million pixels, or a sound, is needed"
     return Unreadable(path, "holds no stream that can be decoded", limit)
 
@@ -91,11 +95,13 @@ def _refuse_special(path: str | os.PathLike[str]) -> bytes:
 def open_media(path: str | os.PathLike[str]) -> Iterator[InputContainer]:
     """A recording opened for reading; Unreadable when it is not a plain, local, bounded media file."""
     head = _refuse_special(path)
-    whitelist = ",".join(sorted(FORMATS))
+    whitelist, name = ",".join(sorted(FORMATS)), still.format_of(head)
+    instead = _instead(path) if name == "tiff_pipe" else None
     try:
         container = av.open(
-            os.path.realpath(path),  # absolute, so that no part of the name is taken for a protocol
-            format=still.format_of(head),
+            instead or os.path.realpath(path),  # absolute, so that no part of the name is taken for a protocol
+            "r",
+            format=name,
             options={"protocol_whitelist": "file", "format_whitelist": whitelist, "max_pixels": str(MAX_PIXELS)},
             metadata_errors="replace",
             timeout=(OPEN_SECONDS, OPEN_SECONDS),
@@ -111,6 +117,20 @@ def open_media(path: str | os.PathLike[str]) -> Iterator[InputContainer]:
     with container:
         _check(path, container)
         yield container
+
+
+def _instead(path: str | os.PathLike[str]) -> io.BytesIO | None:
+    """What is read instead of a TIFF of which FFmpeg shows nothing."""
+    told = tiff.tags(path)
+    if not tiff.is_of_jpegs(told):
+        return None
+    claimed = tiff.size(told)
+    if claimed is not None and not size_is_sane(*claimed):
+        raise _too_large(path, *claimed)
+    try:
+        return io.BytesIO(tiff.plain(path, told))
+    except (OSError, ValueError) as error:
+        raise Unreadable(path, str(error), "save it without compression, or as a jpg") from None
 
 
 def _check(path: str | os.PathLike[str], container: InputContainer) -> None:

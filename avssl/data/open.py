@@ -6,7 +6,6 @@ a file names is followed, and sizes are checked before anything is decoded.
 
 from __future__ import annotations  # packets are generic for the type checker alone
 
-import io
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -51,7 +50,7 @@ def nothing_to_decode(path: str | os.PathLike[str]) -> Unreadable:
     if claimed is not None and not size_is_sane(*claimed):
         return _too_large(path, *claimed)
     if kind := tiff.undecodable(told):
-        return Unreadable(path, f"has {kind}, which are not decoded", "save it with 8 or 16 bits")
+        return _not_decoded(path, kind)
     limit = f"a whole video or picture of at most {MAX_PIXELS // 1_000_000} million pixels, or a sound, is needed"
     return Unreadable(path, "holds no stream that can be decoded", limit)
 
@@ -59,6 +58,10 @@ def nothing_to_decode(path: str | os.PathLike[str]) -> Unreadable:
 def _too_large(path: str | os.PathLike[str], width: int, height: int) -> Unreadable:
     wrong = f"claims pictures of {width}x{height}"
     return Unreadable(path, wrong, f"at most {MAX_PIXELS // 1_000_000} million pixels are decoded; make it smaller")
+
+
+def _not_decoded(path: str | os.PathLike[str], kind: str) -> Unreadable:
+    return Unreadable(path, f"has {kind}, which are not decoded", "save it without compression, with 8 or 16 bits")
 
 
 def _refuse_special(path: str | os.PathLike[str]) -> bytes:
@@ -96,11 +99,11 @@ def open_media(path: str | os.PathLike[str]) -> Iterator[InputContainer]:
     """A recording opened for reading; Unreadable when it is not a plain, local, bounded media file."""
     head = _refuse_special(path)
     whitelist, name = ",".join(sorted(FORMATS)), still.format_of(head)
-    instead = _instead(path) if name == "tiff_pipe" else None
+    if name == "tiff_pipe" and (kind := tiff.undecodable(tiff.tags(path))):
+        raise _not_decoded(path, kind)
     try:
         container = av.open(
-            instead or os.path.realpath(path),  # absolute, so that no part of the name is taken for a protocol
-            "r",
+            os.path.realpath(path),  # absolute, so that no part of the name is taken for a protocol
             format=name,
             options={"protocol_whitelist": "file", "format_whitelist": whitelist, "max_pixels": str(MAX_PIXELS)},
             metadata_errors="replace",
@@ -117,20 +120,6 @@ def open_media(path: str | os.PathLike[str]) -> Iterator[InputContainer]:
     with container:
         _check(path, container)
         yield container
-
-
-def _instead(path: str | os.PathLike[str]) -> io.BytesIO | None:
-    """What is read instead of a TIFF of which FFmpeg shows nothing."""
-    told = tiff.tags(path)
-    if not tiff.is_of_jpegs(told):
-        return None
-    claimed = tiff.size(told)
-    if claimed is not None and not size_is_sane(*claimed):
-        raise _too_large(path, *claimed)
-    try:
-        return io.BytesIO(tiff.plain(path, told))
-    except (OSError, ValueError) as error:
-        raise Unreadable(path, str(error), "save it without compression, or as a jpg") from None
 
 
 def _check(path: str | os.PathLike[str], container: InputContainer) -> None:

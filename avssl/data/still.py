@@ -13,6 +13,7 @@ LOOKED = 1 << 20
 """bytes of a JPEG in which its size is looked for; thumbnails and profiles stand before it"""
 MOST = 1 << 28
 """bytes of a JPEG in which its end is looked for"""
+_END = b"\xff\xd9"
 _MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")  # coded data holds 0xff only before 0 and restarts (d0 to d7)
 # FFmpeg takes names of pictures for patterns ("a%d.png"), so the format is told by the content.
 _MAGIC = (
@@ -61,13 +62,17 @@ def is_cut_jpeg(path: str | os.PathLike[str]) -> bool:
     """Whether a JPEG ends before its picture does: FFmpeg shows what is missing in green and says nothing."""
     try:
         with open(path, "rb") as file:
+            file.seek(-min(len(_END), os.path.getsize(path)), os.SEEK_END)
+            if file.read() == _END:
+                return False
+            file.seek(0)
             content = file.read(MOST)
     except OSError:
         return False
-    return len(content) < MOST and not jpeg_ends(content)
+    return len(content) < MOST and not _has_end(content)
 
 
-def jpeg_ends(content: bytes) -> bool:
+def _has_end(content: bytes) -> bool:
     """Whether a JPEG has its end marker; those of thumbnails in its segments do not count."""
     place = 2
     while found := _MARKER.search(content, place):
@@ -76,7 +81,7 @@ def jpeg_ends(content: bytes) -> bool:
             return True
         if kind != 0xD8:
             place += int.from_bytes(content[place : place + 2], "big")
-    return content.endswith(b"\xff\xd9")  # a segment that claims too much hides it
+    return False
 
 
 def size(path: str | os.PathLike[str]) -> tuple[int, int] | None:

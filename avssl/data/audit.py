@@ -18,6 +18,7 @@ from avssl.data.suffixes import AUDIO, IMAGE, VIDEO
 OTHER_NARRATION = "further narration of a recording that has some; --language en,de takes several languages"
 NOT_TAKEN = "narration in a language that was not asked for, or named neither as its recording nor with a language"
 NOT_TEXT = "a name that is not UTF-8: rename it"
+NO_MEDIUM = "by its name no video, sound or picture"
 NO_MEDIA = ".nomedia"
 """a file of this name says of its folder what it says to players: nothing in it is to be listed"""
 SILENT_DB = -60.0
@@ -169,7 +170,7 @@ def walk(folder: Path, suffixes: Iterable[str]) -> Found:
                 found.narration.add(path)
             elif suffix not in wanted:
                 if suffix not in IMAGE:
-                    found.left_out.append((path, "by its name no video, sound or picture"))
+                    found.left_out.append((path, NO_MEDIUM))
             elif not Path(os.path.realpath(os.path.join(here, name))).is_relative_to(root):
                 broken = not os.path.exists(os.path.join(here, name))
                 found.left_out.append((path, f"a link that leads {'nowhere' if broken else 'out of the folder'}"))

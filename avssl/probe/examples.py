@@ -94,7 +94,7 @@ class Examples:
 
     def only(self, places: Iterable[int], left_out: Iterable[str] = ()) -> Examples:
         """The examples at ``places``, and why others are missing."""
-        return Examples(self.name, tuple(self.examples[place] for place in places), (*self.left_out, *left_out))
+        return Examples(self.name, tuple(self.examples[place] for place in places), (*left_out, *self.left_out))
 
     def _lot(self, place: int) -> str:
         return hashlib.sha256(self.examples[place].name.encode()).hexdigest()
@@ -108,11 +108,6 @@ def kinds_of(path: Path) -> frozenset[str]:
     if suffix in AUDIO:
         return frozenset({"audio"})
     return frozenset({"video", "image", "audio"}) if suffix in VIDEO else frozenset()
-
-
-def known(paths: Iterable[Path]) -> list[Path]:
-    """The files that hold a picture, a video or a sound, in order."""
-    return sorted(path for path in paths if not path.name.startswith(".") and kinds_of(path))
 
 
 def content_of(path: Path) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from avssl.data.audit import NO_MEDIUM, walk
 from avssl.data.labels import attach, folders_of, read_labels
 from avssl.data.manifest import Manifest, Recording, make
+from avssl.data.suffixes import AUDIO, IMAGE, VIDEO
 from avssl.probe.archives import ARCHIVES, stem, unpacked
-from avssl.probe.examples import Example, Examples, kinds_of, known
+from avssl.probe.examples import Example, Examples, kinds_of
 from avssl.probe.parts import drawn
 from avssl.probe.torchvision_sets import PREFIX, torchvision
 
@@ -16,6 +18,7 @@ ESC = re.compile(r"(?P<fold>[1-9])-(?P<source>\d+)(-[A-Z])?(-\d+)?")
 """ESC-10 and ESC-50: fold, Freesound clip, take, and in newer ones the class"""
 DIGITS = re.compile(r"(?P<digit>\d)_(?P<speaker>[^_]+)_\d+")
 """the Free Spoken Digit Dataset"""
+STRAY = "lies in no class folder; the folder a file lies in is its label"
 
 
 def read(spec: str, room: Path, *, label: str = "", labels: Path | None = None) -> Examples:
@@ -77,14 +80,23 @@ def _held(recording: Recording) -> frozenset[str]:
 
 
 def folder(root: Path, name: str) -> Examples:
-    """A folder whose files are labeled by their folder or by their name."""
-    files = known(path for path in root.rglob("*") if path.is_file())
+    """A folder whose files are labeled by their folder or by their name: the files that a manifest would list. Those
+    in no class folder are left out where others are in one."""
+    found = walk(root, VIDEO | AUDIO | IMAGE)
+    left_out = [f"{root / one}: {reason}" for one, reason in found.left_out if reason != NO_MEDIUM]
+    files = sorted(root / one for one in found.media)
     if not files:
-        raise ValueError(f"{root}: no picture, video or sound in it")
+        raise ValueError("; ".join([f"{root}: no picture, video or sound in it", *left_out[:1]]))
+    strays = [path for path in files if not folders_of(path.relative_to(root))[1]]
+    if 0 < len(strays) < len(files):
+        left_out += [f"{path}: {STRAY}" for path in strays]
+        files = [path for path in files if folders_of(path.relative_to(root))[1]]
     for form, example in ((ESC, _esc), (DIGITS, _digit)):
         if all(form.fullmatch(path.stem) for path in files):
-            return Examples(name, tuple(example(path, root) for path in files))
-    return drawn(name, [_classed(path, root) for path in files])
+            return Examples(name, tuple(example(path, root) for path in files), tuple(left_out))
+    if len(strays) == len(files):
+        raise ValueError(f"{files[0]}: {STRAY}")
+    return drawn(name, [_classed(path, root) for path in files], left_out)
 
 
 def _esc(path: Path, root: Path) -> Example:
@@ -108,6 +120,4 @@ def _digit(path: Path, root: Path) -> Example:
 def _classed(path: Path, root: Path) -> Example:
     inside = path.relative_to(root)
     part, kind = folders_of(inside)
-    if not kind:
-        raise ValueError(f"{path}: lies in no class folder; the folder a file lies in is its label")
     return Example(path, str(inside), kind, part, kinds=kinds_of(path))

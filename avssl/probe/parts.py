@@ -13,7 +13,7 @@ JUDGED = 0.1
 """share of each class that judges, and share that chooses, where nobody says which"""
 
 
-def drawn(name: str, examples: Sequence[Example]) -> Examples:
+def drawn(name: str, examples: Sequence[Example], passed: Sequence[str] = ()) -> Examples:
     """A label set in which those without a part get one: a tenth of each class judges and a tenth chooses, at least one
     each where there are three.
 
@@ -21,7 +21,7 @@ def drawn(name: str, examples: Sequence[Example]) -> Examples:
     they are.
     """
     made: list[Example] = []
-    left_out: list[str] = []
+    left_out = list(passed)
     first: dict[str, str] = {}
     for example in examples:
         if example.part:

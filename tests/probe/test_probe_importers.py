@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tarfile
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
 from probe.laid import picture, shades, told, touched
 
 from avssl.config import InputsConfig
-from avssl.data.manifest import Manifest, Recording
+from avssl.data.manifest import Manifest, Recording, make
 from avssl.data.narration import Phrase
 from avssl.inputs import Inputs, Vocabulary
 from avssl.probe import decoded, importers
@@ -29,6 +30,53 @@ def test_class_folders_with_train_and_test_above_them(tmp_path):
     before = data.digest
     picture(tmp_path / "set" / "train" / "cat" / "0.png", 77)
     assert importers.read(str(tmp_path / "set"), tmp_path).digest != before, "another picture, another question"
+
+
+def colors(root, count=4):
+    """Two classes of pictures, each of its own shade."""
+    for kind, shade in (("cat", 10), ("dog", 100)):
+        for k in range(count):
+            picture(root / kind / f"{k}.png", shade + k)
+
+
+def test_files_are_those_that_a_manifest_lists(tmp_path):
+    root = tmp_path / "set"
+    colors(root)
+    for hidden in (".ipynb_checkpoints/0.png", "cat/.thumbs/0.png", "cat/.0.png", "truth/mask/0.png"):
+        picture(root / hidden, 7)
+    (root / "truth" / ".nomedia").touch()
+    picture(tmp_path / "else" / "bird.png", 8)
+    (root / "dog" / "far.png").symlink_to(tmp_path / "else" / "bird.png")
+    (root / "dog" / "more").symlink_to(tmp_path / "else")
+    (root / "dog" / "near.png").symlink_to("0.png")
+    data = importers.read(str(root), tmp_path)
+    listed = make(root, labels=Path("folders"), workers=1)
+    assert {one.label for one in data.examples} == {"cat", "dog"}
+    assert {one.name for one in data.examples} == {one.path for one in listed.recordings}
+    told = sorted(line.removeprefix(f"{root}/") for line in data.left_out)
+    assert told == ["dog/far.png: a link that leads out of the folder",
+                    "dog/more: a link to a folder; links are not followed",
+                    "dog/near.png: the same content as dog/0.png",
+                    "truth: a folder that holds .nomedia: it says that nothing in it is a recording"]  # fmt: skip
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "cat").symlink_to(root / "cat")
+    with pytest.raises(ValueError, match=r"no picture, video or sound in it; .*cat: a link to a folder"):
+        importers.read(str(tmp_path / "links"), tmp_path)
+
+
+def test_files_in_no_class_folder_are_left_out_where_others_are_in_one(tmp_path):
+    colors(tmp_path / "set")
+    picture(tmp_path / "set" / "preview.png", 200)
+    data = importers.read(str(tmp_path / "set"), tmp_path)
+    assert len(data) == 8
+    assert [line.partition(";")[0] for line in data.left_out] == [
+        f"{tmp_path / 'set' / 'preview.png'}: lies in no class folder"
+    ]
+    for fold in range(1, 4):
+        touched(tmp_path / "esc" / "audio" / f"{fold}-{1000 + fold}-A-{fold % 2}.ogg")
+        touched(tmp_path / "esc" / "other" / f"{fold}-{2000 + fold}-A-{fold % 2}.ogg")
+    picture(tmp_path / "esc" / "esc.png")
+    assert {one.fold for one in importers.read(str(tmp_path / "esc"), tmp_path).examples} == {"1", "2", "3"}
 
 
 def test_an_archive_of_class_folders_is_unpacked_once(tmp_path):

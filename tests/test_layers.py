@@ -27,8 +27,8 @@ MAY: dict[str, tuple[str, ...]] = {
         "avssl.ops", "avssl.methods.base", "avssl.localize", "avssl.train.checkpoint", "retrieval",
     ),
     "avssl.probe": (
-        "avssl.probe", "avssl.embedding", "avssl.localize", "avssl.config", "avssl.sample", "avssl.data",
-        "avssl.inputs", "avssl.methods.base", "avssl.train.build", "avssl.train.checkpoint",
+        "avssl.probe", "avssl.embedding", "avssl.localize", "avssl.config", "avssl.sample", "avssl.words",
+        "avssl.data", "avssl.inputs", "avssl.methods.base", "avssl.train.build", "avssl.train.checkpoint",
         "retrieval.metrics",
     ),
     "avssl.localize": (

@@ -157,14 +157,17 @@ def _studies(
 ) -> "Iterator[Study]":
     """Every run on one label set; runs of equal inputs share what was decoded."""
     from avssl.probe import decoded, importers
-    from avssl.probe.rounds import scarce
+    from avssl.probe.rounds import rounds, scarce
     from avssl.probe.study import Study
     from avssl.train.checkpoint import load_run
     from avssl.train.distributed import device_of
 
     data = importers.read(spec, room, label=wanted["label"], labels=wanted["labels"]).fewer(wanted["per_class"])
     kept: dict[str, Any] = {}
-    warned: set[str] = set()
+    warned = set(data.warnings)
+    for warning in data.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    rounds(data)  # what cannot be judged is told before anything is decoded
     for run in runs:
         loaded, fresh = load_run(run), load_run(run, trained=False)
         for one in (loaded, fresh):

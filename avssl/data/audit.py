@@ -171,13 +171,18 @@ def walk(folder: Path, suffixes: Iterable[str]) -> Found:
             elif suffix not in wanted:
                 if suffix not in IMAGE:
                     found.left_out.append((path, NO_MEDIUM))
-            elif not Path(os.path.realpath(os.path.join(here, name))).is_relative_to(root):
+            elif leads_out(os.path.join(here, name), root):
                 broken = not os.path.exists(os.path.join(here, name))
                 found.left_out.append((path, f"a link that leads {'nowhere' if broken else 'out of the folder'}"))
             else:
                 found.media.append(path)
     found.media.sort(key=lambda path: (os.path.islink(folder / path), path))  # of a file and a link, the file is kept
     return found
+
+
+def leads_out(path: str, root: Path) -> bool:
+    """Whether a file, found without following links of folders, is a link to what lies outside the root."""
+    return os.path.islink(path) and not Path(os.path.realpath(path)).is_relative_to(root)
 
 
 def patience(path: str) -> float:

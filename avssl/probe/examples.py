@@ -41,12 +41,13 @@ class Example:
 
 @dataclass(frozen=True)
 class Examples:
-    """A label set: its name, its examples in a fixed order, and a line for each file that is not among them though
-    it was found."""
+    """A label set: its name, its examples in a fixed order, a line for each file that is not among them though it was
+    found, and what people must know of its files."""
 
     name: str
     examples: tuple[Example, ...]
     left_out: tuple[str, ...] = field(default=(), repr=False)
+    warnings: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if len(self.classes) < LEAST_CLASSES:
@@ -94,7 +95,8 @@ class Examples:
 
     def only(self, places: Iterable[int], left_out: Iterable[str] = ()) -> Examples:
         """The examples at ``places``, and why others are missing."""
-        return Examples(self.name, tuple(self.examples[place] for place in places), (*left_out, *self.left_out))
+        kept = tuple(self.examples[place] for place in places)
+        return Examples(self.name, kept, (*left_out, *self.left_out), self.warnings)
 
     def _lot(self, place: int) -> str:
         return hashlib.sha256(self.examples[place].name.encode()).hexdigest()

@@ -11,7 +11,7 @@ from avssl.data.manifest import Manifest, Recording, make
 from avssl.data.suffixes import AUDIO, IMAGE, VIDEO
 from avssl.probe.archives import ARCHIVES, stem, unpacked
 from avssl.probe.examples import Example, Examples, kinds_of
-from avssl.probe.parts import drawn
+from avssl.probe.parts import parted
 from avssl.probe.torchvision_sets import PREFIX, torchvision
 
 ESC = re.compile(r"(?P<fold>[1-9])-(?P<source>\d+)(-[A-Z])?(-\d+)?")
@@ -58,9 +58,9 @@ def manifest(held: Manifest, name: str, label: str, table: Path | None) -> Examp
     if chosen not in names:
         told = f"its labels are {', '.join(sorted(names))}" if names else "it has no labels; give --labels TSV"
         raise ValueError(f"{name}: no label {chosen or 'at all'}; {told}")
-    return Examples(
+    return parted(
         f"{name}/{chosen}",
-        tuple(
+        [
             Example(
                 path=held.path_of(recording), name=recording.key, label=recording.labels[chosen], part=recording.split,
                 kinds=_held(recording), seconds=recording.seconds, sha256=recording.sha256,
@@ -68,7 +68,7 @@ def manifest(held: Manifest, name: str, label: str, table: Path | None) -> Examp
             )
             for recording in recordings
             if chosen in recording.labels
-        ),
+        ],
     )  # fmt: skip
 
 
@@ -87,16 +87,18 @@ def folder(root: Path, name: str) -> Examples:
     files = sorted(root / one for one in found.media)
     if not files:
         raise ValueError("; ".join([f"{root}: no picture, video or sound in it", *left_out[:1]]))
-    strays = [path for path in files if not folders_of(path.relative_to(root))[1]]
+    classed = [_classed(path, root) for path in files]
+    strays = [example.path for example in classed if not example.label]
     if 0 < len(strays) < len(files):
         left_out += [f"{path}: {STRAY}" for path in strays]
-        files = [path for path in files if folders_of(path.relative_to(root))[1]]
+        classed = [example for example in classed if example.label]
+        files = [example.path for example in classed]
     for form, example in ((ESC, _esc), (DIGITS, _digit)):
         if all(form.fullmatch(path.stem) for path in files):
-            return Examples(name, tuple(example(path, root) for path in files), tuple(left_out))
+            return parted(name, [example(path, root) for path in files], left_out)
     if len(strays) == len(files):
         raise ValueError(f"{files[0]}: {STRAY}")
-    return drawn(name, [_classed(path, root) for path in files], left_out)
+    return parted(name, classed, left_out)
 
 
 def _esc(path: Path, root: Path) -> Example:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from avssl.probe.examples import Example, Examples, kinds_of
-from avssl.probe.parts import drawn
+from avssl.probe.parts import parted
 
 PREFIX = "torchvision:"
 PICKLED = frozenset({"CIFAR10", "CIFAR100", "LSUN", "LSUNClass"})
@@ -48,7 +48,7 @@ def torchvision(spec: str, room: Path) -> Examples:
             label = str(classes[number]) if classes and number < len(classes) else str(number)
             inside = f"{part}/{place:06d}"
             examples.append(Example(path, inside, label, part, kinds=kinds_of(path)))
-    return drawn(name, examples)
+    return parted(name, examples)
 
 
 def _shown(picture: Any) -> str:

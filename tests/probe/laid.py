@@ -8,14 +8,14 @@ import numpy as np
 from PIL import Image
 
 
-def picture(path, shade=100, also=None):
+def picture(path, shade=100, also=None, side=8):
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.full((8, 8, 3), (shade, shade, shade if also is None else also), np.uint8)).save(path)
+    Image.fromarray(np.full((side, side, 3), (shade, shade, shade if also is None else also), np.uint8)).save(path)
 
 
-def touched(path):
+def touched(path, content="x"):
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"x")
+    path.write_text(content)
 
 
 def told(data):

@@ -126,6 +126,19 @@ def test_few_examples_of_a_class_are_warned_of(home, capsys, tmp_path):
     assert "warning" not in capsys.readouterr().err
 
 
+def test_a_test_picture_that_lies_in_train_too_is_warned_of_and_not_fitted_on(home, capsys, tmp_path):
+    shutil.copytree(home / "colors", tmp_path / "colors")
+    first = min((tmp_path / "colors" / "test" / "kind1").iterdir())
+    shutil.copy(first, tmp_path / "colors" / "train" / "kind0" / "copy.png")
+    rows = tmp_path / "rows.jsonl"
+    words = ["probe", str(home / "run"), str(tmp_path / "colors"), "--how", "knn", "--rows", str(rows)]
+    assert run([*words, "--beside", str(home / "run")]) == 0
+    told = capsys.readouterr().err
+    assert told.count("warning: colors: 1 file of train with the same content as one of test, left out of train") == 1
+    assert told.count(f"warning: colors: 1 file with several labels: test/kind1/{first.name} is kind1") == 1
+    assert (kept.read(rows)[0]["fitted"], kept.read(rows)[0]["judged"]) == ([80], 20)
+
+
 def test_what_cannot_be_read_is_named_and_left_out(home, capsys, tmp_path):
     shutil.copytree(home / "colors", tmp_path / "colors")
     broken = sorted((tmp_path / "colors" / "test").glob("*/*.png"))[:2]

@@ -18,6 +18,7 @@ ESC = re.compile(r"(?P<fold>[1-9])-(?P<source>\d+)(-[A-Z])?(-\d+)?")
 """ESC-10 and ESC-50: fold, Freesound clip, take, and in newer ones the class"""
 DIGITS = re.compile(r"(?P<digit>\d)_(?P<speaker>[^_]+)_\d+")
 """the Free Spoken Digit Dataset"""
+UNLABELED = "give --labels TSV, or make the manifest anew with --labels folders: a file's folder is its label"
 STRAY = "lies in no class folder; the folder a file lies in is its label"
 
 
@@ -50,14 +51,15 @@ def read(spec: str, room: Path, *, label: str = "", labels: Path | None = None) 
 
 def manifest(held: Manifest, name: str, label: str, table: Path | None) -> Examples:
     """The labeled recordings of a manifest; ``table`` replaces its labels and splits."""
-    recordings: list[Recording] = list(held.recordings)
+    recordings, warnings = list(held.recordings), list[str]()
     if table is not None:
-        recordings, _ = attach(recordings, read_labels(table), table)
+        recordings, warnings = attach(recordings, read_labels(table), table)
     names = {key for recording in recordings for key in recording.labels}
     chosen = label or ("kind" if "kind" in names else min(names, default=""))
+    if not names:
+        raise ValueError("; ".join([f"{name}: nothing in it is labeled", *(warnings or [UNLABELED])]))
     if chosen not in names:
-        told = f"its labels are {', '.join(sorted(names))}" if names else "it has no labels; give --labels TSV"
-        raise ValueError(f"{name}: no label {chosen or 'at all'}; {told}")
+        raise ValueError(f"{name}: no label {chosen}; its labels are {', '.join(sorted(names))}")
     return parted(
         f"{name}/{chosen}",
         [
@@ -69,6 +71,7 @@ def manifest(held: Manifest, name: str, label: str, table: Path | None) -> Examp
             for recording in recordings
             if chosen in recording.labels
         ],
+        warnings=warnings,
     )  # fmt: skip
 
 

@@ -18,7 +18,9 @@ FIRST = ("test", "val", "train", "")
 """of files of equal content, the one in the first of these parts stays: a published test part stays whole"""
 
 
-def parted(name: str, examples: Sequence[Example], left_out: Sequence[str] = ()) -> Examples:
+def parted(
+    name: str, examples: Sequence[Example], left_out: Sequence[str] = (), warnings: Sequence[str] = ()
+) -> Examples:
     """A label set in which those without a part get one: a tenth of each class judges and a tenth chooses, at least one
     each where there are three.
 
@@ -28,7 +30,7 @@ def parted(name: str, examples: Sequence[Example], left_out: Sequence[str] = ())
     """
     known = _hashed(examples)
     copies = _copies(known)
-    warnings = (*_left_out(name, known, copies), *_clashes(name, known))
+    warnings = (*warnings, *_left_out(name, known, copies), *_clashes(name, known))
     told = [f"{known[place].path}: the same content as {known[of].name}" for place, of in copies.items()]
     made = [example for place, example in enumerate(known) if place not in copies]
     return Examples(name, tuple(_drawn(made)), (*left_out, *told), warnings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tarfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -288,6 +289,24 @@ def test_a_table_labels_a_manifest_and_tells_the_parts(tmp_path):
     data = importers.read(str(manifest(tmp_path)), tmp_path, labels=tmp_path / "labels.tsv")
     assert data.name == "made/command"
     assert told(data) == {("train", "bin"): 1, ("train", "set"): 2, ("test", "bin"): 1, ("test", "set"): 2}
+
+
+def test_rows_of_a_table_that_name_no_recording_are_told(tmp_path):
+    rows = [f"clip{k}\t{'bin' if k < 2 else 'set'}\n" for k in range(9)]
+    (tmp_path / "labels.tsv").write_text("clip\tcommand\n" + "".join(rows))
+    data = importers.read(str(manifest(tmp_path)), tmp_path, labels=tmp_path / "labels.tsv")
+    assert data.warnings == (
+        f"{tmp_path / 'labels.tsv'}: 3 of 9 rows name no recording, or several: clip6, ...",
+    )  # fmt: skip
+    (tmp_path / "none.tsv").write_text("clip\tcommand\nother\tbin\n")
+    Manifest(tuple(replace(one, labels={}) for one in Manifest.load(manifest(tmp_path)).recordings)).save(
+        tmp_path / "bare.jsonl"
+    )
+    with pytest.raises(ValueError, match=r"^bare: nothing in it is labeled; .*1 of 1 rows name no recording"):
+        importers.read(str(tmp_path / "bare.jsonl"), tmp_path, labels=tmp_path / "none.tsv")
+    for label in ("", "sort"):
+        with pytest.raises(ValueError, match=r"^bare: nothing in it is labeled; give --labels TSV.*labels folders"):
+            importers.read(str(tmp_path / "bare.jsonl"), tmp_path, label=label)
 
 
 def test_which_encoder_judges(tmp_path):

@@ -47,18 +47,38 @@ def rounds(data: Examples, seed: int = 0, fraction: float = 1.0) -> list[Round]:
         fraction: share of each class's labels that may be used, of what is fitted on as of what chooses; at least one
             of each. The test part stays whole.
 
-    Raises ValueError where a part is missing.
+    Raises ValueError where a part is missing, or where what is judged is of no class that was fitted on.
     """
     if not 0 < fraction <= 1:
         raise ValueError(f"fraction is {fraction}; a share of the labels is above 0 and at most 1")
     folds = sorted({example.fold for example in data.examples} - {""})
     made = _folded(data, folds) if folds else [_parted(data, seed)]
+    _check_classes(data, made)
     if fraction < 1:
         draw = np.random.default_rng([seed, 1])
         made = [
             Round(_few(data, one.train, fraction, draw), _few(data, one.val, fraction, draw), one.test) for one in made
         ]
     return made
+
+
+def _check_classes(data: Examples, made: Iterable[Round]) -> None:
+    """Raise ValueError where no round can be right for more than one class, or at all."""
+    fitted, judged = set[int](), set[int]()
+    for one in made:
+        learnt = set(data.labels[one.both].tolist())
+        fitted, judged = fitted | learnt, judged | set(data.labels[one.test].tolist())
+        if len(learnt) > 1 and learnt & set(data.labels[one.test].tolist()):
+            return
+    told = [_listed([data.classes[number] for number in sorted(held)]) for held in (fitted, judged)]
+    raise ValueError(
+        f"{data.name}: examples to fit on are of {told[0]}, those to be judged by of {told[1]}; a probe is fitted on "
+        "two classes or more, and judged by them"
+    )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:FEW]) + (", ..." if len(names) > FEW else "")
 
 
 def scarce(data: Examples) -> list[str]:

@@ -157,11 +157,16 @@ def test_what_cannot_be_read_is_named_and_left_out(home, capsys, tmp_path):
 def test_a_label_set_that_fails_leaves_the_figures_of_the_others(home, capsys, tmp_path):
     (tmp_path / "flat").mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "flat" / "x.png")
+    for name in ("train/A/0", "train/A/1", "test/B/2"):
+        path = tmp_path / "apart" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"no picture {name}")
     rows = tmp_path / "rows.jsonl"
-    sets = [str(tmp_path / "flat"), str(home / "colors")]
+    sets = [str(tmp_path / "flat"), str(tmp_path / "apart"), str(home / "colors")]
     assert run(["probe", str(home / "run"), *sets, "--how", "knn", "--rows", str(rows)]) == 2
     told = capsys.readouterr()
     assert "lies in no class folder" in told.err
+    assert "examples to fit on are of A" in told.err, "before anything is decoded"
     assert "knn" in told.out
     assert len(kept.read(rows)) == 1
 

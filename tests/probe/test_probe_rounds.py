@@ -84,6 +84,24 @@ def test_what_cannot_be_judged_is_told():
         listed([1, 1, 1])
 
 
+def test_judged_classes_that_were_never_fitted_on_are_refused():
+    part = ["train"] * 4 + ["test"] * 4
+    for labels, told in (
+        ("AAAABBBB", "to fit on are of A, those to be judged by of B"),
+        ("AABBCCDD", "to fit on are of A, B, those to be judged by of C, D"),
+        ("AAAAAABB", "to fit on are of A, those to be judged by of A, B"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            rounds(listed(labels, part=part))
+    with pytest.raises(ValueError, match=r"of 0, 1, 2, 3, 4, ..., .* by of 7;"):
+        rounds(listed([*range(7), 0, 7], part=["train"] * 8 + ["test"]))
+    assert len(rounds(listed("AABBAACC", part=part))) == 1, "a class that was never fitted on is warned of"
+    folds = [*"111222333"]
+    with pytest.raises(ValueError, match="to fit on are of A, B, C"):
+        rounds(listed("AAABBBCCC", fold=folds))
+    assert len(rounds(listed("AAABBBABC", fold=folds))) == 3
+
+
 def test_fewer_examples_are_always_the_same_and_of_every_class():
     data = split(100, 4)
     few = data.fewer(3)

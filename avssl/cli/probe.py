@@ -48,20 +48,25 @@ def probe(
     bad_budget: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the examples that may be unreadable; they are left out.")
     ] = 0.05,
-    per_class: Annotated[int, typer.Option(help="Most examples of each class in each part; 0 takes all.")] = 0,
-    size: Annotated[int, typer.Option(help="stages: values a stage is pooled to; the RotNet table has 9216.")] = 1024,
+    per_class: Annotated[int, typer.Option(min=0, help="Most examples of each class in each part; 0 takes all.")] = 0,
+    size: Annotated[
+        int, typer.Option(min=1, help="stages: values a stage is pooled to; the RotNet table has 9216.")
+    ] = 1024,
     freeze: Annotated[list[int] | None, typer.Option(help="finetune: how many early stages are frozen.")] = None,
     rest: Annotated[str, typer.Option(help="finetune: the other stages are kept or start from random.")] = "kept",
     steps: Annotated[int, typer.Option(help="finetune: steps for each learning rate.")] = 300,
     batch: Annotated[int, typer.Option(help="finetune: examples per step.")] = 64,
     rate: Annotated[list[float] | None, typer.Option(help="finetune: learning rates to choose from.")] = None,
     flip: Annotated[bool, typer.Option(help="finetune: mirror half of the pictures; not for digits.")] = True,
-    seed: Annotated[int, typer.Option(help="Of held-back examples, kept labels, batches.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of held-back examples, kept labels, batches.")] = 0,
     rows: Annotated[Path, typer.Option(help="Results are added here; what is there is used.")] = ROWS,
     again: Annotated[bool, typer.Option("--again", help="Compute even what is there already.")] = False,
     output: Annotated[Path, typer.Option("-o", "--output", help="cam: the sheet (.png).")] = Path("cam.png"),
-    room: Annotated[Path | None, typer.Option(help="Folder for unpacked and decoded data, which is kept.")] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    room: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps unpacked and decoded data; unless given, they are gone at the end."),
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     """Judge frozen or tuned encoders by labels, beside untrained ones, raw input, chance and the commonest class.
@@ -74,6 +79,8 @@ def probe(
             raise ValueError(f"--how {name}: there are {', '.join(HOWS)}")
     if rest not in ("kept", "random"):
         raise ValueError(f"--rest is {rest}; kept or random")
+    if rest == "random" and "finetune" not in hows:
+        raise ValueError(f"--rest random is for --how finetune; --how {' --how '.join(hows)} has no use for it")
     rates = rate or [0.3, 0.1, 0.03]
     if steps < 1 or batch < 2 or min(rates) <= 0:
         raise ValueError(f"--steps {steps}, --batch {batch}, --rate {min(rates):g}: at least 1, 2 and above 0")
@@ -96,7 +103,7 @@ def probe(
     told: list[Row] = []
     wanted = {
         "label": label, "labels": labels, "modality": modality, "per_class": per_class, "seed": seed,
-        "bad_budget": bad_budget,
+        "bad_budget": bad_budget, "said": "" if room else "; to keep it for the next time: --room FOLDER",
     }  # fmt: skip
     runs = [run, *(beside or [])]
     if room:
@@ -162,7 +169,11 @@ def _studies(
     from avssl.train.checkpoint import load_run
     from avssl.train.distributed import device_of
 
-    data = importers.read(spec, room, label=wanted["label"], labels=wanted["labels"]).fewer(wanted["per_class"])
+    def say(what: str) -> None:
+        typer.echo(f"{what}{wanted['said']}", err=True)
+
+    read = importers.read(spec, room, label=wanted["label"], labels=wanted["labels"], say=say)
+    data = read.fewer(wanted["per_class"])
     kept: dict[str, Any] = {}
     warned = set(data.warnings)
     for warning in data.warnings:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz")
 
 
-def unpacked(archive: Path, room: Path) -> Path:
-    """The folder that an archive holds, unpacked below ``room``; done once, for each archive that was there."""
+def unpacked(archive: Path, room: Path, say: Callable[[str], None]) -> Path:
+    """The folder that an archive holds, unpacked below ``room``; done once, for each archive that was there, and said
+    before."""
     state = archive.stat()
     about = repr((str(archive.resolve()), state.st_size, state.st_mtime_ns))
     into = room / f"{stem(archive)}-{hashlib.sha256(about.encode()).hexdigest()[:12]}"
     done = room / f".{into.name}.done"
     if not done.exists():
+        say(f"unpacking {archive}")
         into.mkdir(parents=True, exist_ok=True)
         try:
             with tarfile.open(archive) as held:

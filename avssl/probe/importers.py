@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from avssl.data.audit import NO_MEDIUM, walk
@@ -22,7 +23,13 @@ UNLABELED = "give --labels TSV, or make the manifest anew with --labels folders:
 STRAY = "lies in no class folder; the folder a file lies in is its label"
 
 
-def read(spec: str, room: Path, *, label: str = "", labels: Path | None = None) -> Examples:
+def unsaid(what: str) -> None:
+    """Where nobody listens."""
+
+
+def read(
+    spec: str, room: Path, *, label: str = "", labels: Path | None = None, say: Callable[[str], None] = unsaid
+) -> Examples:
     """The label set that ``spec`` names.
 
     Args:
@@ -32,16 +39,17 @@ def read(spec: str, room: Path, *, label: str = "", labels: Path | None = None) 
         room: an existing folder where archives are unpacked and torchvision's pictures are laid out.
         label: which label of a manifest or table; ``kind``, or the first in the alphabet.
         labels: TSV with a path or clip column and the labels; a split column tells the parts.
+        say: told what takes long, and that ``room`` then keeps, before it is done.
 
     Raises ValueError where there is no such thing, or nothing in it is labeled.
     """
     if spec.startswith(PREFIX):
-        return torchvision(spec, room)
+        return torchvision(spec, room, say)
     path = Path(spec)
     if not path.exists():
         raise ValueError(f"{spec}: no such file or folder; nothing is downloaded, so put the data there")
     if path.name.endswith(ARCHIVES):
-        return folder(unpacked(path, room), stem(path))
+        return folder(unpacked(path, room, say), stem(path))
     if path.is_file():
         return manifest(Manifest.load(path), path.stem, label, labels)
     if labels is not None:

@@ -15,12 +15,14 @@ from avssl.probe.parts import parted
 PREFIX = "torchvision:"
 PICKLED = frozenset({"CIFAR10", "CIFAR100", "LSUN", "LSUNClass"})
 """torchvision's classes that unpickle what lies on the disk"""
+EXAMPLE = "write torchvision:NAME:ROOT, such as torchvision:MNIST:data where data/MNIST/raw holds its files"
 NAMES = {"train": ("train", "trainval"), "val": ("val", "valid"), "test": ("test",)}
 """part -> what torchvision's classes call it"""
 
 
-def torchvision(spec: str, room: Path) -> Examples:
-    """torchvision:NAME:ROOT, a set that is on disk; its pictures are laid out as PNG, so that one road reads all.
+def torchvision(spec: str, room: Path, say: Callable[[str], None]) -> Examples:
+    """torchvision:NAME:ROOT, a set that is on disk; its pictures are laid out as PNG, so that one road reads all, which
+    is said before.
 
     The name of each tells what is in it, so that roots that hold different ones can share a room.
     """
@@ -28,11 +30,13 @@ def torchvision(spec: str, room: Path) -> Examples:
 
     _, name, root = [*spec.split(":", 2), "", ""][:3]
     if name not in datasets.__all__ or not root:
-        raise ValueError(f"{spec}: write torchvision:NAME:ROOT, for example torchvision:MNIST:data")
+        raise ValueError(f"{spec}: {EXAMPLE}")
     if name in PICKLED:
         raise ValueError(f"{spec}: torchvision unpickles this set, and nothing here does; give it as class folders")
     kind = getattr(datasets, name)
-    examples = []
+    if "root" not in inspect.signature(kind).parameters:
+        raise ValueError(f"{spec}: torchvision's {name} reads no folder; {EXAMPLE}")
+    examples, laying = list[Example](), False
     for part, held in _parts(kind, root, spec):
         classes = getattr(held, "classes", None)
         for place in range(len(held)):
@@ -41,6 +45,9 @@ def torchvision(spec: str, room: Path) -> Examples:
                 raise ValueError(f"{spec}: not pictures with one class each, so not for a probe")
             path = room / name / (part or "all") / f"{place:06d}-{_shown(picture)}.png"
             if not path.exists():
+                if not laying:
+                    say(f"laying out the pictures of {spec}")
+                laying = True
                 path.parent.mkdir(parents=True, exist_ok=True)
                 partial = path.with_suffix(f".{os.getpid()}.partial")
                 picture.save(partial, format="PNG", compress_level=1)
@@ -79,7 +86,7 @@ def _parts(kind: Callable[..., Any], root: str, spec: str) -> Iterator[tuple[str
         except Exception as error:  # each class of torchvision's has its own for what is not there
             why = " ".join(str(error).split()).replace("You can use download=True to download it", "").strip()
     if not found:
-        raise ValueError(f"{spec}: torchvision finds nothing there ({why}); nothing is downloaded")
+        raise ValueError(f"{spec}: torchvision finds nothing there ({why}); nothing is downloaded; {EXAMPLE}")
     if "val" in found and "test" not in found:
         found["test"] = found.pop("val")
     yield from found.items()

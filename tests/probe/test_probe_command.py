@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import tarfile
 
 import numpy as np
 import pytest
@@ -154,6 +155,23 @@ def test_what_cannot_be_read_is_named_and_left_out(home, capsys, tmp_path):
     assert "2 of 100 examples cannot be read, more than the budget of 1% (--bad-budget)" in capsys.readouterr().err
 
 
+def test_what_is_unpacked_is_said_and_how_it_is_kept(home, capsys, tmp_path):
+    packed = tmp_path / "colors.tar.gz"
+    with tarfile.open(packed, "w:gz") as archive:
+        archive.add(home / "colors", "colors")
+    words = ["probe", str(home / "run"), str(packed), "--how", "knn", "--rows", str(tmp_path / "rows.jsonl")]
+    said = f"unpacking {packed}"
+    for _ in range(2):
+        assert run(words) == 0
+        assert f"{said}; to keep it for the next time: --room FOLDER\n" in capsys.readouterr().err
+    assert run([*words, "--room", str(tmp_path / "room")]) == 0
+    assert f"{said}\n" in capsys.readouterr().err
+    assert run([*words, "--room", str(tmp_path / "room")]) == 0
+    assert "unpacking" not in capsys.readouterr().err
+    assert run(["probe", "--help"]) == 0
+    assert "unless given, they are gone at the end" in " ".join(capsys.readouterr().out.replace("│", "").split())
+
+
 def test_a_label_set_that_fails_leaves_the_figures_of_the_others(home, capsys, tmp_path):
     (tmp_path / "flat").mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "flat" / "x.png")
@@ -197,6 +215,12 @@ def test_the_transfer_table_says_who_is_ahead_of_labels():
         (["--under", "fog 1"], "noise, blur, contrast"),
         (["--rest", "gone"], "kept or random"),
         (["--steps", "0"], "--steps 0"),
+        (["--how", "transfer", "--rest", "random"], "--rest random is for --how finetune; --how transfer has no use"),
+        (["--rest", "random"], "--how linear has no use for it"),
+        (["--size", "0", "--how", "stages"], "'--size': "),
+        (["--per-class", "-1"], "'--per-class': "),
+        (["--seed", "-1"], "'--seed': "),
+        (["--threads", "0"], "'--threads': "),
         (["--how", "cam", "-o", "x.jpg"], "the sheet is a .png"),
     ],
 )

@@ -59,11 +59,20 @@ def test_torchvisions_sets_are_read_where_they_lie_and_never_fetched(tmp_path, m
         ("torchvision:HMDB51:" + str(tmp_path), "nothing is downloaded"),
         ("torchvision:VisionDataset:" + str(tmp_path), "nothing is downloaded"),
         ("torchvision:CIFAR10:" + str(tmp_path), "unpickles this set, and nothing here does; give it as class folders"),
-        ("torchvision:Nothing:x", "torchvision:NAME:ROOT"),
+        ("torchvision:Nothing:x", "write torchvision:NAME:ROOT, such as torchvision:MNIST:data where data/MNIST/raw"),
         ("torchvision:MNIST", "torchvision:NAME:ROOT"),
+        ("torchvision:FakeData:tv", "torchvision's FakeData reads no folder; write torchvision:NAME:ROOT, such as"),
+        (f"torchvision:MNIST:{tmp_path / 'MNIST' / 'raw'}", "finds nothing there .*where data/MNIST/raw holds"),
     ):
         with pytest.raises(ValueError, match=why):
             importers.read(spec, tmp_path)
+
+
+def test_pictures_that_are_laid_out_are_said_once(tmp_path):
+    said, spec = [], digits(tmp_path, 9)
+    for _ in range(2):
+        importers.read(spec, tmp_path, say=said.append)
+    assert said == [f"laying out the pictures of {spec}"]
 
 
 def test_parts_are_found_by_the_names_that_sets_have_for_them(tmp_path, monkeypatch):

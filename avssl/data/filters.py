@@ -39,11 +39,9 @@ WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 
 def mirrored(frame: VideoFrame) -> bool:
     """Whether a frame is to be turned over, its top row to the bottom, before it is turned by its rotation."""
-    try:
-        held: Any = frame.side_data
-    except ValueError:
-        deleted = [("sidedata", f"mode=delete:type={kind}") for kind in _UNNAMED]
-        held = _through(frame, deleted).side_data
+    # Asked for its side data, a frame lives until garbage is collected: a tiny one is asked.
+    deleted = [("sidedata", f"mode=delete:type={kind}") for kind in _UNNAMED]
+    held: Any = _through(frame, [*deleted, ("scale", "2:2:flags=neighbor"), ("format", "gray")]).side_data
     if "DISPLAYMATRIX" not in held:
         return False
     across, down = np.frombuffer(bytes(held["DISPLAYMATRIX"]), np.int32, 9).reshape(3, 3)[:2, :2].tolist()
@@ -112,8 +110,6 @@ class PictureFilter:
         self._graph: Graph | None = None
 
     def _build(self, frame: VideoFrame, rotation: int, mirror: bool) -> Graph:
-        if not size_is_sane(frame.width, frame.height):
-            raise ValueError(f"a frame of {frame.width}x{frame.height} is too large")
         left, top, wide, high = _pixels(stored_box(self.box or WHOLE, rotation, mirror), frame.height, frame.width)
         width, height = displayed(wide, high, self.ratio, rotation)
         if self.size is not None:
@@ -140,12 +136,14 @@ class PictureFilter:
 
     def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
         """One frame as uint8 [3, H, W] ([1, H, W] for gray)."""
-        turn = upright(frame.rotation), mirrored(frame)
-        if self.white and size_is_sane(frame.width, frame.height):
-            frame = on_white(frame)
-        key = (frame.width, frame.height, frame.format.name, int(frame.colorspace), int(frame.color_range), *turn)
+        if not size_is_sane(frame.width, frame.height):
+            raise ValueError(f"a frame of {frame.width}x{frame.height} is too large")
+        stored, rotation = frame, upright(frame.rotation)
+        if self.white:
+            frame = on_white(stored)
+        key = (frame.width, frame.height, frame.format.name, int(frame.colorspace), int(frame.color_range), rotation)
         if self._graph is None or key != self._key:
-            self._graph, self._key = self._build(frame, *turn), key
+            self._graph, self._key = self._build(frame, rotation, mirrored(stored)), key
         self._graph.vpush(frame)
         pixels = self._graph.vpull().to_ndarray()
         return np.ascontiguousarray(pixels.transpose(2, 0, 1) if pixels.ndim == 3 else pixels[None])

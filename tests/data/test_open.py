@@ -15,6 +15,7 @@ import av
 import numpy as np
 import pytest
 from made_media import numbered, tone, write
+from PIL import Image
 
 from avssl.data.media import Unreadable, decode, probe, scan
 
@@ -245,9 +246,14 @@ print(resident() / before, files() - open_before)
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
-def test_memory_and_files_stay_constant(media):
+@pytest.mark.parametrize("name", ["mp4", "picture"])
+def test_memory_and_files_stay_constant(media, tmp_path, name):
+    path = media["mp4"].path if name == "mp4" else tmp_path / "a.png"
+    if name == "picture":
+        pixels = np.random.default_rng(0).integers(0, 255, (320, 400, 4), np.uint8)
+        Image.fromarray(pixels).save(path)
     done = subprocess.run(
-        [sys.executable, "-c", LEAK, str(media["mp4"].path)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", LEAK, str(path)], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
     growth, files = done.stdout.split()

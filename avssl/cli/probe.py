@@ -232,7 +232,8 @@ def _sheet(study: "Study", path: Path) -> None:
     maps = cam.ClassMaps(study.method, fitted, study.decoded.modality).eval().to(next(study.method.parameters()).device)
     places = cut.test[np.linspace(0, len(cut.test) - 1, min(DRAWN, len(cut.test))).round().astype(int)]
     guesses = fitted.predict(vectors[places])
-    cam.sheet(path, maps, study.decoded, places.tolist(), names, guesses.tolist(), labels[places].tolist())
+    title = f"{study.run} on {study.data.name}"
+    cam.sheet(path, maps, study.decoded, places.tolist(), names, guesses.tolist(), labels[places].tolist(), title)
     right = int((guesses == labels[places]).sum())
     typer.echo(f"wrote {path}: {counted(len(places), 'example')} of {len(cut.test)} judged, {right} named rightly")
 

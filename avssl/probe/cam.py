@@ -8,6 +8,7 @@ places of the map's own scores: M_c = sum_k w_k f_k. No box and no mask is used.
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,9 @@ from avssl.config import MethodConfig
 from avssl.inputs import Inputs
 from avssl.localize.calibration import Calibration, write_whole
 from avssl.localize.masks import upsample
-from avssl.localize.overlay import overlay_frame
+from avssl.localize.overlay import colorize, overlay_frame
 from avssl.localize.refine import snap
+from avssl.localize.strip import legible
 from avssl.methods.base import Batch, Method, Step, Transform
 from avssl.probe.decoded import Decoded
 from avssl.probe.features import enter
@@ -121,11 +123,12 @@ class ClassNames(Inputs):
 
 def sheet(
     path: Path, found: ClassMaps, data: Decoded, places: Sequence[int], names: Sequence[str], predicted: Sequence[int],
-    truth: Sequence[int],
+    truth: Sequence[int], title: str = "",
 ) -> None:  # fmt: skip
     """Draw pictures (PNG): each example, where the predicted class is seen, as a mask, and where the true one is seen.
 
-    All are drawn on one scale, so that a class that is hardly seen in a picture leaves it dark.
+    All are drawn on one scale, which stands beside them, so that a class that is hardly seen in a picture leaves it
+    dark.
 
     Args:
         path: of the sheet.
@@ -135,8 +138,11 @@ def sheet(
         names: of the classes.
         predicted: class number of each of ``places``.
         truth: likewise.
+        title: whose maps they are, of which data.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import ListedColormap, Normalize
     from matplotlib.figure import Figure
 
     frames, maps = [], []
@@ -148,7 +154,7 @@ def sheet(
         maps.append(made if made.ndim == 3 else made.mean(1))  # [K, h, w]
     drawn = [held[[guess, right]] for held, guess, right in zip(maps, predicted, truth, strict=True)]
     scale = scale_of(drawn)
-    figure = Figure(figsize=(1.6 * len(places) + 0.4, 7.1), layout="constrained", dpi=110)
+    figure = Figure(figsize=(1.6 * len(places) + 1.4, 7.5), layout="constrained", dpi=110)
     FigureCanvasAgg(figure)
     axes = figure.subplots(4, len(places), squeeze=False)
     for column, (frame, (seen, real), guess, right) in enumerate(zip(frames, drawn, predicted, truth, strict=True)):
@@ -156,11 +162,19 @@ def sheet(
         fitted = _fitted(frame, seen, scale)
         shown = [("", frame), (names[guess], _lit(frame, seen, scale)), ("", _lit(frame, fitted, scale)),
                  (names[right], _lit(frame, real, scale))]  # fmt: skip
-        for row, (title, picture) in enumerate(shown):
+        for row, (name, picture) in enumerate(shown):
             axes[row, column].imshow(picture)
-            axes[row, column].set_title(title, fontsize=8, color=color)
+            axes[row, column].set_title(name, fontsize=8, color=color)
             axes[row, column].set_xticks([])
             axes[row, column].set_yticks([])
+    if scale is not None:
+        colors = ListedColormap(colorize(np.linspace(0.0, 1.0, 256)) / 255.0)
+        bar = figure.colorbar(ScalarMappable(Normalize(scale.threshold, scale.ceiling), colors), ax=axes[1:, :])
+        bar.set_label("score of the class there (lower: the picture as it is)", fontsize=8)
+        bar.ax.tick_params(labelsize=8)
+    lines = textwrap.wrap(legible(title), 20 * len(places) + 10)
+    lines += ["red letters: named wrongly"] if list(predicted) != list(truth) else []
+    figure.suptitle("\n".join(lines), fontsize=9)
     for row, told in enumerate(("picture", "predicted", "fitted to edges", "true class")):
         axes[row, 0].set_ylabel(told, fontsize=9)
     held = io.BytesIO()

@@ -130,12 +130,29 @@ def test_a_sheet_names_and_lights_the_predicted_class_and_then_the_true_one(monk
     monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
     data = Decoded("image", np.full((1, 3, 16, 16), 60, np.uint8), np.array([0]), tiny.run("simclr").inputs)
     cam.sheet(tmp_path / "cam.png", found, data, [0], ["left", "right"], [0], [1])
-    shown = [(axes.get_ylabel(), axes.get_title(), np.array(axes.images[0].get_array())) for axes in drawn[0].axes]
+    shown = [(axes.get_ylabel(), axes.get_title(), np.array(axes.images[0].get_array())) for axes in drawn[0].axes if axes.images]
     lit = [(row, name, [bool((x[:, k] != 60).any()) for k in (0, 15)]) for row, name, x in shown]
     assert lit[0] == ("picture", "", [False, False])
     assert lit[1] == ("predicted", "left", [True, False])
     assert lit[2] == ("fitted to edges", "", [True, False])
     assert lit[3] == ("true class", "right", [False, True])
+
+
+@pytest.mark.parametrize("guessed", [[0, 1, 2], [0, 1, 1]])
+def test_a_sheet_tells_whose_maps_it_shows_and_what_their_colors_mean(colors, tmp_path, monkeypatch, guessed):
+    one, fitted, cut = colors
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    found = cam.ClassMaps(one.method, fitted, "image").eval()
+    given = (cut.test[:3].tolist(), ["red", "green", "blue"], guessed, [0, 1, 1])
+    cam.sheet(tmp_path / "cam.png", found, one.decoded, *given, title="runs/x on sets/colors")
+    (figure,) = drawn
+    assert figure.get_suptitle() == "runs/x on sets/colors" + (
+        "\nred letters: named wrongly" if guessed[2] == 2 else ""
+    )
+    bar = figure.axes[-1]
+    assert bar.get_ylabel() == "score of the class there (lower: the picture as it is)"
+    assert len(figure.axes) == 4 * 3 + 1
 
 
 def test_a_sheet_has_one_scale_and_a_class_that_is_hardly_seen_stays_dark():

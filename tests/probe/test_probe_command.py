@@ -9,6 +9,7 @@ import tarfile
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 from probe.labeled import colored, split
 from rich.console import Console
@@ -73,7 +74,11 @@ def test_figures_stand_beside_what_has_learnt_nothing(home, capsys):
     assert out.read_text().startswith(before)
 
 
-def test_transfer_freezing_and_maps(home, capsys, tmp_path):
+def test_transfer_freezing_and_maps(home, capsys, tmp_path, monkeypatch):
+    titles, titled = [], Figure.suptitle
+    monkeypatch.setattr(
+        Figure, "suptitle", lambda self, text, **more: titles.append(text) or titled(self, text, **more)
+    )
     out = tmp_path / "rows.jsonl"
     words = ["--how", "transfer", "--how", "finetune", "--how", "cam", "--freeze", 0, "--freeze", 4,
              "--steps", 3, "--batch", 8, "--rate", 0.1, "--rest", "random", "--per-class", 6]  # fmt: skip
@@ -86,6 +91,7 @@ def test_transfer_freezing_and_maps(home, capsys, tmp_path):
     assert asked == [("linear", None), ("finetune", 0), ("finetune", 4)]
     assert rows[1]["gain"] == [0, 0, 0], "all of it random is random initialization"
     assert (tmp_path / "cam.png").read_bytes().startswith(b"\x89PNG")
+    assert "".join(titles[0].split()).startswith(f"{home / 'run'}oncolors"), "in lines"
 
 
 def row(probe, run, method, data, accuracy, untrained, gain):

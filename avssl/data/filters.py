@@ -94,7 +94,8 @@ class PictureFilter:
     """Frames to uint8 [3, H, W], upright, with square pixels, on white; rebuilt whenever the stream changes its shape.
 
     `size` is (H, W), None for the displayed size. `ratio` is a pixel's width over its height. `box` is what is shown,
-    None for all. Without `white`, a fourth channel is passed over.
+    None for all. Without `white`, a fourth channel is passed over; without `mirrors`, nobody asks whether a frame is to
+    be mirrored, which takes as long as decoding a small picture.
     """
 
     def __init__(
@@ -104,8 +105,10 @@ class PictureFilter:
         pixels: str = "rgb24",
         box: Box | None = None,
         white: bool = True,
+        mirrors: bool = True,
     ) -> None:
-        self.size, self.ratio, self.pixels, self.box, self.white = size, ratio, pixels, box, white
+        self.size, self.ratio, self.pixels, self.box = size, ratio, pixels, box
+        self.white, self.mirrors = white, mirrors
         self._key: tuple[object, ...] | None = None
         self._graph: Graph | None = None
 
@@ -143,7 +146,7 @@ class PictureFilter:
             frame = on_white(stored)
         key = (frame.width, frame.height, frame.format.name, int(frame.colorspace), int(frame.color_range), rotation)
         if self._graph is None or key != self._key:
-            self._graph, self._key = self._build(frame, rotation, mirrored(stored)), key
+            self._graph, self._key = self._build(frame, rotation, self.mirrors and mirrored(stored)), key
         self._graph.vpush(frame)
         pixels = self._graph.vpull().to_ndarray()
         return np.ascontiguousarray(pixels.transpose(2, 0, 1) if pixels.ndim == 3 else pixels[None])

@@ -31,7 +31,7 @@ from avssl.data.open import (
 from avssl.data.pictures import DecodeAll, Pictures, StartEarlier
 from avssl.data.scan import Scan, scan, subtitles
 from avssl.data.sounds import Sounds, preroll_seconds
-from avssl.data.still import PICTURE_FORMATS
+from avssl.data.still import PICTURE_FORMATS, may_be_turned
 
 __all__ = [
     "Decoded",
@@ -141,8 +141,9 @@ def _attempt(
         pictures = sound = None
         if videos:
             pictures = Pictures(
-                videos[0], times, zero, size, sought=sought, plain=plain or still, still=still, box=box, deep=deep
-            )
+                videos[0], times, zero, size, sought=sought, plain=plain or still, still=still, box=box, deep=deep,
+                mirrors=not still or may_be_turned(path, container.format.name),
+            )  # fmt: skip
         if sounds and audio is not None:
             sound = Sounds(sounds[0], *audio, hz, zero, sought=sought, channels=channels)
         broken = _read(container, pictures, sound)

@@ -51,6 +51,7 @@ class Pictures:
         still: bool = False,
         box: Box | None = None,
         deep: bool = False,
+        mirrors: bool = True,
     ) -> None:
         unit = tick(stream)
         # The last pts that counts as "not after" each time: half a tick of tolerance, because stored times are rounded.
@@ -59,7 +60,11 @@ class Pictures:
         self.sought, self.plain = sought, plain
         self.interval = math.inf if still else 1 / (sane_fps(stream) * float(unit))  # ticks per frame
         white = self.context.name not in ("tiff", "bmp")  # of which a fourth channel may be anything
-        self.filter = DeepFilter(size, box) if deep else PictureFilter(size, aspect(stream), box=box, white=white)
+        self.filter = (
+            DeepFilter(size, box)
+            if deep
+            else PictureFilter(size, aspect(stream), box=box, white=white, mirrors=mirrors)
+        )
         self.images: list[NDArray[np.uint8] | NDArray[np.uint16]] = []
         self.shown: list[int] = []  # pts of the image given for each time
         self.errors, self.truncated = 0, False

@@ -130,7 +130,11 @@ def test_a_sheet_names_and_lights_the_predicted_class_and_then_the_true_one(monk
     monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
     data = Decoded("image", np.full((1, 3, 16, 16), 60, np.uint8), np.array([0]), tiny.run("simclr").inputs)
     cam.sheet(tmp_path / "cam.png", found, data, [0], ["left", "right"], [0], [1])
-    shown = [(axes.get_ylabel(), axes.get_title(), np.array(axes.images[0].get_array())) for axes in drawn[0].axes if axes.images]
+    shown = [
+        (axes.get_ylabel(), axes.get_title(), np.array(axes.images[0].get_array()))
+        for axes in drawn[0].axes
+        if axes.images
+    ]
     lit = [(row, name, [bool((x[:, k] != 60).any()) for k in (0, 15)]) for row, name, x in shown]
     assert lit[0] == ("picture", "", [False, False])
     assert lit[1] == ("predicted", "left", [True, False])

@@ -12,8 +12,6 @@ from avssl.words import counted
 
 JUDGED = 0.1
 """share of each class that judges, and share that chooses, where nobody says which"""
-
-
 FIRST = ("test", "val", "train", "")
 """of files of equal content, the one in the first of these parts stays: a published test part stays whole"""
 
@@ -84,20 +82,15 @@ def _clashes(name: str, examples: Sequence[Example]) -> Iterator[str]:
     for example in examples:
         if example.sha256:
             same[example.sha256].append(example)
-    labeled = [held for held in same.values() if len({one.label for one in held}) > 1]
-    if labeled:
-        one, other = labeled[0][0], next(one for one in labeled[0] if one.label != labeled[0][0].label)
-        yield (
-            f"{name}: {counted(len(labeled), 'file')} with several labels: {one.name} is {one.label}, and "
-            f"{other.name}, of the same content, is {other.label}{'; ...' * (len(labeled) > 1)}"
-        )
-    folded = [held for held in same.values() if len({one.fold for one in held}) > 1]
-    if folded:
-        one, other = folded[0][0], next(one for one in folded[0] if one.fold != folded[0][0].fold)
-        yield (
-            f"{name}: {counted(len(folded), 'file')} in several folds, so fitted on and judged: {one.name} is "
-            f"{other.name}{', ...' * (len(folded) > 1)}"
-        )
+    for kind, told in (("label", "with several labels"), ("fold", "in several folds, so fitted on and judged")):
+        found = [held for held in same.values() if len({getattr(one, kind) for one in held}) > 1]
+        if found:
+            first = found[0][0]
+            other = next(one for one in found[0] if getattr(one, kind) != getattr(first, kind))
+            yield (
+                f"{name}: {counted(len(found), 'file')} {told}: {first.name} ({kind} {getattr(first, kind)}) has the "
+                f"content of {other.name} ({kind} {getattr(other, kind)}){', ...' * (len(found) > 1)}"
+            )
 
 
 def _drawn(examples: Sequence[Example]) -> list[Example]:

@@ -142,7 +142,7 @@ def test_a_test_picture_that_lies_in_train_too_is_warned_of_and_not_fitted_on(ho
     assert run([*words, "--beside", str(home / "run")]) == 0
     told = capsys.readouterr().err
     assert told.count("warning: colors: 1 file of train with the same content as one of test, left out of train") == 1
-    assert told.count(f"warning: colors: 1 file with several labels: test/kind1/{first.name} is kind1") == 1
+    assert told.count(f"warning: colors: 1 file with several labels: test/kind1/{first.name} (label kind1) has") == 1
     assert (kept.read(rows)[0]["fitted"], kept.read(rows)[0]["judged"]) == ([80], 20)
 
 

@@ -214,8 +214,8 @@ def test_one_content_with_several_labels_or_in_several_folds_is_told(tmp_path):
     data = importers.read(str(tmp_path / "set"), tmp_path)
     assert (len(data), data.left_out) == (18, ()), "which label is wrong, nobody knows"
     assert data.fewer(1).warnings == data.warnings == (
-        "set: 1 file with several labels: train/dog/both.png is dog, and train/ship/both.png, of the same content, "
-        "is ship",
+        "set: 1 file with several labels: train/dog/both.png (label dog) has the content of train/ship/both.png "
+        "(label ship)",
     )  # fmt: skip
     for fold in range(1, 4):
         for number, kind in enumerate(("dog", "rain")):
@@ -223,7 +223,8 @@ def test_one_content_with_several_labels_or_in_several_folds_is_told(tmp_path):
     data = importers.read(str(tmp_path / "esc"), tmp_path)
     assert len(data) == 6, "folds are somebody's, and stay"
     assert data.warnings == (
-        "esc: 2 files in several folds, so fitted on and judged: dog/2-1000-A.ogg is dog/3-1000-A.ogg, ...",
+        "esc: 2 files in several folds, so fitted on and judged: dog/2-1000-A.ogg (fold 2) has the content of "
+        "dog/3-1000-A.ogg (fold 3), ...",
     )
 
 

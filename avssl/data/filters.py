@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.filter import Graph
 from av.sidedata.sidedata import Type as SideDataType
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
@@ -61,8 +63,7 @@ def _through(frame: VideoFrame, filters: Sequence[tuple[str, str]]) -> VideoFram
 
 def on_white(frame: VideoFrame) -> VideoFrame:
     """A frame as it looks before white, where some of it is transparent; else the frame itself."""
-    kind = frame.format
-    if not (kind.has_palette or any(part.is_alpha for part in kind.components)):
+    if not _may_be_transparent(frame.format.name):
         return frame
     pixels = _through(frame, [("scale", f"flags={SCALE_FLAGS}"), ("format", "rgba")]).to_ndarray()
     colors, alpha = pixels[..., :3], pixels[..., 3:].astype(np.uint16)
@@ -74,6 +75,12 @@ def on_white(frame: VideoFrame) -> VideoFrame:
     shown = VideoFrame.from_ndarray(light.astype(np.uint8), "rgb24")
     shown.pts, shown.time_base = frame.pts, frame.time_base or Fraction(1, 1000)
     return shown
+
+
+@cache
+def _may_be_transparent(name: str) -> bool:
+    kind = VideoFormat(name)
+    return bool(kind.has_palette or any(part.is_alpha for part in kind.components))
 
 
 def stored_box(box: Box, rotation: int, mirror: bool = False) -> Box:

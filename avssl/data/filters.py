@@ -102,7 +102,7 @@ class PictureFilter:
 
     `size` is (H, W), None for the displayed size. `ratio` is a pixel's width over its height. `box` is what is shown,
     None for all. Without `white`, a fourth channel is passed over; without `mirrors`, nobody asks whether a frame is to
-    be mirrored, which takes as long as decoding a small picture.
+    be mirrored, which takes as long as decoding a small picture, and memory until garbage is collected.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class PictureFilter:
         pixels: str = "rgb24",
         box: Box | None = None,
         white: bool = True,
-        mirrors: bool = True,
+        mirrors: bool = False,
     ) -> None:
         self.size, self.ratio, self.pixels, self.box = size, ratio, pixels, box
         self.white, self.mirrors = white, mirrors

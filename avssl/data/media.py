@@ -142,7 +142,7 @@ def _attempt(
         if videos:
             pictures = Pictures(
                 videos[0], times, zero, size, sought=sought, plain=plain or still, still=still, box=box, deep=deep,
-                mirrors=not still or may_be_turned(path, container.format.name),
+                mirrors=may_be_turned(path, container.format.name) if still else videos[0].frames == 1,
             )  # fmt: skip
         if sounds and audio is not None:
             sound = Sounds(sounds[0], *audio, hz, zero, sought=sought, channels=channels)

@@ -51,7 +51,7 @@ class Pictures:
         still: bool = False,
         box: Box | None = None,
         deep: bool = False,
-        mirrors: bool = True,
+        mirrors: bool = False,
     ) -> None:
         unit = tick(stream)
         # The last pts that counts as "not after" each time: half a tick of tolerance, because stored times are rounded.

@@ -51,14 +51,20 @@ def mirrored(frame: VideoFrame) -> bool:
 
 
 def _through(frame: VideoFrame, filters: Sequence[tuple[str, str]]) -> VideoFrame:
-    """A frame after some of FFmpeg's filters, each a name and its options."""
+    """A frame after some of FFmpeg's filters."""
+    graph = _graph(frame, filters)
+    graph.vpush(frame)
+    return graph.vpull()
+
+
+def _graph(frame: VideoFrame, filters: Sequence[tuple[str, str]]) -> Graph:
+    """FFmpeg's filters one after the other, each a name and its options, for frames like this one."""
     graph = Graph()
     graph.threads = 1
     unit = frame.time_base or Fraction(1, 1000)
     source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=unit)
     graph.link_nodes(source, *(graph.add(*one) for one in filters), graph.add("buffersink")).configure()
-    graph.vpush(frame)
-    return graph.vpull()
+    return graph
 
 
 def on_white(frame: VideoFrame) -> VideoFrame:
@@ -126,23 +132,12 @@ class PictureFilter:
             height, width = self.size
         if rotation % 180:
             width, height = height, width  # scaling comes first: turning the small picture is cheaper
-        graph = Graph()
-        graph.threads = 1
-        nodes = [
-            graph.add_buffer(
-                width=frame.width,
-                height=frame.height,
-                format=frame.format,
-                time_base=frame.time_base or Fraction(1, 1000),
-            ),
-            *([] if self.box is None else [graph.add("crop", f"{wide}:{high}:{left}:{top}:exact=1")]),
-            graph.add("scale", f"{width}:{height}:flags={SCALE_FLAGS}"),
-            graph.add("format", self.pixels),
-            *(graph.add("transpose", turn) for turn in _TURNS[rotation, mirror]),
-            graph.add("buffersink"),
-        ]
-        graph.link_nodes(*nodes).configure()
-        return graph
+        return _graph(frame, [
+            *([] if self.box is None else [("crop", f"{wide}:{high}:{left}:{top}:exact=1")]),
+            ("scale", f"{width}:{height}:flags={SCALE_FLAGS}"),
+            ("format", self.pixels),
+            *(("transpose", turn) for turn in _TURNS[rotation, mirror]),
+        ])  # fmt: skip
 
     def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
         """One frame as uint8 [3, H, W] ([1, H, W] for gray)."""
@@ -166,8 +161,8 @@ class DeepFilter:
     `size` is (H, W), None for the stored size; `box` is what is shown, None for all.
     """
 
-    def __init__(self, size: tuple[int, int] | None, box: Box | None = None) -> None:
-        self.size, self.box = size, box
+    def __init__(self, size: tuple[int, int] | None, box: Box | None = None, mirrors: bool = False) -> None:
+        self.size, self.box, self.mirrors = size, box, mirrors
 
     def __call__(self, frame: VideoFrame) -> NDArray[np.uint16]:
         """One frame as uint16 [1, H, W]."""
@@ -175,7 +170,7 @@ class DeepFilter:
             raise ValueError(f"a frame of {frame.width}x{frame.height} is too large")
         plain = frame if frame.format.name in DEEP_FORMATS else frame.reformat(format="gray16le")
         stored = plain.to_ndarray()
-        picture = np.rot90(stored[::-1] if mirrored(frame) else stored, upright(frame.rotation) // 90)
+        picture = np.rot90(stored[::-1] if self.mirrors and mirrored(frame) else stored, upright(frame.rotation) // 90)
         if self.box is not None:
             left, top, width, height = _pixels(self.box, *picture.shape)
             picture = picture[top : top + height, left : left + width]

@@ -61,7 +61,7 @@ class Pictures:
         self.interval = math.inf if still else 1 / (sane_fps(stream) * float(unit))  # ticks per frame
         white = self.context.name not in ("tiff", "bmp")  # of which a fourth channel may be anything
         self.filter = (
-            DeepFilter(size, box)
+            DeepFilter(size, box, mirrors)
             if deep
             else PictureFilter(size, aspect(stream), box=box, white=white, mirrors=mirrors)
         )

@@ -78,6 +78,8 @@ class EncoderConfig(Frozen):
     """frames per step of the small video encoder"""
     layers: int = Field(2, ge=1)
     """blocks of the text transformer and of vit"""
+    rate: float = Field(1.0, gt=0)
+    """share of the learning rate at which this tower moves; less for one that is to keep what it knows"""
     path: str = ""
     """local folder or hub name of a pretrained tower"""
     tune: int = 0

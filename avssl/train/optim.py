@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from avssl.config import OptimConfig
+from avssl.config import EncoderConfig, OptimConfig
 from avssl.train.distributed import plain, shared_like
 
 TRUST = 0.001
@@ -57,7 +57,23 @@ class LARS(Optimizer):
         weight.sub_(velocity)
 
 
-def build(cfg: OptimConfig, turns: Mapping[str, list[nn.Parameter]]) -> dict[str, Optimizer]:
+Rates = Mapping[nn.Parameter, float]
+"""parameter -> share of the learning rate that it moves at; 1 for those that are not named"""
+
+
+def rates_of(named: Mapping[str, tuple[str, EncoderConfig]], towers: nn.ModuleDict) -> dict[nn.Parameter, float]:
+    """Parameter of a tower -> its ``rate``. ``named``: as a method's ``towers`` gives it; those not built are left."""
+    return {
+        parameter: named[name][1].rate
+        for name, tower in towers.items()
+        for parameter in tower.parameters()
+        if named[name][1].rate != 1
+    }
+
+
+def build(
+    cfg: OptimConfig, turns: Mapping[str, list[nn.Parameter]], rates: Rates | None = None
+) -> dict[str, Optimizer]:
     """Turn -> optimizer over that turn's parameters; those with one dimension (biases, scales) are not decayed.
 
     Raises ValueError for a ``turn_lr`` of a turn that the method does not have.
@@ -65,22 +81,22 @@ def build(cfg: OptimConfig, turns: Mapping[str, list[nn.Parameter]]) -> dict[str
     unknown = sorted(set(cfg.turn_lr) - set(turns))
     if unknown:
         raise ValueError(f"optim.turn_lr: no turn {', '.join(unknown)}; this method has {', '.join(turns)}")
-    return {turn: _one(cfg, parameters) for turn, parameters in turns.items()}
+    return {turn: _one(cfg, parameters, rates or {}) for turn, parameters in turns.items()}
 
 
-def _one(cfg: OptimConfig, parameters: list[nn.Parameter]) -> Optimizer:
-    many = [parameter for parameter in parameters if parameter.ndim > 1]
-    single = [parameter for parameter in parameters if parameter.ndim <= 1]
-    groups: list[dict[str, Any]] = []
-    if many:
-        groups.append({"params": many, "weight_decay": cfg.weight_decay})
-    if single:
-        groups.append({"params": single, "weight_decay": 0.0})
+def _one(cfg: OptimConfig, parameters: list[nn.Parameter], rates: Rates) -> Optimizer:
+    alike: dict[tuple[bool, float], list[nn.Parameter]] = {}
+    for parameter in parameters:
+        alike.setdefault((parameter.ndim <= 1, rates.get(parameter, 1.0)), []).append(parameter)
+    groups: list[dict[str, Any]] = [
+        {"params": held, "weight_decay": 0.0 if single else cfg.weight_decay, "rate": rate}
+        for (single, rate), held in sorted(alike.items(), key=lambda one: one[0])
+    ]
     if cfg.name == "sgd":
         return torch.optim.SGD(groups, cfg.lr, cfg.momentum)
     if cfg.name == "lars":
-        for group in groups:
-            group["adapt"] = group["params"] is many
+        for group, (single, _) in zip(groups, sorted(alike), strict=True):
+            group["adapt"] = not single
         return LARS(groups, cfg.lr, cfg.momentum, cfg.weight_decay)
     # the fused kernel makes one pass over memory; sharded tensors have no such kernel on a CPU
     plain = all(type(parameter) is nn.Parameter for parameter in parameters)
@@ -103,9 +119,9 @@ def schedule(step: int, steps: int, warmup: float) -> float:
 
 
 def set_lr(optimizer: Optimizer, lr: float) -> None:
-    """The same learning rate for all groups."""
+    """The learning rate of all groups, each its share of it."""
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group["rate"]
 
 
 def flatten(method: nn.Module, optimizers: Mapping[str, Optimizer]) -> dict[str, Tensor]:

@@ -154,7 +154,8 @@ def _assemble(
     turns = len(method.turns())
     model = distributed.share(method, ranks, cfg.parallel, turns)
     # after sharing: a sharded method's parameters are new objects
-    optimizers = optim.build(cfg.optim, method.turns())
+    rates = optim.rates_of(kind.towers(cfg.method, cfg.encoders), method.encoders)
+    optimizers = optim.build(cfg.optim, method.turns(), rates)
     about = {
         "config": build.dump(cfg), "length": length, "manifest": str(recordings.path.resolve()),
         "source": recordings.source, "manifest_digest": recordings.held.digest(), "versions": versions(),

@@ -12,7 +12,7 @@ from avssl.inputs import Inputs
 from avssl.sample import Needs, Sample
 from avssl.views.draw import integer
 from avssl.views.pictures import color, contrast, crop, flip, shift
-from avssl.views.sounds import gain, hide, late, noise
+from avssl.views.sounds import gain, hide, late, noise, speed, tone
 
 
 class PictureAndSound:
@@ -47,17 +47,18 @@ class ClipAndSound:
     """One window: pictures moved, mirrored and re-toned; sound made louder or softer; a noise; its sentences.
 
     ``hidden`` is the greatest share of time and of bands that is hidden from the sound, ``slack_seconds`` the most by
-    which it is sooner or later than the picture.
+    which it is sooner or later than the picture; ``again`` gives the sound once more, as another room and another
+    microphone would have it.
     """
 
-    def __init__(self, inputs: Inputs, hidden: float = 0.0, slack_seconds: float = 0.0):
+    def __init__(self, inputs: Inputs, hidden: float = 0.0, slack_seconds: float = 0.0, again: bool = False):
         self.inputs = inputs
-        self.hidden = hidden
+        self.hidden, self.again = hidden, again
         self.slack = round(slack_seconds * inputs.cfg.hz)
 
     def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
-        """video uint8 [T, 3, H, W], audio and noise [M, F], heard (whether the recording has sound); tokens [K, L]
-        when the run has narration."""
+        """video uint8 [T, 3, H, W], audio, noise and again [M, F], heard (whether the recording has sound); tokens
+        [K, L] when the run has narration."""
         video = contrast(flip(shift(sample.video[0], generator), generator), generator)
         wave = gain(sample.audio[0], generator)
         if self.slack:
@@ -67,6 +68,9 @@ class ClipAndSound:
             sound = hide(sound, generator, self.hidden, self.hidden)
         result = {"video": video, "audio": sound, "heard": torch.tensor("audio" not in sample.lacks)}
         result["noise"] = self.inputs.audio(noise(generator, wave.shape[-1]))
+        if self.again:
+            changed = gain(tone(speed(wave, generator, 0.1), generator, 6.0), generator)
+            result["again"] = hide(self.inputs.audio(changed), generator, 0.3, 0.3)
         if self.inputs.vocabulary is not None and sample.has("text"):
             result["tokens"] = self.inputs.tokens(sample.text)
         return result

@@ -10,7 +10,7 @@ import torch
 from contract import tiny
 from torch import Generator
 
-from avssl import encoders, ops
+from avssl import encoders, ops, views
 from avssl.inputs import Inputs
 from avssl.nn.dense import window_unit
 from avssl.nn.moments import Heard, Seen
@@ -128,6 +128,41 @@ def test_every_term_of_the_loss_is_its_formula(values):
     narration = 0.5 * (terms.pop("narration_seen") + terms.pop("narration_heard"))
     expected = sum(weights[name] * value for name, value in {**terms, "narration": narration}.items())
     assert step.loss.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_sound_within_itself_is_nt_xent_of_both_hearings():
+    """Each of 16 hearings finds its other one among 15, those of the same recording left out; only sounds count."""
+    method, batch, seen, heard, said = made("method.within=3")
+    draw = Generator().manual_seed(5)
+    again = ops.unit(torch.randn(8, 12, generator=draw))
+    heard = Heard(torch.cat([heard.moments, heard.moments[:8]]), torch.cat([heard.meaning, again]))
+    stand_in(method, seen, heard, said)
+    step = method(batch)
+    x, owner = [*heard.meaning[:8].tolist(), *again.tolist()], batch["recording"].tolist() * 2
+    total = 0.0
+    for i in range(16):
+        other = (i + 8) % 16
+        near = [j for j in range(16) if j == other or owner[j] != owner[i]]
+        scores = {j: math.exp(dot(x[i], x[j]) / method.cfg.temperature) for j in near}
+        total -= math.log(scores[other] / sum(scores.values()))
+    assert step.metrics["within"].item() == pytest.approx(total / 16, rel=1e-4)
+    plain, own, *_ = made()
+    assert "again" not in own
+    assert "within" not in plain(own).metrics
+    torch.testing.assert_close(step.loss, plain(own).loss + 3 * step.metrics["within"])
+
+
+def test_the_second_hearing_is_of_the_same_window_and_changed():
+    """A tone stays about at its pitch, and no two hearings are alike."""
+    run = tiny.run("trimodal", *WORDS, "method.within=1")
+    batch, other = run.batch(), tiny.run("trimodal", *WORDS).batch()
+    assert torch.equal(batch["audio"], other["audio"]), "what the first hearing is does not depend on the second"
+    assert batch["again"].shape == batch["audio"].shape
+    assert not torch.isclose(batch["again"], batch["audio"]).all(2).all(1).any()
+    gone = (batch["again"] == views.SILENCE).float().mean((1, 2)) - (batch["audio"] == views.SILENCE).float().mean(
+        (1, 2)
+    )
+    assert (gone > 0).any(), "something is hidden"
 
 
 def test_collapse_has_a_closed_form_and_costs_more_than_separation():
@@ -307,7 +342,7 @@ MUTE = torch.tensor([False, True, False, False, False, True, False, False])
 @pytest.mark.parametrize("norm", ["group", "batch"])
 def test_what_has_no_sound_is_nothing_to_sounds_and_learns_from_words(norm):
     """Terms with sound are those of a batch without the mute items; those of pictures and words are the whole one's."""
-    run = tiny.run("trimodal", *WORDS, f"encoders.audio.norm={norm}", "encoders.video.norm=group")
+    run = tiny.run("trimodal", *WORDS, f"encoders.audio.norm={norm}", "encoders.video.norm=group", "method.within=1")
     batch = run.batch()
     batch["tokens"][:, 0, 0] = torch.arange(8)  # the items' first phrases are never equal
     mute = {**batch, "heard": ~MUTE}
@@ -320,7 +355,7 @@ def test_what_has_no_sound_is_nothing_to_sounds_and_learns_from_words(norm):
         grads = {key: p.grad for key, p in method.named_parameters() if key.startswith(("encoders.audio", "listen"))}
         found.append((step, grads, dict(method.named_buffers())))
     whole, lacking, other, without = found
-    for name in ("dense", "moments", "meaning", "calibration", "narration_heard", "dense_accuracy"):
+    for name in ("dense", "moments", "meaning", "calibration", "within", "narration_heard", "dense_accuracy"):
         torch.testing.assert_close(lacking[0].metrics[name], without[0].metrics[name])
         assert torch.equal(lacking[0].metrics[name], other[0].metrics[name]), "what is given there is not looked at"
     assert not torch.allclose(lacking[0].metrics["dense"], whole[0].metrics["dense"])
@@ -331,8 +366,9 @@ def test_what_has_no_sound_is_nothing_to_sounds_and_learns_from_words(norm):
             torch.testing.assert_close(value, without[which][key], msg=key)
 
 
-def test_a_batch_without_any_sound_learns_from_words_alone():
-    run = tiny.run("trimodal", *WORDS)
+@pytest.mark.parametrize("within", [0, 1])
+def test_a_batch_without_any_sound_learns_from_words_alone(within):
+    run = tiny.run("trimodal", *WORDS, f"method.within={within}")
     method, batch = run.method(), run.batch()
     step = method({**batch, "heard": torch.zeros(8, dtype=torch.bool)})
     assert step.loss.item() == pytest.approx(0.5 * method.cfg.narration * step.metrics["narration_seen"].item())

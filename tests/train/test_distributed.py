@@ -23,6 +23,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "chunks": ("optim.chunks=2",),
     "fsdp": ("parallel=fsdp",),
     "fsdp-turns": ("parallel=fsdp", "method.turns=2", "optim.accumulate=2"),
+    "fsdp-rate": ("parallel=fsdp", "encoders.image.rate=0.3"),
 }
 COMMON = ("method.drop=0", "optim.clip=0.5", "steps=6", "optim.lr=0.003")
 

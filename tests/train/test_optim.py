@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from avssl.config import OptimConfig
+from avssl.config import EncoderConfig, OptimConfig
 from avssl.train import optim
 
 
@@ -51,6 +51,27 @@ def test_only_matrices_are_decayed(name: str) -> None:
     assert {key: decayed[id(p)] for key, p in layers.named_parameters()} == {
         "0.weight": 0.3, "0.bias": 0.0, "1.weight": 0.0, "1.bias": 0.0,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd", "lars"])
+def test_a_tower_moves_at_its_share_of_the_rate(name: str) -> None:
+    """A first step goes as far as the learning rate; a tower at a quarter goes a quarter of it, its biases too."""
+    torch.manual_seed(0)
+    towers = nn.ModuleDict({"first": nn.Linear(3, 3), "second": nn.Linear(3, 3)})
+    towers["second"].load_state_dict(towers["first"].state_dict())
+    before = {key: value.clone() for key, value in towers["first"].state_dict().items()}
+    named = {"first": ("video", EncoderConfig()), "second": ("text", EncoderConfig(rate=0.25))}
+    cfg = OptimConfig(name=name)  # type: ignore[arg-type]
+    parameters = list(towers.parameters())
+    (optimizer,) = optim.build(cfg, {"main": parameters}, optim.rates_of(named, towers)).values()
+    optim.set_lr(optimizer, 0.01)
+    x = torch.randn(4, 3)
+    sum(tower(x).square().mean() for tower in towers.values()).backward()
+    optimizer.step()
+    for key, value in before.items():
+        whole, quarter = (towers[tower].state_dict()[key] - value for tower in ("first", "second"))
+        assert whole.abs().max() > 1e-6
+        assert torch.allclose(quarter, 0.25 * whole, rtol=1e-2, atol=1e-7), key
 
 
 def test_schedule() -> None:

@@ -79,9 +79,28 @@ def test_a_run_goes_on_under_a_version_that_has_more_settings(tmp_path: Path) ->
         train(tmp_path / "run", "steps=4", "data.draws=2")
 
 
+def test_a_tower_may_move_slower_than_the_rest(tmp_path: Path) -> None:
+    """At a thousandth of the rate an encoder stays about where it began, and what is beside it does not."""
+    moved: dict[str, dict[str, float]] = {}
+    for rate in ("1", "0.001"):
+        out = tmp_path / rate
+        train(out, f"encoders.image.rate={rate}", "checkpoint_every=1", "keep=8", "optim.weight_decay=0")
+        first, last = weights(out, 1), weights(out)
+        moved[rate] = {key: float((last[key] - first[key]).abs().max()) for key in ("head.weight", "scale")}
+        moved[rate]["encoder"] = max(
+            float((last[key] - value).abs().max())
+            for key, value in first.items()
+            if key.startswith("encoders.image.") and key.endswith(".weight")
+        )
+    assert moved["0.001"]["encoder"] < 0.01 * moved["1"]["encoder"]
+    assert moved["0.001"]["head.weight"] > 0.1 * moved["1"]["head.weight"]
+
+
 @pytest.mark.parametrize(
-    "words", [(), ("precision=bf16",), ("optim.name=lars",), ("method.turns=2", "optim.accumulate=2")]
-)
+    "words",
+    [(), ("precision=bf16",), ("optim.name=lars",), ("method.turns=2", "optim.accumulate=2"),
+     ("encoders.image.rate=0.3",)],
+)  # fmt: skip
 @pytest.mark.parametrize("step", [1, 5])
 def test_stopped_and_resumed_is_bit_identical(
     tmp_path: Path, words: tuple[str, ...], step: int, monkeypatch: pytest.MonkeyPatch

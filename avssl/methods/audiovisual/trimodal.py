@@ -24,7 +24,7 @@ from avssl.config import MethodConfig
 from avssl.inputs import Inputs
 from avssl.methods.base import Batch, Method, Space, Step, Transform, detached
 from avssl.methods.rivals import Rivals, RivalsConfig
-from avssl.nn.contrast import Temperature, retrieval_accuracy
+from avssl.nn.contrast import Temperature, nt_xent, retrieval_accuracy
 from avssl.nn.dense import Calibration, per_frame, time_then_place, unheard
 from avssl.nn.gather import gather
 from avssl.nn.lacking import compared, spread
@@ -62,6 +62,8 @@ class Config(MethodConfig):
     """weight of the vectors of meaning, sound against picture"""
     narration: float = Field(2.0, ge=0)
     """weight of the narration against both: three terms compare sound and picture"""
+    within: float = Field(0.0, ge=0)
+    """weight of a sound against itself as another room has it: for sounds that go with nothing in the picture"""
     course: float = Field(0.1, ge=0, le=1)
     """share of the single moment in a place's score; the rest is the agreement over the window"""
     calibration: float = Field(0.2, ge=0)
@@ -102,8 +104,8 @@ class Trimodal(Method[Config]):
 
     @classmethod
     def transform(cls, cfg: Config, inputs: Inputs) -> Transform:
-        """Gives ``video``, ``audio``, ``heard``, ``noise`` and ``tokens``."""
-        return views.ClipAndSound(inputs, cfg.hidden, cfg.slack_seconds)
+        """Gives ``video``, ``audio``, ``heard``, ``noise``, ``again`` and ``tokens``."""
+        return views.ClipAndSound(inputs, cfg.hidden, cfg.slack_seconds, again=cfg.within > 0)
 
     def seen(self, video: Tensor) -> Seen:
         """video uint8 [B, T, 3, H, W]."""
@@ -120,11 +122,12 @@ class Trimodal(Method[Config]):
         """Sound against places, against moments and against meaning; narration against both."""
         cfg, loss, metrics = self.cfg, torch.zeros((), device=batch["video"].device), {}
         seen, there = self.seen(batch["video"]), batch["heard"]
-        sounds = torch.cat([batch["audio"][there], unheard(batch["noise"], self.inputs.silence)])
-        parts = [part.tensor_split([int(there.sum())]) for part in self.heard(sounds, seen.moments.shape[1])]
+        kinds = [batch["audio"][there], unheard(batch["noise"], self.inputs.silence)]
+        kinds += [batch["again"][there]] if cfg.within else []
+        parts = [part.split([len(x) for x in kinds]) for part in self.heard(torch.cat(kinds), seen.moments.shape[1])]
         recording, (rows, some) = gather(batch["recording"]), compared(gather(there))
         seen = Seen(*(gather(part) for part in seen))
-        heard = Heard(*(torch.cat([gather(spread(own, there))[rows], extra]) for own, extra in parts))
+        heard = Heard(*(torch.cat([gather(spread(own, there))[rows], extra]) for own, extra, *_ in parts))
         clips = Seen(*(part[rows] for part in seen))  # with a sound
         count, same = len(clips.meaning), recording[rows][:, None] == recording[rows]
         own = heard.meaning[:count]
@@ -145,6 +148,10 @@ class Trimodal(Method[Config]):
         fits = self.calibration(dense, F.pad(pairs, more), F.pad(pairs | ~same, more, value=True))
         metrics["calibration"] = some * fits
         loss = loss + cfg.calibration * metrics["calibration"]
+        if cfg.within:
+            again = gather(spread(parts[1][2], there))[rows]  # its meaning
+            metrics["within"] = some * nt_xent(own, again, cfg.temperature, recording[rows])
+            loss = loss + cfg.within * metrics["within"]
         if "tokens" in batch:
             tokens = batch["tokens"]
             bags, tokens = gather(self.said(tokens.flatten(0, 1)).unflatten(0, tokens.shape[:2])), gather(tokens)

@@ -25,6 +25,7 @@ USES = {
     "dropped rightly": "sentences dropped that are foreign",
     "foreign ones dropped": "foreign sentences dropped",
 }
+SHIFTED = USES["sound within a picture"]
 TASK, SPREAD = "own task solved", "spread"
 CHANCE = {"chance": "chance; narration as it was"}
 LOWER = (USES["narration off by"],)
@@ -36,8 +37,12 @@ FEW = 6
 NAMED = 3
 """methods above the flagship within the noise that a column names"""
 NOISE = (
-    "the difference of the means is beyond its 95 % interval by Welch's t, which for three seeds of each is 2.8 "
-    "standard errors or more and for two 4.3 or more; each comparison by itself"
+    "of seeds: the difference of the means is beyond its 95 % interval by Welch's t, which for three seeds of each is "
+    "2.8 standard errors or more and for two 4.3 or more; each comparison by itself"
+)
+ASKED = (
+    "by more than other held-out recordings would change it as well (interval of seeds, and of means over as many "
+    "recordings as were asked, which are the same for all seeds)"
 )
 PLOTS = Path(__file__).resolve().parent.parent / "results" / "plots"
 Cells = Mapping[str, Mapping[str, float]]
@@ -45,11 +50,13 @@ Cells = Mapping[str, Mapping[str, float]]
 
 
 class Above(NamedTuple):
-    """Column -> methods above the flagship beyond the noise, and within it; of what nothing can be said."""
+    """Column -> methods above the flagship beyond the noise of seeds, and within it; of what nothing can be said."""
 
     beyond: dict[str, list[str]]
     within: dict[str, list[str]]
     unsure: list[str]
+    sure: dict[str, list[str]]
+    """of those beyond the noise, who is beyond what other recordings would change too"""
 
 
 class Told(NamedTuple):
@@ -92,7 +99,8 @@ class Told(NamedTuple):
             none = [name for name, methods in found.beyond.items() if not methods]
             told += [f"{', '.join(none)}: none"] if none else []
             lines.append(f"Ahead of `{FLAGSHIP}` by more than the noise ({NOISE}): {'; '.join(told)}.")
-            lines += self._sooner(own, found) if any(found.beyond.values()) else []
+            if any(found.beyond.values()):
+                lines += [f"Of these, {ASKED}: {self._sure(found)}.", *self._sooner(own, found)]
         if within := [f"{name}: {', '.join(methods[:NAMED])}" for name, methods in found.within.items() if methods]:
             lines.append(f"Above it, but within the noise: {'; '.join(within)}.")
         if found.unsure:
@@ -115,22 +123,31 @@ class Told(NamedTuple):
         }  # fmt: skip
         return f"Alarms of collapse after training: {'; '.join(sorted(alarms)) or 'none'}."
 
+    @staticmethod
+    def _sure(found: Above) -> str:
+        told = [f"{name}: {', '.join(methods)}" for name, methods in found.sure.items() if methods]
+        return "; ".join(told) or "none"
+
     def _flagship(self) -> str | None:
         return next((label for label, rows in self.rows.items() if rows[0]["name"] == FLAGSHIP), None)
 
     def _above(self, own: str, cells: Mapping[str, Sequence[Cells]]) -> Above:
         others = [label for label, rows in self.rows.items() if not rows[0]["name"].startswith(FLAGSHIP)]
-        found = Above({}, {}, [])
+        found = Above({}, {}, [], {})
         for name in (name for name in self.columns if name not in UNRANKED):
             sign = -1 if name in LOWER else 1
-            limit, *rest = ([sign * x for x in _values(cells[label], name)] for label in [own, *others])
-            apart = {label: difference(values, limit) for label, values in zip(others, rest, strict=True)}
+            asked = next((int(one[name].get("n", 0)) for one in cells[own] if name in one), 0)
+            apart = {}
+            for label in others:
+                pair = [_values(cells[label], name), _values(cells[own], name)]
+                apart[label] = difference(*(pair if sign > 0 else pair[::-1]), asked)
             known = {label: one for label, one in apart.items() if one is not None}
             if not known:
                 found.unsure.append(name)
                 continue
             order = sorted((label for label in known if known[label].margin > 0), key=lambda k: -known[k].margin)
             found.beyond[name] = [f"{label} ({known[label]})" for label in order if known[label].told]
+            found.sure[name] = [label for label in order if known[label].told and known[label].sure]
             found.within[name] = [f"{label} ({known[label]})" for label in order if not known[label].told]
         return found
 
@@ -196,7 +213,13 @@ def _used(row: Row) -> Cells:
     """What a run is good for beyond finding, and the accuracy of what it is taught to tell, if that is one."""
     asked = row.get("task", {})
     task = {who: told["accuracy"] for who, told in asked.items() if "accuracy" in told}
-    return {USES[name]: figures for name, figures in row["uses"].items()} | ({TASK: task} if task else {})
+    used = {USES[name]: {**figures, "n": _clips(row, name)} for name, figures in row["uses"].items()}
+    return used | ({TASK: task} if task else {})
+
+
+def _clips(row: Row, name: str) -> int:
+    """Of how many recordings a use is a share; 0 where it is none, or of sentences."""
+    return int(row["used"]["clips"]) if USES[name] == SHIFTED else 0
 
 
 def _apart(row: Row) -> Cells:
@@ -211,7 +234,9 @@ def _apart(row: Row) -> Cells:
 
 def _found(row: Row) -> Cells:
     """Direction -> figure; one picture of a window or all of them are a picture."""
-    found = {_direction(name): figures[row["figure"]] for name, figures in row["retrieval"].items()}
+    found = {
+        _direction(name): {**figures[row["figure"]], "n": figures["n"]} for name, figures in row["retrieval"].items()
+    }
     return {name: figures for name, figures in found.items() if name}
 
 
@@ -232,7 +257,10 @@ def _by(row: Row, seconds: float) -> Cells:
 
 def _probed(row: Row) -> Cells:
     return {
-        f"{KINDS[modality.replace('image', 'video')]} {'ESC-10' if label == 'esc10' else label}": figure
+        f"{KINDS[modality.replace('image', 'video')]} {'ESC-10' if label == 'esc10' else label}": {
+            **figure,
+            "n": figure["judged"],
+        }
         for modality, labels in row["probes"].items()
         for label, figure in labels.items()
     }

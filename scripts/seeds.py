@@ -13,6 +13,8 @@ from scipy.stats import t as student
 Row = dict[str, Any]
 CERTAIN = 0.95
 """of the interval of a difference"""
+NORMAL = 1.96
+"""standard errors of that interval where no spread is estimated"""
 
 
 def by_label(rows: Sequence[Row]) -> dict[str, list[Row]]:
@@ -48,33 +50,45 @@ def spread(values: Sequence[float]) -> str:
 
 
 class Difference(NamedTuple):
-    """Of two means over seeds: ``margin`` and half its interval, ``noise``."""
+    """Of two means over seeds: ``margin``; half its interval by the spread of seeds, ``noise``, and by what was asked,
+    ``asked``, which is the same for every seed, so that their spread does not show it."""
 
     margin: float
     noise: float
+    asked: float = 0.0
 
     @property
     def told(self) -> bool:
-        """Whether it is beyond the noise, upwards."""
+        """Whether it is beyond the noise of seeds, upwards."""
         return self.margin > self.noise
+
+    @property
+    def sure(self) -> bool:
+        """Whether it is beyond the noise of seeds and of what was asked, upwards."""
+        return self.margin > math.hypot(self.noise, self.asked)
 
     def __str__(self) -> str:
         return f"{100 * self.margin:+.1f} ± {100 * self.noise:.1f}"
 
 
-def difference(first: Sequence[float], second: Sequence[float]) -> Difference | None:
+def difference(first: Sequence[float], second: Sequence[float], items: int = 0) -> Difference | None:
     """Mean of the first less that of the second, with the interval of Welch's t; None where either has one value.
 
     The standard error is sqrt(s1^2 / n1 + s2^2 / n2); the factor on it is the two-sided 95 % point of Student's t with
     Welch's degrees of freedom: 12.7 for one, 2.8 for four.
+
+    With ``items``, how many were asked, the figures are means of something between 0 and 1 over them, whose variance is
+    at most m (1 - m); both are taken as asked separately, which is too wide where the two err on the same items.
     """
     if min(len(first), len(second)) < 2:
         return None
     parts = [statistics.variance(values) / len(values) for values in (first, second)]
-    margin, error = statistics.fmean(first) - statistics.fmean(second), math.sqrt(sum(parts))
+    means = [statistics.fmean(values) for values in (first, second)]
+    margin, error = means[0] - means[1], math.sqrt(sum(parts))
+    asked = NORMAL * math.sqrt(sum(mean * (1 - mean) for mean in means) / items) if items else 0.0
     if not error:
-        return Difference(margin, 0.0)
+        return Difference(margin, 0.0, asked)
     freedom = sum(parts) ** 2 / sum(
         part**2 / (len(values) - 1) for part, values in zip(parts, (first, second), strict=True)
     )
-    return Difference(margin, error * float(student.ppf(0.5 + CERTAIN / 2, freedom)))
+    return Difference(margin, error * float(student.ppf(0.5 + CERTAIN / 2, freedom)), asked)

@@ -17,13 +17,13 @@ def made_row(name, seed, found, probe, **more):
     """A row with these figures, each fraction beside an untrained network's 0.1 and chance's 0.05."""
 
     def figure(value):
-        return {"trained": value, "untrained": 0.1, "chance": 0.05, "trivial": 0.2}
+        return {"trained": value, "untrained": 0.1, "chance": 0.05, "trivial": 0.2, "judged": 40}
 
     course = [{"step": k, "seconds": 2.0 * k, "directions": {"video_to_audio": found * k / 4}} for k in range(5)]
     return {
         "config": "audiovisual", "on": "world", "figure": "ndcg10", "name": name, "steps": 9, "seed": seed,
         "data": "abcdef", "train_seconds": 8.0,
-        "retrieval": {"video_to_audio": {"ndcg10": figure(found), "r1": figure(found)}},
+        "retrieval": {"video_to_audio": {"ndcg10": figure(found), "r1": figure(found), "n": 40}},
         "probes": {"video": {"kind": figure(probe)}, "audio": {"esc10": figure(probe)}}, "course": course,
         "uses": {}, **more,
     }  # fmt: skip
@@ -40,13 +40,29 @@ def test_tables_hold_the_spread_and_who_is_ahead_of_the_flagship():
     assert "| chance | 5.0 |  |" in text
     assert "| without an encoder | 20.0 | 20.0 or 30.0 |" in text, "of one picture, or of more"
     assert "Seeds 0, 1; training 8 to 8 s; data world abcdef; percent (untrained)." in text
-    assert "picture kind: gdt (+40.0 ± 0.0); sound ESC-10: gdt (+40.0 ± 0.0). Nothing can be said of cma: one" in text
+    assert "picture kind: gdt (+40.0 ± 0.0); sound ESC-10: gdt (+40.0 ± 0.0). Of these, by more than other" in text
+    assert "all seeds): picture kind: gdt; sound ESC-10: gdt. Nothing can be said of cma: one seed" in text
     # avid: 4.303 sqrt(0.02 / 2 + 0.02 / 2); gdt, without a spread of its own: 12.706 sqrt(0.02 / 2)
     assert "within the noise: picture → sound: avid (+30.0 ± 60.8), gdt (+10.0 ± 127.1)." in text
-    assert "more than the noise (the difference of the means is beyond its 95 % interval by Welch's t, " in text
+    assert (
+        "more than the noise (of seeds: the difference of the means is beyond its 95 % interval by Welch's t, " in text
+    )
     assert "Nothing can be said of picture → text, sound → picture, " in text
     alone = "\n".join(audiovisual_tables.section(rows[-1:], {}))
     assert "`trimodal` has no run here" in alone
+
+
+def test_who_is_ahead_for_certain_is_beyond_what_other_recordings_would_change():
+    """95 against 98 of 100 sentences, without any spread of seeds, is not; 50 against 90 of 40 is."""
+    few = [made_row(name, seed, 0.5, 0.5, used={"clips": 100}) for name in ("trimodal", "tan") for seed in (0, 1)]
+    for row in few:
+        row["uses"] = {"sound within a picture": {"trained": 0.98 if row["name"] == "tan" else 0.95, "untrained": 0.0}}
+    whole = [made_row(name, seed, value, 0.5) for name, value in (("trimodal", 0.5), ("tan", 0.9)) for seed in (0, 1)]
+    (told,) = (one.ahead() for one in audiovisual_tables.tables(few) if "sync" in one.title)
+    assert "offset of a sound within a picture: tan (+3.0 ± 0.0)" in told
+    assert "Of these, by more than other held-out recordings would change it as well (" in told
+    assert "all seeds): none." in told
+    assert "all seeds): picture → sound: tan." in next(audiovisual_tables.tables(whole)).ahead()
 
 
 def test_of_one_seed_nothing_is_said():
@@ -113,7 +129,8 @@ def test_what_is_better_when_small_is_ahead_when_it_is_smaller():
 
 def test_many_labels_are_told_encoder_by_encoder():
     labels = {
-        label: {"trained": 0.5, "untrained": 0.1, "chance": 0.1, "trivial": 0.3} for label in audiovisual_grounds.WORDS
+        label: {"trained": 0.5, "untrained": 0.1, "chance": 0.1, "trivial": 0.3, "judged": 40}
+        for label in audiovisual_grounds.WORDS
     }
     rows = [made_row("trimodal", 0, 0.5, 0.5, on="grid", figure="r1", probes={"video": labels, "text": labels})]
     titles = [told.title for told in audiovisual_tables.tables(rows)]

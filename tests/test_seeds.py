@@ -21,7 +21,20 @@ def test_a_difference_is_held_against_the_standard_error_of_both_means():
     # unequal: 0.0875 / 12 + 0.005 / 2, half the interval of scipy.stats.ttest_ind(..., equal_var=False)
     assert difference((0.1, 0.2, 0.3, 0.5), (0.4, 0.5)).noise == pytest.approx(0.2747535, rel=1e-5)
     assert difference((0.5,), (0.1, 0.2)) is None
-    assert difference((0.5, 0.5), (0.4, 0.4)) == (pytest.approx(0.1), 0.0)
+    assert difference((0.5, 0.5), (0.4, 0.4)) == (pytest.approx(0.1), 0.0, 0.0)
+
+
+def test_what_was_asked_is_noise_that_seeds_do_not_show():
+    """By hand: 1.96 sqrt((0.95 x 0.05 + 0.98 x 0.02) / 100); seeds that agree tell nothing of other recordings."""
+    found = difference((0.98, 0.98), (0.95, 0.95), 100)
+    assert found.asked == pytest.approx(1.96 * ((0.0475 + 0.0196) / 100) ** 0.5)
+    assert found.told
+    assert not found.sure
+    assert difference((0.98, 0.98), (0.95, 0.95), 10_000).sure
+    both = difference((0.4, 0.5, 0.6), (0.1, 0.2, 0.3), 60)  # 0.2267 and 1.96 sqrt((0.25 + 0.16) / 60) = 0.1620
+    assert both.sure, "beyond the root of both squares, 0.2786"
+    assert not difference((0.38, 0.48, 0.58), (0.12, 0.22, 0.32), 60).sure
+    assert not difference((0.95, 0.95), (0.98, 0.98), 10_000).sure, "behind is not ahead"
 
 
 def test_seeds_of_one_label_learnt_alike():

@@ -240,26 +240,20 @@ def _sheet(study: "Study", path: Path) -> None:
 
 def _show(console: Console, rows: "list[Row]", hows: list[str]) -> None:
     """Every figure beside what it must be compared with, then the tables that were asked for."""
-    from avssl.probe import finetune, stages, transfer
+    from avssl.probe import finetune, stages, told, transfer
 
     for data, run in dict.fromkeys((row["data"], row["run"]) for row in rows):
         own = [row for row in rows if (row["data"], row["run"]) == (data, run)]
-        names = list(dict.fromkeys(name for row in own for name in row["beside"]))
         judged = f"{own[0]['modality']} encoder of {run} on {data}, {own[0]['judged']} examples judged"
         console.print(judged, highlight=False, markup=False)
-        table = Table("", "right", "95 %", *names, "gain", "95 %", box=None, padding=(0, 1, 0, 0), pad_edge=False)
-        for row in own:
-            others = (row["beside"].get(name, {}).get("accuracy") for name in names)
-            beside = ["" if x is None else f"{100 * x:.1f}" for x in others]
-            gain, least, most = (f"{100 * x:+.1f}" for x in row["gain"])
-            low, high = (f"{100 * x:.0f}" for x in row["interval"])
-            figures = [f"{100 * row['accuracy']:.1f}", f"{low}-{high}", *beside, gain, f"{least} {most}"]
-            table.add_row(_told(row), *figures)
+        titles, lines = told.table(own)
+        table = Table(*titles, box=None, padding=(0, 1, 0, 0), pad_edge=False)
+        for cells in lines:
+            table.add_row(*cells)
         console.print(table)
         console.print("")
     if rows:
-        told = "percent; intervals: Wilson's of the accuracy, a paired bootstrap of the gain over the untrained network"
-        console.print(told, style="dim", highlight=False)
+        console.print(told.NOTE, style="dim", highlight=False)
     tables = {"stages": stages.table, "finetune": finetune.table, "transfer": transfer.table}
     for name in dict.fromkeys(hows):
         if name in tables and (name != "finetune" or len({x["freeze"] for x in rows if x["probe"] == name}) > 1):
@@ -276,13 +270,3 @@ def _show(console: Console, rows: "list[Row]", hows: list[str]) -> None:
             console.print(body)
     for line in transfer.summary(rows) if "transfer" in hows else ():
         console.print(line, highlight=False)
-
-
-def _told(row: "Row") -> str:
-    """The evaluator with what is special about this row."""
-    words = [str(row["part"].get("stage", row["probe"]))]
-    words += [str(row["under"])] if row.get("under") else []
-    if row.get("freeze") or row.get("rest") == "random":
-        words.append(f"{row['freeze']} frozen, others {row['rest']}")
-    words += [f"{100 * row['fraction']:g} %"] if row["fraction"] < 1 else []
-    return " ".join(words)

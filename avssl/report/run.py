@@ -12,7 +12,7 @@ import yaml
 
 from avssl.data.manifest import Manifest
 from avssl.evaluation.middles import chosen_label, middles
-from avssl.report import filters, made, montage, neighbors
+from avssl.report import filters, made, montage, neighbors, probed
 from avssl.report.clips import Budget
 from avssl.report.looks import SCRIPT, STYLE
 from avssl.report.montage import PLAYERS
@@ -63,6 +63,7 @@ def report(
     manifest_path: Path | None = None,
     words: Sequence[str] = (),
     tell: Callable[[int, int], None] = lambda done, of: None,
+    probes: Path | None = None,
 ) -> str:
     """The page as one string of HTML that loads nothing.
 
@@ -71,6 +72,7 @@ def report(
         manifest_path: recordings for the examples; None takes those that the run learnt from.
         words: to look for in the examples; by default what is said in them.
         tell: called with how many of how many parts are made.
+        probes: rows of ``avssl probe``, of which those of these weights are shown.
 
     Raises ValueError when there is no such run.
     """
@@ -79,7 +81,8 @@ def report(
     loaded, fresh = load_run(folder), _untrained(folder)
     tell(next(parts), PARTS)
     path = manifest_path or loaded.manifest
-    sections = _results(folder / "results.json", loaded)
+    known = probed.on_page(probes, loaded.digest) if probes is not None else []
+    sections = [*_results(folder / "results.json", loaded, judged=bool(known)), *known]
     budget = Budget(BUDGET_BYTES)
     held = Manifest.load(path) if path is not None and path.exists() else None
     if held is not None and loaded.method.spaces:
@@ -194,8 +197,10 @@ def _plots(series: Mapping[str, Series]) -> list[tuple[str, dict[str, Series]]]:
     return plots + [(told, {name: series[name]}) for name, told in last.items() if name in series]
 
 
-def _results(path: Path, loaded: Loaded) -> list[Markup]:
+def _results(path: Path, loaded: Loaded, judged: bool) -> list[Markup]:
     if not path.is_file():
+        if judged and loaded.method.modalities == ("image",):  # what is to be known of it is told below
+            return []
         ask = "probe {} FOLDER" if loaded.method.modalities == ("image",) else "evaluate {} MANIFEST"
         hint = tag("code", f"avssl {ask.format(path.parent)}")
         return [section("How good it is", tag("p", "Not judged yet: ", hint, klass="soft"))]
@@ -211,13 +216,13 @@ def _results(path: Path, loaded: Loaded) -> list[Markup]:
     if results.get("localization"):
         parts += [tag("h3", "Locating"), _locating(results["localization"])]
     if "task" in results:
-        parts += _task(results["task"], path.parent)
+        parts += _task(results["task"], path.parent, judged)
     if not parts:
         parts.append(tag("p", "No two modalities to judge, and no label within one.", klass="soft"))
     return [section("How good it is", *parts)]
 
 
-def _task(results: Mapping[str, Any], run: Path) -> list[Markup]:
+def _task(results: Mapping[str, Any], run: Path, judged: bool) -> list[Markup]:
     """How well the method's own task is solved, and what tells more."""
     columns = ("trained", "untrained", "chance")
     rows = [
@@ -225,6 +230,8 @@ def _task(results: Mapping[str, Any], run: Path) -> list[Markup]:
         for name, figures in results.items()
     ]
     shown = [tag("h3", "Its own task"), table(["", *columns], rows)] if rows else []
+    if judged:
+        return shown
     hint = tag("code", f"avssl probe {run} LABELED")
     return [*shown, tag("p", "What its encoder has learnt, told by labels: ", hint, klass="soft")]
 

@@ -54,6 +54,25 @@ def test_the_start_line_of_what_needs_labels_works_on_class_folders(folder, caps
     page = (folder / "page.html").read_text()
     assert "Its own task" in page
     assert "avssl probe" in page
+    assert "What its encoder knows" not in page
+
+    monkeypatch.chdir(folder)  # rows are in results/probe.jsonl by default, for both commands
+    assert run(["probe", "run", "pictures", "--how", "linear", "--how", "knn"]) == 0
+    rows = [json.loads(line) for line in (folder / "results" / "probe.jsonl").read_text().splitlines()]
+    assert run(["report", "run", "-o", "page.html"]) == 0
+    page = (folder / "page.html").read_text()
+    assert "image encoder on pictures, 32 examples judged" in page
+    assert "avssl probe" not in page, "what was done is not asked for"
+    for row in rows:
+        figures = f'<td>{row["probe"]}</td><td class="best">{100 * row["accuracy"]:.1f}</td>'
+        assert figures in page
+    other = folder / "other.jsonl"
+    other.write_text("".join(json.dumps({**row, "digest": "0" * 64}) + "\n" for row in rows))
+    assert run(["report", "run", "-o", "page.html", "--probes", str(other)]) == 0
+    assert "What its encoder knows" not in (folder / "page.html").read_text(), "of other weights"
+    capsys.readouterr()
+    assert run(["report", "run", "-o", "page.html", "--probes", "none.jsonl"]) == 2
+    assert "none.jsonl: no such file; avssl probe run LABELED --rows none.jsonl writes it" in capsys.readouterr().err
 
 
 def test_what_lacks_labels_is_told_how_to_get_them(folder, capsys):

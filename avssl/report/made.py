@@ -40,7 +40,8 @@ def given(cfg: RunConfig, inputs: Inputs, held: Manifest, split: str | None, cou
     """
     kind = base.find(cfg.method.name)
     needs = kind.needs(cfg.method, inputs)
-    source = Source(Items(held, split, cfg.data.item_seconds, needs), needs)
+    items = Items(held, split, cfg.data.item_seconds, needs)
+    source = Source(items, needs)
     transform = kind.preview(cfg.method, inputs)
     stills = {recording.key for recording in held.recordings if recording.is_picture}
     found = Given([], [], [])
@@ -51,6 +52,8 @@ def given(cfg: RunConfig, inputs: Inputs, held: Manifest, split: str | None, cou
         found.examples.append(transform(sample, random, progress))
         found.names.append(sample.key if sample.key in stills else f"{sample.key} from {sample.start:.2f} s")
         found.said.append(transform.words(found.examples[-1]) if isinstance(transform, base.Captions) else {})
+        if needs.label and "label" in found.examples[-1]:
+            found.said[-1]["label"] = items.classes[sample.label]
     return found
 
 

@@ -46,7 +46,7 @@ def drawn(monkeypatch):
     held = SimpleNamespace(recordings=[SimpleNamespace(narration=said, key="made up", split="train", is_picture=False)])
     monkeypatch.setattr(sheet, "_draw", watched)
     monkeypatch.setattr(Manifest, "load", lambda path: held)
-    monkeypatch.setattr(made, "Items", lambda *given: None)
+    monkeypatch.setattr(made, "Items", lambda *given: SimpleNamespace(classes=[f"kind {k}" for k in range(tiny.ITEMS)]))
     monkeypatch.setattr(made, "Source", lambda items, needs: Held(needs))
     return panels
 
@@ -80,6 +80,16 @@ def test_examples_are_of_what_is_learnt_from_and_each_is_shown_once(tmp_path, mo
     assert run([*words, "-o", str(tmp_path / "s.png"), "--examples", "9"]) == 0
     assert sorted(names) == ["train/cat/a", "train/dog/b", "train/dog/c"]
     assert "9 examples were asked for, and" in capsys.readouterr().err
+
+
+def test_a_label_is_told_by_its_name(tmp_path, monkeypatch):
+    for place in ("train/cat/a", "train/dog/b"):
+        laid.picture(tmp_path / "pictures" / f"{place}.png", 20 + 40 * "ab".index(place[-1]))
+    told = []
+    monkeypatch.setattr(sheet, "draw", lambda path, title, examples, keys, inputs, said: told.extend(said))
+    words = ["preview", "supervised", f"data={tmp_path / 'pictures'}", "data.labels=folders"]
+    assert run([*words, "inputs.height=32", "inputs.width=32", "-o", str(tmp_path / "s.png")]) == 0
+    assert told == [{"label": "cat"}, {"label": "dog"}]
 
 
 def test_without_recordings_the_made_up_world_has_two_ears(tmp_path):

@@ -29,7 +29,10 @@ class Variant(NamedTuple):
 
 CLIPS = 300
 """steps of methods that see whole clips, in which they train no shorter than those that see one picture"""
-FLAGSHIP = ("method.moment_weight=0.4", "method.narration=2.0", "inputs.vocabulary=500", "optim.lr=0.002")
+FLAGSHIP = (
+    "method.moment_weight=0.4", "method.narration=2.0", "inputs.vocabulary=500", "optim.lr=0.002", "method.within=0",
+    "encoders.text.rate=1",
+)  # fmt: skip
 """as in configs/demo.yaml"""
 PAPER = (
     "method.heads=2", "method.nonnegative=0.01", "method.silence=0.01", "method.splice=0.01", "method.smooth=0.01",

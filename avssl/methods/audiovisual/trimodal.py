@@ -6,8 +6,8 @@ Instructional Videos, CVPR 2020, arXiv:1912.06430) in one space, with vectors th
 
 Deviations: the sound must agree with one place over the whole window (sum over time, then a smooth maximum over
 places); a text is matched with the sound as well as with the picture; a sound may be matched with itself as another
-room has it (``within``: NT-Xent of SimCLR, Chen et al., ICML 2020, arXiv:2002.05709); a stored vector is the clip's meaning (all
-modalities) beside its course in time (sound and picture), so that one index serves text and synchrony.
+room has it (``within``: NT-Xent of SimCLR, Chen et al., ICML 2020, arXiv:2002.05709); a stored vector is the clip's
+meaning (all modalities) beside its course in time (sound and picture), so that one index serves text and synchrony.
 """
 
 from __future__ import annotations

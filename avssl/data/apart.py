@@ -16,6 +16,13 @@ from typing import Any, Generic, TypeVar
 
 MEMORY_BYTES = 8 << 30  # more than the largest picture that is decoded needs
 START_SECONDS = 60.0
+EARLY = 3
+"""processes in a row that may end before they have begun with anything; it is no file's fault"""
+CRASHED = "the decoder crashed ({})"
+UNBEGUN = (
+    "processes that read files end before they begin ({}); in a script of your own, begin below "
+    'if __name__ == "__main__":'
+)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -34,6 +41,7 @@ class _Hand(Generic[T]):
     connection: Connection
     at: int | None = None
     deadline: float = 0.0
+    begun: bool = False
 
 
 def run(
@@ -46,11 +54,14 @@ def run(
         tasks: picklable.
         seconds: how long a task may take before its process is ended.
         workers: processes; None means one per core.
+
+    Raises ValueError where no process can be begun.
     """
     context = multiprocessing.get_context("spawn")
     count = max(1, min(workers or os.cpu_count() or 1, len(tasks)))
     waiting = list(reversed(range(len(tasks))))
     hands: list[_Hand[T]] = []
+    early = 0
     try:
         while waiting or any(hand.at is not None for hand in hands):
             while len(hands) < count and waiting:
@@ -69,10 +80,17 @@ def run(
                 try:
                     kind, value = hand.connection.recv()
                 except (EOFError, OSError):
-                    yield hand.at, Failed(_end(hand))
                     hands.remove(hand)
+                    told, early = _end(hand), early + (not hand.begun)
+                    if early >= EARLY:
+                        raise ValueError(UNBEGUN.format(told)) from None
+                    if hand.begun:
+                        yield hand.at, Failed(CRASHED.format(told))
+                    else:
+                        waiting.append(hand.at)
                     continue
                 if kind == "begun":
+                    hand.begun, early = True, 0
                     hand.deadline = time.monotonic() + seconds(tasks[hand.at])
                     continue
                 done, hand.at = hand.at, None
@@ -114,13 +132,15 @@ class Apart(Generic[T, R]):
                     self.close()
                     raise TimeoutError(f"took longer than {limit:g} s")
                 kind, value = hand.connection.recv()
+                hand.begun = True
                 if kind == "failed":
                     raise ValueError(value)
         except (EOFError, OSError) as error:
             if isinstance(error, TimeoutError):
                 raise
             self._hand = None
-            raise ValueError(_end(hand)) from None
+            told = _end(hand)
+            raise ValueError((CRASHED if hand.begun else UNBEGUN).format(told)) from None
         result: R = value
         return result
 
@@ -162,7 +182,7 @@ def _end(hand: _Hand[T]) -> str:
         hand.process.kill()
     hand.process.join()
     code = hand.process.exitcode or 0
-    return "the decoder crashed " + (f"({signal.Signals(-code).name})" if code < 0 else f"(exit code {code})")
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
 def _serve(connection: Connection, function: Callable[[Any], Any]) -> None:

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -69,3 +71,28 @@ def test_ctrl_c_is_not_for_a_process_that_is_still_beginning():
         assert made("a", 30) == ("a", begun)
     finally:
         made.close()
+
+
+ALONE = """
+import sys
+from avssl.data import apart
+try:
+    print(list(apart.run(len, ["a"] * 40, lambda task: 30, workers=2)))
+    print(apart.Apart(len)("a", 30))
+except ValueError as error:
+    print(error)
+    raise SystemExit(5)
+"""
+
+
+@pytest.mark.parametrize("stays", [False, True])
+def test_processes_that_cannot_begin_are_no_files_fault(tmp_path, stays):
+    """A script without a guard runs anew in each process, which then may not start any."""
+    path = tmp_path / "script.py"
+    path.write_text("\n".join(line for line in ALONE.splitlines() if not (stays and "apart.run" in line)))
+    done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 5
+    assert 'end before they begin (exit code 1); in a script of your own, begin below if __name__ == "__main__":' in (
+        done.stdout
+    )
+    assert "crashed" not in done.stdout

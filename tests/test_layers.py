@@ -52,7 +52,7 @@ MAY: dict[str, tuple[str, ...]] = {
     "avssl.inputs": ("avssl.config", "avssl.sample", "avssl.ops"),
     "avssl.sample": (),
     "avssl.ops": (),
-    "avssl.config": (),
+    "avssl.config": ("avssl.config",),
     "avssl.words": (),
     "retrieval": ("retrieval",),
 }  # fmt: skip

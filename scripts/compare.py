@@ -194,8 +194,8 @@ def arguments(words: list[str] | None) -> argparse.Namespace:
     budgets.add_argument("--steps", type=int, default=2000, help="of each run")
     budgets.add_argument("--minutes-per-run", type=float, help="of training; steps are found by timing a short trial")
     parser.add_argument("--tuning-steps", type=int, default=150, help="of fine-tuning")
-    counts = {"train": "learnt from", "val": "of validation", "test": "listed with them, unused", "judged": "judged on",
-              "probed": "probed"}  # fmt: skip
+    counts = {"train": "learnt from", "val": "of validation", "test": "listed with them, unused",
+              "probed": "and of each part, that probes are fitted and judged on"}  # fmt: skip
     for name, told in counts.items():
         parser.add_argument(f"--{name}", type=int, default=getattr(Sizes(), name), help=f"of each class, {told}")
     parser.add_argument("--mnist", type=int, default=Sizes().mnist, help="digits of each class and part")
@@ -224,7 +224,7 @@ def main(words: list[str] | None = None) -> None:
 def compare(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     """Add the rows that are missing, one after the other. Raises ValueError at the end where runs have failed."""
     out: Path = args.output
-    sizes = Sizes(args.train, args.val, args.test, args.judged, args.probed, args.mnist, args.world)
+    sizes = Sizes(args.train, args.val, args.test, args.probed, args.mnist, args.world)
     listed, known = pictures(out, args.data, sizes), variants()
     first = run_config(known[args.only[0]], listed, args.set)
     with counting("decoding") as tell:

@@ -17,6 +17,9 @@ from avssl.inputs import Inputs
 from avssl.probe import decoded, importers
 from avssl.train.checkpoint import replace_text
 
+JUDGED = 1000
+"""pictures of each class in CIFAR-10's test part, of which those that judge are taken"""
+
 
 @dataclass(frozen=True)
 class Sizes:
@@ -28,10 +31,8 @@ class Sizes:
     """choose a probe's settings, and tell how well the pretext is solved"""
     test: int = 200
     """listed with what is learnt from, for a page about a run; nobody learns from them"""
-    judged: int = 1000
-    """of the test part: all of it"""
     probed: int = 400
-    """of those that are learnt from, at most so many fit a probe"""
+    """of each part, at most so many fit a probe, choose its settings, and judge it"""
     mnist: int = 150
     """of each part"""
     world: int = 1500
@@ -84,7 +85,7 @@ def label_sets(out: Path, data: Path, inputs: Inputs, sizes: Sizes, tell: Tell) 
     mnist = data / "mnist"
     if not mnist.is_dir():
         raise ValueError(f"{mnist}: not there; transfer is judged on MNIST as PNG in class folders, see --data")
-    judged = pictures(out, data, replace(sizes, test=sizes.judged))
+    judged = pictures(out, data, replace(sizes, test=JUDGED))
     world = beds.world(out / f"world-{sizes.world}-{sizes.side}", "easy", sizes.world, sizes.side).manifest
     wanted = {
         MAIN: (importers.read(str(judged), room, label="kind").fewer(sizes.probed), True),

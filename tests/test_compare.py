@@ -58,7 +58,7 @@ def compared(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("compare")
     words = ["image", "-o", str(folder / "out"), "--rows", str(folder / "rows.jsonl"), "--seeds", "0",
              "--steps", "4", "--tuning-steps", "2", "--data", str(data), "--train", "8", "--val", "4", "--test", "3",
-             "--judged", "6", "--probed", "8", "--mnist", "6", "--world", "24",
+             "--probed", "8", "--mnist", "6", "--world", "24",
              "--only", "random", "simclr", "rotation", "--set", *TINY]  # fmt: skip
     compare.main(words)
     return folder, words

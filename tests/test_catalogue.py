@@ -15,8 +15,8 @@ from avssl.methods.base import Method, catalogue, config_of, find
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST_LINES = 150
-LONGER = {"trimodal": 222}
-"""the flagship joins two papers' systems"""
+LONGER = {"trimodal": 230}
+"""the flagship joins three papers' systems"""
 
 every_method = pytest.mark.parametrize("name", catalogue())
 

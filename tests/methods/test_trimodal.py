@@ -15,7 +15,7 @@ from avssl.inputs import Inputs
 from avssl.nn.dense import window_unit
 from avssl.nn.moments import Heard, Seen
 
-WORDS = ("method.width=12", "method.moment_width=4")
+WORDS = ("method.width=12", "method.moment_width=4", "method.within=0")
 TERMS = ("dense", "moments", "meaning", "calibration", "narration")
 
 

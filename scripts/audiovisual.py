@@ -22,7 +22,6 @@ results/audiovisual.jsonl; python scripts/results.py makes the tables, --plots t
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -98,8 +97,6 @@ TUNED = {"trimodal-tuned": {"world": "demo", "grid": "grid"}}
 """name -> data set -> config: the flagship with the settings it is shipped with for that data set; when asked for"""
 COURSE = 4
 """parts of a run, at whose ends it is judged"""
-BREAK_SECONDS, BREAK_STEPS = 60.0, 20
-"""a run that told nothing for so long, and for the time of so many of its usual lines, was interrupted"""
 
 
 def names() -> list[str]:
@@ -124,22 +121,12 @@ def run_config(name: str, place: Ground, more: Sequence[str]) -> RunConfig:
     return config.load(shipped, words, base.config_of)
 
 
-def seconds_at(folder: Path) -> tuple[list[int], list[float]]:
-    """Steps that were logged, and how long the run had trained by then; time in which it was interrupted left out."""
-    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
-    told = [line for line in lines if "time" in line]
-    gaps = np.diff([line["time"] for line in told], prepend=told[0]["time"])
-    usual = float(np.median(gaps[1:])) if len(gaps) > 1 else 0.0
-    gaps[gaps > BREAK_SECONDS + BREAK_STEPS * usual] = usual
-    return [line["step"] for line in told], np.cumsum(gaps).tolist()
-
-
 def course(place: Ground, folder: Path) -> Iterator[dict[str, Any]]:
     """(step, seconds of training, figure of each direction) at the ends of all parts of a run but the last."""
     held = Manifest.load(place.listed)
     shown = in_sight(held.split("test"))
     labels = [one.labels.get(place.label, "") for one in shown]
-    steps, seconds = seconds_at(folder)
+    steps, seconds = kept.seconds_at(folder)
     for path in steps_in(folder / "checkpoints")[:-1]:
         one = load_run(path)
         vectors = middles(one.method, one.inputs, held, shown) if one.method.spaces else {}
@@ -178,7 +165,7 @@ def row(asked: dict[str, Any], cfg: RunConfig, place: Ground, folder: Path) -> d
             found = evaluate(folder, Manifest.load(place.listed), label=place.label)["retrieval"]
         tell(parts, parts)
     across = {name: one[place.figure] for name, one in found.items() if len(set(name.split("_to_"))) == 2}
-    trained = round(seconds_at(folder)[1][-1], 1)
+    trained = round(kept.seconds_at(folder)[1][-1], 1)
     first, last = (scored({name: one[who] for name, one in across.items()}) for who in ("untrained", "trained"))
     along = [{"step": 0, "seconds": 0.0, **first}, *along, {"step": cfg.steps, "seconds": trained, **last}]
     with counting(f"probing {asked['name']}, seed {cfg.seed}") as tell:

@@ -19,7 +19,6 @@ python scripts/results.py makes the tables, --plots the plots, and a sheet of fi
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 from collections.abc import Sequence
@@ -154,12 +153,11 @@ def row(
         told = {who: ask(one.method, sets).answers() for who, one in networks.items()}
         found = figures(told["trained"], told["untrained"], sets, cfg.seed)
         along = course(cfg, folder, sets, ask) if variant.learns else []
-    times = [json.loads(line).get("time", 0.0) for line in (folder / "log.jsonl").read_text().splitlines()]
     return {
         "config": "compare", "family": "image", **asked, "method": cfg.method.name, "learns": variant.learns,
         "labels": bool(labeled(cfg.method.name)), "run": dump(cfg), "split": "test",
         "digest": networks["trained"].digest, "pictures_seen": asked["steps"] * cfg.data.batch,
-        "train_seconds": round(max(times) - min(times)), "examine_seconds": round(time.monotonic() - began),
+        "train_seconds": round(kept.trained(folder)), "examine_seconds": round(time.monotonic() - began),
         "pretext": {who: pretext(cfg, folder, one) for who, one in networks.items()} if variant.learns else {},
         "course": along, "figures": found,
     }  # fmt: skip

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
 import sys
 from dataclasses import replace
@@ -172,11 +171,10 @@ def row(out: Path, held: Manifest, speaker: str, seed: int, changes: list[str]) 
     figures = {"trained": judged(loaded, own), "untrained": judged(load_run(run, trained=False), own)}
     asked = [recording.labels["digit"] for recording in own.split("test")]
     chance = float(np.square(np.unique(asked, return_counts=True)[1] / len(asked)).sum())
-    times = [json.loads(line).get("time", 0.0) for line in (run / "log.jsonl").read_text().splitlines()]
     return {
         "config": "digits", "run": dump(loaded.cfg), "seed": seed, "speaker": speaker, "changes": changes,
         "steps": loaded.step, "split": "test", "data": own.digest(), "digest": loaded.digest, "asked": len(asked),
-        "train_seconds": round(times[-1] - times[0]),
+        "train_seconds": round(kept.trained(run)),
         **{
             question: {
                 name: {"trained": value, "untrained": figures["untrained"][question][name], "chance": chance}

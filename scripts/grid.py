@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import kept
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -206,11 +207,10 @@ def main() -> None:
     result = beside(judge(out, path, args.split, True), judge(out, path, args.split, False))
     held = Manifest.load(path)
     loaded = load_run(out / "run")
-    times = [json.loads(line)["time"] for line in (out / "run" / "log.jsonl").read_text().splitlines()]
     row = {
         "config": "grid", "overrides": args.overrides, "digest": loaded.digest, "data": held.digest(),
         "seed": args.seed, "steps": cfg.steps, "split": args.split,
-        "train_seconds": round(max(times) - min(times), 1), **result,
+        "train_seconds": round(kept.trained(out / "run"), 1), **result,
     }  # fmt: skip
     replace_text(out / "results.json", json.dumps(row, indent=1) + "\n")
     args.rows.parent.mkdir(exist_ok=True)

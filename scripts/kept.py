@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from avssl import cli
 from avssl.config import RunConfig
 from avssl.train import build
@@ -16,6 +18,8 @@ from avssl.train.checkpoint import replace_text
 
 SETTINGS = ("method", "inputs", "encoders", "optim", "precision")
 """parts of a configuration by which a row is known to be of today's"""
+BREAK_SECONDS, BREAK_STEPS = 60.0, 20
+"""a run that told nothing for so long, and for the time of so many of its usual lines, was interrupted"""
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
@@ -41,6 +45,21 @@ def of_today(row: dict[str, Any], cfg: RunConfig) -> bool:
         return False
     today = build.dump(cfg)
     return all(told[part] == today[part] for part in SETTINGS)
+
+
+def seconds_at(folder: Path) -> tuple[list[int], list[float]]:
+    """Steps that were logged, and how long the run had trained by then; time in which it was interrupted left out."""
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    told = [line for line in lines if "time" in line]
+    gaps = np.diff([line["time"] for line in told], prepend=told[0]["time"])
+    usual = float(np.median(gaps[1:])) if len(gaps) > 1 else 0.0
+    gaps[gaps > BREAK_SECONDS + BREAK_STEPS * usual] = usual
+    return [line["step"] for line in told], np.cumsum(gaps).tolist()
+
+
+def trained(folder: Path) -> float:
+    """Seconds that a run has trained, in however many parts."""
+    return seconds_at(folder)[1][-1]
 
 
 class Turns:

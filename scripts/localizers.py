@@ -22,7 +22,6 @@ results/localizers.jsonl; python scripts/results.py makes the tables.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -171,11 +170,10 @@ def judged_row(
     cfg = load_run(folder).cfg
     if Manifest.load(Path(cfg.data.manifest)).digest() != data:
         raise ValueError(f"{folder} learnt from other recordings than {on} has here: its held-out clips may be others")
-    times = [json.loads(line).get("time", 0.0) for line in (folder / "log.jsonl").read_text().splitlines()]
     return {
         "config": "localizers", "name": name, "method": cfg.method.name, "on": on, "words": words, "steps": cfg.steps,
         "seed": cfg.seed, "split": "test", "data": data,
-        "judged_on": place.digests(), "train_seconds": round(max(times) - min(times)),
+        "judged_on": place.digests(), "train_seconds": round(kept.trained(folder)),
         **judge(place, folder, f"{name}, seed {cfg.seed}", untrained),
     }  # fmt: skip
 

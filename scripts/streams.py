@@ -12,7 +12,6 @@ is not done again, so an interrupted comparison goes on. A row per run is added 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from dataclasses import replace
@@ -77,14 +76,13 @@ def row(out: Path, listed: Path, pair: str, seed: int, changes: list[str]) -> di
     run = out / f"{pair}-{seed}"
     command("train", PAIRS[pair], f"data={listed}", f"seed={seed}", *changes, "-o", run)
     judged = evaluate(run, Manifest.load(listed))
-    times = [json.loads(line).get("time", 0.0) for line in (run / "log.jsonl").read_text().splitlines()]
     cfg = load_run(run).cfg
     across = {name: one for name, one in judged["retrieval"].items() if len(set(name.split("_to_"))) > 1}
     return {
         "config": "streams", "run": dump(cfg), "pair": pair, "changes": changes,
         "digest": judged["digest"],
         "data": judged["manifest_digest"], "seed": seed, "steps": cfg.steps, "split": judged["split"],
-        "overrides": changes, "train_seconds": round(times[-1] - times[0]), "recordings": judged["recordings"],
+        "overrides": changes, "train_seconds": round(kept.trained(run)), "recordings": judged["recordings"],
         "retrieval": {name: {key: one[key] for key in FIGURES} for name, one in across.items()},
     }  # fmt: skip
 

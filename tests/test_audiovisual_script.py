@@ -244,13 +244,6 @@ def test_curves_are_drawn(compared, tmp_path):
         audiovisual_curves.draw([], tmp_path)
 
 
-def test_an_interruption_is_no_training(tmp_path):
-    times = [100.0, 110.0, 120.0, 5000.0, 5010.0]
-    lines = [json.dumps({"step": 10 * (k + 1), "time": moment}) + "\n" for k, moment in enumerate(times)]
-    (tmp_path / "log.jsonl").write_text("".join(lines))
-    assert audiovisual.seconds_at(tmp_path) == ([10, 20, 30, 40, 50], [0.0, 10.0, 20.0, 30.0, 40.0])
-
-
 def test_moved_sounds_of_the_world_are_late_by_what_is_asked(compared, tmp_path, monkeypatch):
     """Found within a picture, which lasts 0.08 s there; the picture is the clip's own, and so is the sound, moved."""
     listed = compared[0] / "out" / "world" / "easy.jsonl"

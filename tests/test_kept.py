@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -44,3 +45,11 @@ def test_an_option_that_is_gone_makes_a_row_old():
     row = {"run": build.dump(loaded())}
     row["run"]["method"]["forgotten"] = 3
     assert not kept.of_today(row, loaded())
+
+
+def test_an_interruption_is_no_training(tmp_path):
+    times = [100.0, 110.0, 120.0, 5000.0, 5010.0]
+    lines = [json.dumps({"step": 10 * (k + 1), "time": moment}) + "\n" for k, moment in enumerate(times)]
+    (tmp_path / "log.jsonl").write_text("".join(lines))
+    assert kept.seconds_at(tmp_path) == ([10, 20, 30, 40, 50], [0.0, 10.0, 20.0, 30.0, 40.0])
+    assert kept.trained(tmp_path) == 40.0

@@ -213,18 +213,12 @@ def main() -> None:
         "train_seconds": round(kept.trained(out / "run"), 1), **result,
     }  # fmt: skip
     replace_text(out / "results.json", json.dumps(row, indent=1) + "\n")
-    args.rows.parent.mkdir(exist_ok=True)
-    kept = args.rows.read_text(encoding="utf-8").splitlines() if args.rows.is_file() else []
-    if not any(
-        json.loads(line)["digest"] == loaded.digest and json.loads(line)["split"] == args.split for line in kept
-    ):
-        replace_text(args.rows, "\n".join([*kept, json.dumps(row)]) + "\n")
+    rows = kept.rows_of(args.rows)
+    if not any(one["digest"] == loaded.digest and one["split"] == args.split for one in rows):
+        kept.keep(args.rows, [*rows, row])
     show(result, len(held.split(args.split)))
     print(f"\n{out / 'results.json'}; {time.perf_counter() - began:.0f} s in all")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from None
+    kept.start(main)

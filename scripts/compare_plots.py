@@ -86,7 +86,7 @@ def best(rows: Sequence[Row]) -> Figure:
         before = 100 * statistics.fmean(one["untrained"] for one in figures)
         axes.plot([before], [place], "|", color="#888888", markersize=11, markeredgewidth=2)
     axes.set_yticks(range(len(held)), list(held))
-    axes.set_xlabel("best stage: accuracy of a linear probe on test pictures, % (bar: 95 %; gray: untrained)")
+    axes.set_xlabel("best stage: linear probe on test pictures, % (bar: 95 %; gray: untrained)")
     return figure
 
 

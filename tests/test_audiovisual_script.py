@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sys
 import tarfile
@@ -231,8 +232,9 @@ def test_all_methods_of_the_families_are_compared_with_one_trunk_and_inputs_that
         assert windows <= set(audiovisual.OWN), "others have no reason for windows of their own"
         same = {"frames": 1, "audio_seconds": 1.0}
         assert len({str(cfg.inputs.model_copy(update=same)) for cfg in loaded}) == 1
-        for part in ("encoders", "precision"):
-            assert len({str(getattr(cfg, part)) for cfg in loaded}) == 1, part
+        # how fast a tower moves is the method's own, like its optimizer
+        trunks = {re.sub(r"rate=[\d.]+, ", "", str(cfg.encoders)) for cfg in loaded}
+        assert (len(trunks), len({cfg.precision for cfg in loaded})) == (1, 1)
     assert loaded[-1].method.name == "trimodal"
 
 

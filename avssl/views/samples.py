@@ -63,17 +63,19 @@ class ClipAndSound:
         wave = gain(sample.audio[0], generator)
         if self.slack:
             wave = late(wave, generator, self.slack)
-        sound = self.inputs.audio(wave)
-        if self.hidden:
-            sound = hide(sound, generator, self.hidden, self.hidden)
+        sound = self.hidden_in(self.inputs.audio(wave), generator, self.hidden)
         result = {"video": video, "audio": sound, "heard": torch.tensor("audio" not in sample.lacks)}
         result["noise"] = self.inputs.audio(noise(generator, wave.shape[-1]))
         if self.again:
             changed = gain(tone(speed(wave, generator, 0.1), generator, 6.0), generator)
-            result["again"] = hide(self.inputs.audio(changed), generator, 0.3, 0.3)
+            result["again"] = self.hidden_in(self.inputs.audio(changed), generator, 0.3)
         if self.inputs.vocabulary is not None and sample.has("text"):
             result["tokens"] = self.inputs.tokens(sample.text)
         return result
+
+    def hidden_in(self, sound: Tensor, generator: Generator, share: float) -> Tensor:
+        """A share of time and of bands hidden; a wave, which has no bands, stays whole."""
+        return hide(sound, generator, share, share) if share and self.inputs.cfg.audio == "mel" else sound
 
 
 NOWHERE = -1e4

@@ -159,6 +159,10 @@ def test_the_second_hearing_is_of_the_same_window_and_changed():
     assert torch.equal(batch["audio"], other["audio"]), "what the first hearing is does not depend on the second"
     assert batch["again"].shape == batch["audio"].shape
     assert not torch.isclose(batch["again"], batch["audio"]).all(2).all(1).any()
+    wave = tiny.run("trimodal", *WORDS, "method.within=1", "method.hidden=0.3", "inputs.audio=wave")
+    given = wave.kind.transform(wave.cfg.method, wave.inputs)(tiny.sample(wave.needs, 0), Generator(), 0.0)
+    assert given["again"].shape == given["audio"].shape == (8000,), "towers that take waves hear it again too"
+    assert not torch.equal(given["again"], given["audio"])
     gone = (batch["again"] == views.SILENCE).float().mean((1, 2)) - (batch["audio"] == views.SILENCE).float().mean(
         (1, 2)
     )

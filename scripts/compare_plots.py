@@ -117,25 +117,26 @@ def _styles(names: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def transfer(rows: Sequence[Row]) -> Figure:
     """Who is ahead of labels, and how far above random initialization: every method of ours, SimCLR as published."""
-    figure = Figure(figsize=(11, 9.5), layout="constrained")
-    grid = _axes(figure, 2, 2)
     held, others = told.by_name(rows), told.learners(rows)
+    figure = Figure(figsize=(11, 3 + 0.4 * len(others)), layout="constrained")
+    grid = _axes(figure, 2, 2)
     for line, (beside, title) in enumerate((("supervised", "ahead of labels"), ("random", "above random"))):
         left, right = grid[line]
         compared = next((seeds for label, seeds in held.items() if label.startswith(beside)), None)
         names = [name for name in rows[0]["figures"] if name.endswith(("_linear", "_tuned"))]
+        for number, name in enumerate(names if compared is not None else ()):
+            base = told.mean(compared or [], name) or 0
+            gaps = [100 * ((told.mean(seeds, name) or 0) - base) for seeds in others.values()]
+            linear = name.endswith("_linear")
+            left.plot(gaps, range(len(gaps)), "o" if linear else "s", color=COLORS[number // 2], markersize=5,
+                      fillstyle="full" if linear else "none", label=name.replace("_", ", "))  # fmt: skip
+        left.set_yticks(range(len(others)), [label.replace("_", " ") for label in others], fontsize=8)
+        for label in left.get_yticklabels():
+            label.set_fontweight("bold" if label.get_text().startswith("simclr") else "normal")
         if compared is not None:
-            points: list[tuple[float, float, str]] = []
-            for label, seeds in others.items():
-                gaps = [100 * ((told.mean(seeds, name) or 0) - (told.mean(compared, name) or 0)) for name in names]
-                main = label.startswith("simclr")
-                color, order = (COLORS[1], 3) if main else ("#99aabb", 2)
-                left.plot(range(len(names)), gaps, "o", color=color, markersize=6 if main else 4, zorder=order)
-                points.append((len(names) - 1, gaps[-1], label))
-            _labels(left, points)
-            left.set_xlim(-0.4, len(names) + 0.6)
-        left.set_xticks(range(len(names)), [name.replace("_", ",\n") for name in names], fontsize=8)
-        left.set_title(f"ours: {title} (SimCLR red)", fontsize=10)
+            left.legend(fontsize=8, frameon=False)
+        left.set_title(f"ours: {title}, percentage points", fontsize=10)
+        left.axvline(0, color="black", linewidth=0.8)
         for protocol, marker in (("linear", "o"), ("tuned", "s")):
             if (protocol, beside) in published.TRANSFER:
                 pairs = zip(published.TRANSFER[protocol, "simclr"], published.TRANSFER[protocol, beside], strict=True)
@@ -144,9 +145,8 @@ def transfer(rows: Sequence[Row]) -> Figure:
         right.tick_params(axis="x", rotation=45, labelsize=8)
         right.set_title(f"published: SimCLR (ResNet-50 4x), {title}", fontsize=10)
         right.legend(fontsize=8, frameon=False)
-        left.set_ylabel("percentage points")
-        for axes in (left, right):
-            axes.axhline(0, color="black", linewidth=0.8)
+        right.set_ylabel("percentage points")
+        right.axhline(0, color="black", linewidth=0.8)
     return figure
 
 

@@ -165,7 +165,7 @@ def row(asked: dict[str, Any], cfg: RunConfig, place: Ground, folder: Path) -> d
             found = evaluate(folder, Manifest.load(place.listed), label=place.label)["retrieval"]
         tell(parts, parts)
     across = {name: one[place.figure] for name, one in found.items() if len(set(name.split("_to_"))) == 2}
-    trained = round(kept.seconds_at(folder)[1][-1], 1)
+    trained = round(kept.trained(folder), 1)
     first, last = (scored({name: one[who] for name, one in across.items()}) for who in ("untrained", "trained"))
     along = [{"step": 0, "seconds": 0.0, **first}, *along, {"step": cfg.steps, "seconds": trained, **last}]
     with counting(f"probing {asked['name']}, seed {cfg.seed}") as tell:

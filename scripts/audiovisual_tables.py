@@ -95,13 +95,13 @@ class Told(NamedTuple):
         found = self._above(own, self.cells)
         lines = []
         if found.beyond:
-            told = [f"{name}: {', '.join(methods)}" for name, methods in found.beyond.items() if methods]
+            told = _listed(found.beyond)
             none = [name for name, methods in found.beyond.items() if not methods]
             told += [f"{', '.join(none)}: none"] if none else []
             lines.append(f"Ahead of `{FLAGSHIP}` by more than the noise ({NOISE}): {'; '.join(told)}.")
             if any(found.beyond.values()):
-                lines += [f"Of these, {ASKED}: {self._sure(found)}.", *self._sooner(own, found)]
-        if within := [f"{name}: {', '.join(methods[:NAMED])}" for name, methods in found.within.items() if methods]:
+                lines += [f"Of these, {ASKED}: {'; '.join(_listed(found.sure)) or 'none'}.", *self._sooner(own, found)]
+        if within := _listed({name: methods[:NAMED] for name, methods in found.within.items()}):
             lines.append(f"Above it, but within the noise: {'; '.join(within)}.")
         if found.unsure:
             lines.append(f"Nothing can be said of {', '.join(found.unsure)}: the noise needs two seeds of each.")
@@ -123,11 +123,6 @@ class Told(NamedTuple):
         }  # fmt: skip
         return f"Alarms of collapse after training: {'; '.join(sorted(alarms)) or 'none'}."
 
-    @staticmethod
-    def _sure(found: Above) -> str:
-        told = [f"{name}: {', '.join(methods)}" for name, methods in found.sure.items() if methods]
-        return "; ".join(told) or "none"
-
     def _flagship(self) -> str | None:
         return next((label for label, rows in self.rows.items() if rows[0]["name"] == FLAGSHIP), None)
 
@@ -147,7 +142,7 @@ class Told(NamedTuple):
                 continue
             order = sorted((label for label in known if known[label].margin > 0), key=lambda k: -known[k].margin)
             found.beyond[name] = [f"{label} ({known[label]})" for label in order if known[label].told]
-            found.sure[name] = [label for label in order if known[label].told and known[label].sure]
+            found.sure[name] = [label for label in order if known[label].sure]
             found.within[name] = [f"{label} ({known[label]})" for label in order if not known[label].told]
         return found
 
@@ -163,6 +158,11 @@ class Told(NamedTuple):
 def _seconds(rows: Sequence[Row]) -> float:
     """How long runs have trained, on the average."""
     return statistics.fmean(row["train_seconds"] for row in rows)
+
+
+def _listed(found: Mapping[str, Sequence[str]]) -> list[str]:
+    """The columns that have methods, each with them."""
+    return [f"{name}: {', '.join(methods)}" for name, methods in found.items() if methods]
 
 
 def _values(seeds: Iterable[Cells], name: str) -> list[float]:

@@ -122,10 +122,10 @@ def transfer(rows: Sequence[Row]) -> Figure:
     grid = _axes(figure, 2, 2)
     for line, (beside, title) in enumerate((("supervised", "ahead of labels"), ("random", "above random"))):
         left, right = grid[line]
-        compared = next((seeds for label, seeds in held.items() if label.startswith(beside)), None)
+        compared = next((seeds for label, seeds in held.items() if label.startswith(beside)), [])
         names = [name for name in rows[0]["figures"] if name.endswith(("_linear", "_tuned"))]
-        for number, name in enumerate(names if compared is not None else ()):
-            base = told.mean(compared or [], name) or 0
+        for number, name in enumerate(names if compared else ()):
+            base = told.mean(compared, name) or 0
             gaps = [100 * ((told.mean(seeds, name) or 0) - base) for seeds in others.values()]
             linear = name.endswith("_linear")
             left.plot(gaps, range(len(gaps)), "o" if linear else "s", color=COLORS[number // 2], markersize=5,
@@ -133,7 +133,7 @@ def transfer(rows: Sequence[Row]) -> Figure:
         left.set_yticks(range(len(others)), [label.replace("_", " ") for label in others], fontsize=8)
         for label in left.get_yticklabels():
             label.set_fontweight("bold" if label.get_text().startswith("simclr") else "normal")
-        if compared is not None:
+        if compared:
             left.legend(fontsize=8, frameon=False)
         left.set_title(f"ours: {title}, percentage points", fontsize=10)
         left.axvline(0, color="black", linewidth=0.8)

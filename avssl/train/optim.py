@@ -89,14 +89,17 @@ def _one(cfg: OptimConfig, parameters: list[nn.Parameter], rates: Rates) -> Opti
     for parameter in parameters:
         alike.setdefault((parameter.ndim <= 1, rates.get(parameter, 1.0)), []).append(parameter)
     groups: list[dict[str, Any]] = [
-        {"params": held, "weight_decay": 0.0 if single else cfg.weight_decay, "rate": rate}
-        for (single, rate), held in sorted(alike.items(), key=lambda one: one[0])
+        {
+            "params": alike[single, rate],
+            "weight_decay": 0.0 if single else cfg.weight_decay,
+            "rate": rate,
+            "adapt": not single,
+        }
+        for single, rate in sorted(alike)
     ]
     if cfg.name == "sgd":
         return torch.optim.SGD(groups, cfg.lr, cfg.momentum)
     if cfg.name == "lars":
-        for group, (single, _) in zip(groups, sorted(alike), strict=True):
-            group["adapt"] = not single
         return LARS(groups, cfg.lr, cfg.momentum, cfg.weight_decay)
     # the fused kernel makes one pass over memory; sharded tensors have no such kernel on a CPU
     plain = all(type(parameter) is nn.Parameter for parameter in parameters)

@@ -63,19 +63,17 @@ class ClipAndSound:
         wave = gain(sample.audio[0], generator)
         if self.slack:
             wave = late(wave, generator, self.slack)
-        sound = self.hidden_in(self.inputs.audio(wave), generator, self.hidden)
+        sound = self.inputs.audio(wave)
+        if self.hidden:
+            sound = hide(sound, generator, self.hidden, self.hidden)
         result = {"video": video, "audio": sound, "heard": torch.tensor("audio" not in sample.lacks)}
         result["noise"] = self.inputs.audio(noise(generator, wave.shape[-1]))
         if self.again:
             changed = gain(tone(speed(wave, generator, 0.1), generator, 6.0), generator)
-            result["again"] = self.hidden_in(self.inputs.audio(changed), generator, 0.3)
+            result["again"] = hide(self.inputs.audio(changed), generator, 0.3, 0.3)
         if self.inputs.vocabulary is not None and sample.has("text"):
             result["tokens"] = self.inputs.tokens(sample.text)
         return result
-
-    def hidden_in(self, sound: Tensor, generator: Generator, share: float) -> Tensor:
-        """A share of time and of bands hidden; a wave, which has no bands, stays whole."""
-        return hide(sound, generator, share, share) if share and self.inputs.cfg.audio == "mel" else sound
 
 
 NOWHERE = -1e4
@@ -139,8 +137,7 @@ class CroppedClip:
         """video uint8 [T, 3, H, W], audio [M, F] (or the wave), draw int64 [K], which knows nothing of other ranks."""
         video = flip(crop(sample.video[0], generator, (self.area, 1.0)), generator)
         sound = self.inputs.audio(gain(sample.audio[0], generator, self.decibels))
-        if self.inputs.cfg.audio == "mel":
-            sound = hide(sound, generator, self.hidden, self.hidden)
+        sound = hide(sound, generator, self.hidden, self.hidden)
         draw = torch.randint(1 << 62, (self.draws,), generator=generator)
         made = {"video": color(video, generator, self.strength), "audio": sound}
         return {**made, "draw": draw} if self.draws else made

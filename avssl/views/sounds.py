@@ -64,10 +64,12 @@ def hide(mel: Tensor, generator: Generator, times: float = 0.2, bands: float = 0
     """SpecAugment (Park et al., 2019) without warping: one stretch of time and one of bands become silence.
 
     Args:
-        mel: [..., M, F] log-mel spectrogram.
+        mel: [..., M, F] log-mel spectrogram; a wave [S], which has no bands, stays whole.
         generator: of all draws.
         times, bands: greatest hidden share of M and of F.
     """
+    if mel.ndim == 1:
+        return mel
     mel = mel.clone()
     for axis, share in ((-2, times), (-1, bands)):
         count = mel.shape[axis]

@@ -85,7 +85,7 @@ class PairedStreams:
             if side.encoder == "audio":
                 x = views.tone(views.speed(x, generator, side.speed), generator, side.tone)
                 x = self.inputs.audio(views.hiss(views.gain(x, generator, side.decibels), generator, side.hiss))
-                x = views.hide(x, generator) if self.inputs.cfg.audio == "mel" else x
+                x = views.hide(x, generator)
             else:
                 geometry = Generator().manual_seed(seeds[0] if self.cfg.together else seed)
                 x = views.flip(views.crop(x, geometry, (side.area, 1.0)), geometry, 0.5 * side.mirror)

@@ -63,8 +63,7 @@ class WithMove:
     def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
         """Adds ``move`` [2, 3], for :func:`~avssl.nn.sounding.warped`."""
         cfg, result = self.cfg, self.plain(sample, generator, progress)
-        if self.plain.inputs.cfg.audio == "mel":
-            result["sound"] = views.hide(result["sound"], generator, cfg.hidden, cfg.hidden)
+        result["sound"] = views.hide(result["sound"], generator, cfg.hidden, cfg.hidden)
         angle = math.radians(views.uniform(generator, -cfg.degrees, cfg.degrees))
         size = views.uniform(generator, cfg.smallest, 1.0)
         side = -1.0 if views.chance(generator, 0.5) else 1.0

@@ -30,7 +30,8 @@ from avssl.data.manifest import Manifest, Recording
 from avssl.data.narration import Phrase
 from avssl.data.world.narration import NAMES, SOUNDING
 from avssl.embedding import Embedder
-from avssl.embedding.alignment import Aligner, Rule, moved
+from avssl.embedding import foreign as elsewhere
+from avssl.embedding.alignment import Aligner, Rule, moved, without
 from avssl.train.checkpoint import load_run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -106,20 +107,25 @@ def readable(said: dict[str, list[Said]]) -> float:
     return float(np.mean(lost)) if lost else 1.0
 
 
-def judged(aligner: Aligner, said: dict[str, list[Said]]) -> dict[str, float]:
+def judged(aligner: Aligner, said: dict[str, list[Said]], most: float | None = None) -> dict[str, float]:
     """Figures of one network; times in seconds. Of kept sentences but for ``median_error_of_all``, where a dropped one
-    stays as far off as it was."""
+    stays as far off as it was. Beside what the aligner's rule drops goes what is foreign with a probability of
+    ``most``."""
     before, after, left, dropped, foreign = [], [], [], [], []
     with counting("sentences of recordings") as tell:
-        for recording, placed in aligner.place(tell):
-            for one, (_, right, _) in zip(placed, said[recording.key], strict=True):
-                dropped.append(one.after is None)
-                foreign.append(right is None)
-                if right is not None:
-                    left.append(abs(right if one.after is None else one.shift - right))
-                if right is not None and one.after is not None:
-                    before.append(abs(right))
-                    after.append(abs(one.shift - right))
+        found = {recording.key: placed for recording, placed in aligner.place(tell)}
+    if most is not None:
+        told, _ = elsewhere.told(found)
+        found = without(told, lambda one: one.foreign >= most)
+    for name, placed in found.items():
+        for one, (_, right, _) in zip(placed, said[name], strict=True):
+            dropped.append(one.after is None)
+            foreign.append(right is None)
+            if right is not None:
+                left.append(abs(right if one.after is None else one.shift - right))
+            if right is not None and one.after is not None:
+                before.append(abs(right))
+                after.append(abs(one.shift - right))
     gone, wrong = np.array(dropped), np.array(foreign)
     raw = [abs(right) for rows in said.values() for _, right, _ in rows if right is not None]
     return {
@@ -150,7 +156,8 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
     if any(row.phrase.words for rows in said.values() for row in rows):
         bare = {name: [Said(replace(row.phrase, words=()), row.right) for row in rows] for name, rows in said.items()}
         told = {"timed_words": said, "no_times_of_words": bare}
-    rule = Rule(weight=args.weight, standing=args.standing, at=args.at)
+    rule = Rule(weight=args.weight, standing=args.standing or 0.0, at=args.at)
+    most = args.foreign if args.standing is None else None
     figures: dict[str, Any] = {name: {} for name in told}
     for who in ("trained", "untrained"):
         loaded = load_run(args.run, trained=who == "trained")
@@ -160,7 +167,7 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
             aligner = Aligner(embedder, spoken_of, rule, hop_seconds=args.hop, progress=tell)
         for name, rows_of in told.items():
             spoken = [replace(one, narration=tuple(row.phrase for row in rows_of[one.key])) for one in recordings]
-            for figure, value in judged(aligner.saying(spoken), rows_of).items():
+            for figure, value in judged(aligner.saying(spoken), rows_of, most).items():
                 figures[name].setdefault(figure, {})[who] = value
     if args.truth:
         figures["told"]["drop_precision"]["oracle"] = readable(said)
@@ -175,7 +182,8 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
 def key(args: argparse.Namespace, digest: str) -> dict[str, Any]:
     """What tells one measurement from another."""
     of = "world" if args.truth else "grid"
-    overrides = [f"window={args.window}", f"at={args.at}", f"weight={args.weight}", f"standing={args.standing}"]
+    overrides = [f"window={args.window}", f"at={args.at}", f"weight={args.weight}"]
+    overrides += [f"foreign={args.foreign}" if args.standing is None else f"standing={args.standing}"]
     overrides += [f"hop={args.hop}"] if args.hop else []
     return {
         "config": f"align_{of}", "digest": digest, "split": args.split, "spoiled": args.seed, "overrides": overrides,
@@ -206,7 +214,8 @@ def main() -> None:
     parser.add_argument("--hop", type=float, help="seconds between windows; as avssl align has it unless given")
     parser.add_argument("--at", default="middle", choices=("middle", "begin"))
     parser.add_argument("--weight", type=float, default=Rule.weight)
-    parser.add_argument("--standing", type=float, default=Rule.standing)
+    parser.add_argument("--foreign", type=float, default=0.9, help="probability with which sentences are dropped")
+    parser.add_argument("--standing", type=float, help="in place of it, the share of others that they fit worse")
     parser.add_argument("--seed", type=int, default=0, help="of how narration is spoiled")
     parser.add_argument("--rows", type=Path, default=ROOT / "results" / "align.jsonl", help="where the row is added")
     args = parser.parse_args()

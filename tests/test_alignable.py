@@ -12,8 +12,8 @@ from contract import tiny
 from avssl.data.manifest import Manifest, Recording
 from avssl.data.narration import Phrase
 from avssl.embedding import alignable
-from avssl.embedding.alignable import Chosen, alignability, chosen, dropping, foreign
-from avssl.embedding.alignment import Placed
+from avssl.embedding.alignable import Chosen, alignability, chosen, foreign
+from avssl.embedding.alignment import Placed, without
 from avssl.embedding.network import Embedder
 
 NAN = float("nan")
@@ -38,8 +38,9 @@ def test_the_probability_that_tells_both_best_is_chosen(own, others, told):
 def test_what_has_no_probability_stays():
     phrase = Phrase(1.0, 2.0, "x")
     said = [Placed(phrase, phrase, 1.0, share) for share in (0.2, 0.6, NAN)] + [Placed(phrase, None, 0.1)]
-    assert [one.after is None for one in dropping({"a": said}, 0.5)["a"]] == [True, False, False, True]
-    assert [one.after is None for one in dropping({"a": said}, 0.0)["a"]] == [False, False, False, True]
+    for least, gone in ((0.5, [True, False, False, True]), (0.0, [False, False, False, True])):
+        left = without({"a": said}, lambda one, least=least: one.alignable < least)
+        assert [one.after is None for one in left["a"]] == gone
 
 
 def recording(number, *said, seconds=4.0, **more):

@@ -8,7 +8,7 @@ another of them, are moved alike and told apart.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -91,14 +91,6 @@ def choose(aligner: Aligner, manifest: Manifest, progress: Progress | None = Non
         said = told(aligner.saying(recordings), manifest, progress)
         both.append([one.alignable for placed in said.values() for one in placed])
     return chosen(*both)
-
-
-def dropping(placed: Mapping[str, Sequence[Placed]], least: float) -> dict[str, list[Placed]]:
-    """Without the sentences whose probability is below ``least``; one that has none stays."""
-    return {
-        key: [one._replace(after=None) if one.alignable < least else one for one in said]
-        for key, said in placed.items()
-    }
 
 
 @torch.inference_mode()

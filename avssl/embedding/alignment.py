@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from avssl.data.manifest import Manifest, Recording
 from avssl.data.narration import Phrase
+from avssl.embedding import foreign
 from avssl.embedding.network import Embedder, Vectors
 from avssl.embedding.recordings import embed_recordings
 from avssl.embedding.words import Words, evidence
@@ -80,6 +81,11 @@ class Placed(NamedTuple):
     """probability that it can be seen where it was moved to; nan where nobody was asked"""
     by_view: tuple[tuple[str, float], ...] = ()
     """its standing by each view that can tell"""
+    rank: float = math.nan
+    """share of other recordings whose standing, each taken for the sentence's own, is below this; anywhere between 0
+    and 1 where the sentence is foreign"""
+    foreign: float = math.nan
+    """probability that it belongs elsewhere; nan where nobody was asked"""
 
     @property
     def shift(self) -> float:
@@ -190,7 +196,7 @@ class Aligner:
         recording, rule = self.recordings[number], self.rule
         words = Words.of(phrase, self.embedder, self.hop)
         shifts = _shifts(phrase, recording.seconds, rule)
-        total, standings = np.zeros(len(shifts)), dict[str, float]()
+        total, standings, bests = np.zeros(len(shifts)), dict[str, float](), list[Floats]()
         panel = self._panel(number, phrase.text)
         for name, view in self.views.items():
             if recording.key not in view.rows:
@@ -199,20 +205,19 @@ class Aligner:
             own = self._course(view, usual, words, recording)
             total += evidence(words, *own, shifts, rule.at)
             best = evidence(words, *own, shifts, "middle").max()
-            others = []
-            for other, anchor in panel:
+            others = np.full(len(panel), math.nan)
+            for place, (other, anchor) in enumerate(panel):
                 if other.key in view.rows:
                     there = words.at(anchor, other.seconds)
                     course = self._course(view, usual, there, other)
-                    others.append(evidence(there, *course, _shifts(there.phrase, other.seconds, rule), "middle").max())
-            if len(others) >= FEWEST:
-                standings[name] = float(np.mean([(one < best) + 0.5 * (one == best) for one in others]))
+                    others[place] = evidence(there, *course, _shifts(there.phrase, other.seconds, rule), "middle").max()
+            if np.count_nonzero(~np.isnan(others)) >= FEWEST:
+                bests.append(np.append(best, others))
+                standings[name] = float(foreign.below(bests[-1])[0])
         standing = max(standings.values(), default=math.nan)
-        if standing < rule.standing:
-            return Placed(phrase, None, standing, by_view=tuple(standings.items()))
         shift = shifts[int((rule.weight * total - shifts**2 / (2 * rule.jitter_seconds**2)).argmax())]
-        after = moved(phrase, float(shift), recording.seconds)
-        return Placed(phrase, after, standing, by_view=tuple(standings.items()))
+        after = None if standing < rule.standing else moved(phrase, float(shift), recording.seconds)
+        return Placed(phrase, after, standing, by_view=tuple(standings.items()), rank=foreign.rank(bests, FEWEST))
 
     def _course(self, view: View, usual: tuple[Vectors, Vectors], words: Words, recording: Recording) -> Course:
         """How a phrase's texts agree with the windows of a recording that it can reach."""
@@ -241,6 +246,11 @@ def moved(phrase: Phrase, shift: float, seconds: float) -> Phrase:
     middle = phrase.middle + shift
     half = min((phrase.end - phrase.start) / 2, max(middle, 0.0), max(seconds - middle, 0.0))
     return replace(phrase, start=round(middle - half, 3), end=round(middle + half, 3))
+
+
+def without(placed: Mapping[str, Sequence[Placed]], gone: Callable[[Placed], bool]) -> dict[str, list[Placed]]:
+    """With those sentences dropped too."""
+    return {key: [one._replace(after=None) if gone(one) else one for one in said] for key, said in placed.items()}
 
 
 def aligned(manifest: Manifest, placed: Mapping[str, Sequence[Placed]]) -> Manifest:

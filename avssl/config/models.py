@@ -60,8 +60,8 @@ class EncoderConfig(Frozen):
     """One encoder."""
 
     name: str = "small"
-    """image: small, resnet18, vit; video: small, resnet18, r2plus1d_18; audio: small, pooled (for voices), resnet18;
-    text: transformer; any: pretrained"""
+    """image: small, resnet18, vit; video: small, resnet18, r2plus1d_18; audio: small, resnet18; text: transformer;
+    any: pretrained"""
     width: int = Field(128, ge=8)
     """D, the width of its features"""
     norm: Literal["place", "group", "batch"] = "group"

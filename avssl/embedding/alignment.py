@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from avssl.data.audit import SILENT_DB
 from avssl.data.manifest import Manifest, Recording
 from avssl.data.narration import Phrase
 from avssl.embedding import foreign
@@ -170,6 +171,9 @@ class Aligner:
         spoken = replace(manifest, recordings=tuple(self.recordings))
         held = embed_recordings(embedder, spoken, hop_seconds=self.hop, modalities=views, progress=progress)
         self.views = {name: _view(held.vectors[name], held.rows[name]) for name in held.vectors}
+        for one in self.recordings:  # silence agrees with everything alike: in it nothing can be told by sound
+            if "audio" in self.views and one.loudness_db is not None and one.loudness_db < SILENT_DB:
+                self.views["audio"].rows.pop(one.key, None)
         self.texts = {one.key: {phrase.text for phrase in one.narration} for one in self.recordings}
 
     def saying(self, recordings: Sequence[Recording]) -> Aligner:

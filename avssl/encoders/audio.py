@@ -11,19 +11,15 @@ from avssl.encoders.image import conv, normalization
 class SmallAudio(nn.Module):
     """Three strided convolutions over time and frequency, then the bands are joined and time is kept (M / 4 steps)."""
 
-    pooled = False
-    """whether the last halving of the bands takes the greatest of four neighbours"""
-
     def __init__(self, spec: Spec, mels: int):
         super().__init__()
         thin = max(16, spec.width // 4)
         self.trunk = nn.Sequential(
             conv(1, thin, 5, 2, spec.norm),
             conv(thin, thin * 2, 3, 2, spec.norm),
-            *((conv(thin * 2, thin * 3, 3, 1, spec.norm), nn.MaxPool2d((1, 4), (1, 2), (0, 1)))
-              if self.pooled else (_narrow(thin * 2, thin * 3, spec.norm),)),
-        )  # fmt: skip
-        bands = -(-mels // 4) // 2 if self.pooled else -(-mels // 8)
+            _narrow(thin * 2, thin * 3, spec.norm),
+        )
+        bands = -(-mels // 8)
         self.join = nn.Conv1d(thin * 3 * bands, spec.width, 1)
         self.after = nn.Sequential(
             over_time(spec.norm, spec.width),
@@ -35,16 +31,6 @@ class SmallAudio(nn.Module):
         maps = self.trunk(x[:, None])  # [B, C, M / 4, F / 8]
         maps = self.after(self.join(maps.transpose(2, 3).flatten(1, 2)))
         return Features(maps.mean(2), (maps,))
-
-
-class PooledAudio(SmallAudio):
-    """SmallAudio that hears a voice where another voice has it a little higher or lower: bands are pooled.
-
-    Abdel-Hamid, Mohamed, Jiang, Deng, Penn, Yu: Convolutional Neural Networks for Speech Recognition, IEEE/ACM
-    Transactions on Audio, Speech, and Language Processing 22 (10), 2014 (max pooling along frequency).
-    """
-
-    pooled = True
 
 
 def over_time(kind: str, channels: int) -> nn.Module:
@@ -83,4 +69,4 @@ class ResNet18Audio(nn.Module):
         return Features(maps[-1].mean(2), tuple(maps))
 
 
-ENCODERS = {"small": SmallAudio, "pooled": PooledAudio, "resnet18": ResNet18Audio}
+ENCODERS = {"small": SmallAudio, "resnet18": ResNet18Audio}

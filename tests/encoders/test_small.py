@@ -41,7 +41,7 @@ def test_clips_have_cells_over_time_and_place(name, steps, cells):
     assert features.maps[-1].shape == (2, 32, steps, cells, cells)
 
 
-@pytest.mark.parametrize(("name", "stride"), [("small", 4), ("pooled", 4), ("resnet18", 16)])
+@pytest.mark.parametrize(("name", "stride"), [("small", 4), ("resnet18", 16)])
 def test_sounds_keep_time(name, stride):
     features = audio.ENCODERS[name](spec(), mels=32)(torch.rand(2, 80, 32) * 2 - 1)
     assert features.vector.shape == (2, 32)
@@ -58,23 +58,6 @@ def test_a_click_is_where_it_was():
     with torch.no_grad():
         moved = (encoder(click).maps[-1] - encoder(silence).maps[-1]).abs().sum(1)[0]
     assert moved.argmax() in (14, 15, 16)
-
-
-def test_bands_that_move_change_a_pooled_encoder_less():
-    """Four of 32 bands, before the trunk's last halving one: the same voice, a little higher."""
-    moved = {}
-    for name in ("small", "pooled"):
-        changes = []
-        for seed in range(10):
-            torch.manual_seed(seed)
-            trunk = audio.ENCODERS[name](spec(), mels=32).trunk.eval()
-            tone = torch.full((1, 1, 40, 32), -1.0)
-            tone[..., 12:16] = 1.0
-            with torch.no_grad():
-                one, other = trunk(tone), trunk(tone.roll(4, -1))
-            changes.append(((one - other).norm() / one.norm()).item())
-        moved[name] = sum(changes) / len(changes)
-    assert moved["pooled"] < 0.8 * moved["small"]
 
 
 @pytest.mark.parametrize("kind", ["image", "video"])

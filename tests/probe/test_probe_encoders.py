@@ -37,7 +37,6 @@ BUILT = {
     "small video": (lambda: video.SmallVideo(SPEC), "video", 4),
     "resnet18 video": (lambda: video.FramesResNet18(SPEC), "video", 4),
     "small audio": (lambda: audio.SmallAudio(SPEC, 16), "audio", 3),
-    "pooled audio": (lambda: audio.PooledAudio(SPEC, 16), "audio", 3),
     "text": (lambda: text.TextTransformer(EncoderConfig(width=32, layers=3), 6, 64), "text", 3),
 }
 

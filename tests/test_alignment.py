@@ -204,18 +204,17 @@ def test_nothing_leaves_its_recording_and_nothing_is_dropped_unheard(monkeypatch
 
 
 def test_in_silence_nothing_is_told_by_sound(monkeypatch):
-    """A network of which only the picture knows anything; the sound of every third recording is silent."""
-    shown = events(12)
-    aligner, held = made(monkeypatch, shown, late(shown, SHIFTS), blind=("audio",))
-    heard = {one.key: {name for name, _ in said[0].by_view} for one, said in aligner.place()}
-    assert set(map(frozenset, heard.values())) == {frozenset({"video", "audio"})}
-    quiet = [replace(one, loudness_db=-120.0 if k % 3 == 0 else -20.0) for k, one in enumerate(held.recordings)]
+    """A network of which only the picture knows anything; the sound of every fourth recording is silent."""
+    shown = events(16)
+    aligner, held = made(monkeypatch, shown, late(shown, [*SHIFTS, *SHIFTS[:4]]), blind=("audio",))
+    assert all("audio" in dict(said[0].by_view) for _, said in aligner.place())
+    quiet = [replace(one, loudness_db=-120.0 if k % 4 == 0 else -20.0) for k, one in enumerate(held.recordings)]
     silenced = Aligner(aligner.embedder, replace(held, recordings=tuple(quiet)), aligner.rule, hop_seconds=0.1)
     for number, (_, (placed,)) in enumerate(silenced.place()):
         views = dict(placed.by_view)
-        assert ("audio" in views) is False, "of eleven others seven or eight are heard, which are too few"
+        assert ("audio" in views) is (number % 4 != 0)
         assert views["video"] > 0.9
-        assert placed.rank > 0.5, number
+        assert number % 4 or placed.rank > 0.9, "told by the picture alone, in all recordings"
 
 
 def test_a_move_keeps_text_lengths_and_words():

@@ -29,8 +29,7 @@ from avssl.cli._counting import counting
 from avssl.data.manifest import Manifest, Recording
 from avssl.data.narration import Phrase
 from avssl.data.world.narration import NAMES, SOUNDING
-from avssl.embedding import Embedder
-from avssl.embedding import foreign as elsewhere
+from avssl.embedding import Embedder, chatter
 from avssl.embedding.alignment import Aligner, Rule, moved, without
 from avssl.train.checkpoint import load_run
 
@@ -109,14 +108,13 @@ def readable(said: dict[str, list[Said]]) -> float:
 
 def judged(aligner: Aligner, said: dict[str, list[Said]], most: float | None = None) -> dict[str, float]:
     """Figures of one network; times in seconds. Of kept sentences but for ``median_error_of_all``, where a dropped one
-    stays as far off as it was. Beside what the aligner's rule drops goes what is foreign with a probability of
+    stays as far off as it was. Beside what the aligner's rule drops goes what is chatter with a probability of
     ``most``."""
     before, after, left, dropped, foreign = [], [], [], [], []
     with counting("sentences of recordings") as tell:
         found = {recording.key: placed for recording, placed in aligner.place(tell)}
     if most is not None:
-        told, _ = elsewhere.told(found)
-        found = without(told, lambda one: one.foreign >= most)
+        found = without(chatter.told(found), lambda one: one.chatter >= most)
     for name, placed in found.items():
         for one, (_, right, _) in zip(placed, said[name], strict=True):
             dropped.append(one.after is None)
@@ -156,8 +154,7 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
     if any(row.phrase.words for rows in said.values() for row in rows):
         bare = {name: [Said(replace(row.phrase, words=()), row.right) for row in rows] for name, rows in said.items()}
         told = {"timed_words": said, "no_times_of_words": bare}
-    rule = Rule(weight=args.weight, standing=args.standing or 0.0, at=args.at)
-    most = args.foreign if args.standing is None else None
+    rule = Rule(weight=args.weight, standing=args.standing, at=args.at)
     figures: dict[str, Any] = {name: {} for name in told}
     for who in ("trained", "untrained"):
         loaded = load_run(args.run, trained=who == "trained")
@@ -167,7 +164,7 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
             aligner = Aligner(embedder, spoken_of, rule, hop_seconds=args.hop, progress=tell)
         for name, rows_of in told.items():
             spoken = [replace(one, narration=tuple(row.phrase for row in rows_of[one.key])) for one in recordings]
-            for figure, value in judged(aligner.saying(spoken), rows_of, most).items():
+            for figure, value in judged(aligner.saying(spoken), rows_of, args.chatter).items():
                 figures[name].setdefault(figure, {})[who] = value
     if args.truth:
         figures["told"]["drop_precision"]["oracle"] = readable(said)
@@ -182,9 +179,9 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
 def key(args: argparse.Namespace, digest: str) -> dict[str, Any]:
     """What tells one measurement from another."""
     of = "world" if args.truth else "grid"
-    overrides = [f"window={args.window}", f"at={args.at}", f"weight={args.weight}"]
-    overrides += [f"foreign={args.foreign}" if args.standing is None else f"standing={args.standing}"]
+    overrides = [f"window={args.window}", f"at={args.at}", f"weight={args.weight}", f"standing={args.standing}"]
     overrides += [f"hop={args.hop}"] if args.hop else []
+    overrides += [f"chatter={args.chatter}"]
     return {
         "config": f"align_{of}", "digest": digest, "split": args.split, "spoiled": args.seed, "overrides": overrides,
     }  # fmt: skip
@@ -214,8 +211,8 @@ def main() -> None:
     parser.add_argument("--hop", type=float, help="seconds between windows; as avssl align has it unless given")
     parser.add_argument("--at", default="middle", choices=("middle", "begin"))
     parser.add_argument("--weight", type=float, default=Rule.weight)
-    parser.add_argument("--foreign", type=float, default=0.9, help="probability with which sentences are dropped")
-    parser.add_argument("--standing", type=float, help="in place of it, the share of others that they fit worse")
+    parser.add_argument("--standing", type=float, default=Rule.standing)
+    parser.add_argument("--chatter", type=float, default=0.9, help="probability with which chatter is dropped")
     parser.add_argument("--seed", type=int, default=0, help="of how narration is spoiled")
     parser.add_argument("--rows", type=Path, default=ROOT / "results" / "align.jsonl", help="where the row is added")
     args = parser.parse_args()

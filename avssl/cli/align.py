@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 EDGES = (-0.5, -0.2, -0.05, 0.05, 0.2, 0.5)
 """seconds, between the columns of the histogram of shifts"""
 SHOWN = 20
-FOREIGN = 0.9
-"""probability of what is dropped, unless another is asked for"""
 
 
 def align(
@@ -35,21 +33,21 @@ def align(
     most: Annotated[float, typer.Option(help="Greatest move, in seconds.")] = 1.5,
     jitter: Annotated[float, typer.Option(help="How far off narration usually is, in seconds.")] = 0.5,
     weight: Annotated[float, typer.Option(help="Of agreement against distance.")] = 1.0,
-    foreign: Annotated[
-        float | None,
-        typer.Option(help="Drop what is foreign with this probability, told by how all that is said fits: 0.9."),
-    ] = None,
     standing: Annotated[
         float | None,
-        typer.Option(
-            help="In place of --foreign: drop what fits its own recording no better than this share of others; 0 keeps "
-            "all. 0.8 where there are too few sentences for --foreign."
-        ),
+        typer.Option(help="Drop what fits its own recording no better than this share of others: 0.8; 0 keeps all."),
     ] = None,
+    chatter: Annotated[
+        float,
+        typer.Option(
+            help="Drop, too, what is said in like words in many recordings and fits none, with this probability; 0 "
+            "keeps it."
+        ),
+    ] = 0.9,
     alignable: Annotated[
         float | None,
         typer.Option(
-            help="Of runs that tell what can be aligned (tan), in place of --foreign: drop what is less "
+            help="Of runs that tell what can be aligned (tan), in place of both: drop what is less "
             "probable than this; chosen on the val split unless given."
         ),
     ] = None,
@@ -71,25 +69,25 @@ def align(
     from avssl.methods.base import TellsAlignable
     from avssl.train.checkpoint import replace_text
 
-    _check(foreign, standing, alignable)
+    _check(standing, chatter, alignable)
     rule = Rule(most, jitter_seconds=jitter, weight=weight, standing=0.0, at=at)  # type: ignore[arg-type]
     held = Manifest.load(manifest)
     loaded = _network.load(run, device=device)
     asks = isinstance(loaded.method, TellsAlignable)
     if alignable is not None and not asks:
-        raise ValueError(f"--alignable: {loaded.method.cfg.name} does not tell what can be aligned; use --foreign")
+        raise ValueError(f"--alignable: {loaded.method.cfg.name} does not tell what can be aligned; use --standing")
     embedder = Embedder(loaded.method, loaded.inputs, window, space)
     with counting("recordings") as tell:
         aligner = Aligner(embedder, held, rule, hop_seconds=hop, split=split, progress=tell)
     least = alignable
-    if asks and alignable is foreign is standing is None:
+    if asks and alignable is standing is None:
         least = _chosen(aligner, held, split)
     with counting("sentences of recordings") as tell:
         if least is None:
             placed = {recording.key: said for recording, said in aligner.place(tell)}
         else:
             placed = seen.told(aligner, held, tell)
-    placed, why = _dropped(placed, foreign, standing, least)
+    placed, why = _dropped(placed, standing, chatter, least)
     aligned(held, placed).save(output)
     told = {key: histogram(said) for key, said in placed.items()}
     if report:
@@ -105,42 +103,36 @@ def align(
     typer.echo(f"\n{output} is written; narration that was dropped is in {manifest} still")
 
 
-def _check(foreign: float | None, standing: float | None, alignable: float | None) -> None:
+def _check(standing: float | None, chatter: float, alignable: float | None) -> None:
     """Raises ValueError for a share that is none, and where several say what goes."""
-    given = {"foreign": foreign, "standing": standing, "alignable": alignable}
-    named = {name: value for name, value in given.items() if value is not None}
-    for name, value in named.items():
-        if not 0 <= value <= 1:
+    for name, value in {"standing": standing, "chatter": chatter, "alignable": alignable}.items():
+        if value is not None and not 0 <= value <= 1:
             raise ValueError(f"--{name} is {value:g}; it is a share or a probability, 0 to 1")
-    if len(named) > 1:
-        raise ValueError(f"{' and '.join(f'--{name}' for name in named)}: each says what goes; give one of them")
+    if alignable is not None and standing is not None:
+        raise ValueError("--standing and --alignable: each says what goes; give one of them")
 
 
 def _dropped(
-    placed: "dict[str, list[Placed]]", foreign: float | None, standing: float | None, alignable: float | None
+    placed: "dict[str, list[Placed]]", standing: float | None, chatter: float, alignable: float | None
 ) -> "tuple[dict[str, list[Placed]], str]":
     """Without what goes, and what that is, in words."""
-    from avssl.embedding import foreign as elsewhere
+    from avssl.embedding import chatter as idle
     from avssl.embedding.alignment import Rule, without
 
     if alignable is not None:
         why = f"dropped is what the run holds less than {alignable:.2g} probable to be seen"
         return without(placed, lambda one: one.alignable < alignable), why
-    if standing is None:
-        known = sum(one.rank == one.rank for said in placed.values() for one in said)
-        told, share = elsewhere.told(placed)
-        if share is not None:
-            most = FOREIGN if foreign is None else foreign
-            why = (
-                f"dropped is what is foreign with a probability of {most:g} or more; of all, {share:.0%} are held to be"
-            )
-            return without(told, lambda one: one.foreign >= most), why
-        if foreign is not None or known >= elsewhere.FEWEST:
-            reason = "too few sentences" if known < elsewhere.FEWEST else "own recordings are fitted as others are"
-            return told, f"nothing is dropped: what is foreign cannot be told ({reason})"
     share = Rule.standing if standing is None else standing
     why = f"dropped is what fits less than {share:.0%} of other recordings worse than its own"
-    return without(placed, lambda one: one.standing < share), why
+    left = without(placed, lambda one: one.standing < share)
+    if not chatter:
+        return left, why
+    left = without(idle.told(left), lambda one: one.chatter >= chatter)
+    count = sum(one.chatter >= chatter for said in left.values() for one in said)
+    return (
+        left,
+        f"{why}, and chatter, which is said alike in many recordings and fits none: {counted(count, 'sentence')}",
+    )
 
 
 def _chosen(aligner: "Aligner", held: "Manifest", split: str | None) -> float | None:
@@ -160,7 +152,7 @@ def _chosen(aligner: "Aligner", held: "Manifest", split: str | None) -> float | 
             found = seen.choose(val, held, tell)
     if found is None:
         typer.echo(f"the val split has too few sentences to choose on ({counted(len(spoken), 'recording')} with "
-                   "narration): what is dropped is told by --foreign")  # fmt: skip
+                   "narration): what is dropped is told by --standing 0.8")  # fmt: skip
         return None
     shares = f"{found.own:.0%} of what is said there and {found.foreign:.0%} of what is said in others"
     typer.echo(f"{counted(len(spoken), 'recording')} of the val split: under {found.least:.2g} probable are {shares}")
@@ -194,7 +186,7 @@ def histogram(said: "list[Placed]") -> dict[str, Any]:
 def row(one: "Placed") -> dict[str, Any]:
     """What became of a sentence, as JSON."""
     standing = None if one.standing != one.standing else round(one.standing, 3)
-    shares = {"alignable": one.alignable, "foreign": one.foreign}
+    shares = {"alignable": one.alignable, "chatter": one.chatter}
     asked = {name: round(share, 4) for name, share in shares.items() if share == share}
     return {
         "text": one.before.text, "start": one.before.start, "end": one.before.end,

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from avssl.data.audit import SILENT_DB
 from avssl.data.manifest import Manifest, Recording
 from avssl.data.narration import Phrase
-from avssl.embedding import foreign
+from avssl.embedding import chatter
 from avssl.embedding.network import Embedder, Vectors
 from avssl.embedding.recordings import embed_recordings
 from avssl.embedding.words import Words, evidence
@@ -85,8 +85,8 @@ class Placed(NamedTuple):
     rank: float = math.nan
     """share of other recordings whose standing, each taken for the sentence's own, is below this; anywhere between 0
     and 1 where the sentence is foreign"""
-    foreign: float = math.nan
-    """probability that it belongs elsewhere; nan where nobody was asked"""
+    chatter: float = math.nan
+    """probability that it is said in many recordings and about none; nan where nobody was asked"""
 
     @property
     def shift(self) -> float:
@@ -217,11 +217,11 @@ class Aligner:
                     others[place] = evidence(there, *course, _shifts(there.phrase, other.seconds, rule), "middle").max()
             if np.count_nonzero(~np.isnan(others)) >= FEWEST:
                 bests.append(np.append(best, others))
-                standings[name] = float(foreign.below(bests[-1])[0])
+                standings[name] = float(chatter.below(bests[-1])[0])
         standing = max(standings.values(), default=math.nan)
         shift = shifts[int((rule.weight * total - shifts**2 / (2 * rule.jitter_seconds**2)).argmax())]
         after = None if standing < rule.standing else moved(phrase, float(shift), recording.seconds)
-        return Placed(phrase, after, standing, by_view=tuple(standings.items()), rank=foreign.rank(bests, FEWEST))
+        return Placed(phrase, after, standing, by_view=tuple(standings.items()), rank=chatter.rank(bests, FEWEST))
 
     def _course(self, view: View, usual: tuple[Vectors, Vectors], words: Words, recording: Recording) -> Course:
         """How a phrase's texts agree with the windows of a recording that it can reach."""

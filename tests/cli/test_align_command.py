@@ -107,10 +107,9 @@ def test_a_run_that_knows_what_is_said_is_not_doubted(listed, network, monkeypat
         ("ave_net", [], "ave_net cannot align narration: its space main holds image, audio"),
         ("mil_nce", ["--standing", "3"], "--standing is 3; it is a share or a probability, 0 to 1"),
         ("mil_nce", ["--at", "end"], "at is end; one of middle, begin"),
-        ("mil_nce", ["--alignable", "0.5"], "mil_nce does not tell what can be aligned; use --foreign"),
+        ("mil_nce", ["--alignable", "0.5"], "mil_nce does not tell what can be aligned; use --standing"),
         ("tan", ["--alignable", "1.5"], "--alignable is 1.5; it is a share or a probability, 0 to 1"),
-        ("mil_nce", ["--foreign", "-1"], "--foreign is -1; it is a share or a probability, 0 to 1"),
-        ("mil_nce", ["--foreign", "0.5", "--standing", "0.5"], "--foreign and --standing: each says what goes"),
+        ("mil_nce", ["--chatter", "-1"], "--chatter is -1; it is a share or a probability, 0 to 1"),
         ("tan", ["--alignable", "0.5", "--standing", "0.5"], "--standing and --alignable: each says what goes"),
     ],
 )
@@ -183,31 +182,24 @@ def test_without_validation_sentences_standing_tells_what_goes(judging, listed, 
     assert "alignable" not in (listed / "told.json").read_text()
 
 
-def saying(ranks, standing=0.5):
-    """A recording's sentences with these ranks."""
-    phrases = [Phrase(k, k + 1, f"word{k}") for k in range(len(ranks))]
-    return {"a": [Placed(one, one, standing, rank=rank) for one, rank in zip(phrases, ranks, strict=True)]}
+def test_what_fits_badly_goes_and_chatter_even_where_it_happens_to_fit():
+    """Forty greetings that fit as luck has it, and sixty sentences that belong."""
+    ranks = [*((np.arange(40) + 0.5) / 40), *np.linspace(0.7, 0.99, 60)]
+    phrases = [Phrase(0, 1, "welcome back everyone" if k < 40 else f"word{k}") for k in range(100)]
+    placed = {f"r{k}": [Placed(phrases[k], phrases[k], rank, rank=rank)] for k, rank in enumerate(ranks)}
 
+    def left(**asked):
+        found, why = _dropped(placed, **{"standing": None, "chatter": 0.9, "alignable": None, **asked})
+        return [key for key, (one,) in found.items() if one.after is None], why
 
-def test_what_goes_is_foreign_probably_unless_a_share_is_asked_for_or_little_is_said():
-    ranks = [0.03, 0.1, 0.4, *np.linspace(0.9, 0.99, 57)]
-
-    def left(placed, **asked):
-        found, why = _dropped(placed, **{"foreign": None, "standing": None, "alignable": None, **asked})
-        return [place for place, one in enumerate(found["a"]) if one.after is None], why
-
-    gone, why = left(saying(ranks))
-    assert gone == [0, 1, 2]
-    assert why == "dropped is what is foreign with a probability of 0.9 or more; of all, 6% are held to be"
-    gone, why = left(saying(ranks[:20]))
-    assert gone == list(range(20)), "all have a standing of 0.5"
-    assert why == "dropped is what fits less than 80% of other recordings worse than its own"
-    gone, why = left(saying(ranks), standing=0.4)
-    assert (gone, why[:36]) == ([], "dropped is what fits less than 40% o")
-    gone, why = left(saying(ranks[:20]), foreign=0.9)
-    assert (gone, why) == ([], "nothing is dropped: what is foreign cannot be told (too few sentences)")
-    gone, why = left(saying(np.linspace(0.01, 0.99, 60)))
-    assert (gone, why[-45:]) == ([], "told (own recordings are fitted as others are)"[-45:])
+    gone, why = left(standing=0.2, chatter=0)
+    assert gone == [f"r{k}" for k in range(8)]
+    assert why == "dropped is what fits less than 20% of other recordings worse than its own"
+    gone, why = left(standing=0.2)
+    assert 25 <= len(gone) <= 40
+    assert all(int(key[1:]) < 40 for key in gone)
+    assert why.endswith(f", and chatter, which is said alike in many recordings and fits none: {len(gone)} sentences")
+    assert len(left()[0]) > len(gone), "0.8 of others, unless told"
 
 
 def test_a_histogram_counts_each_sentence_once():

@@ -1,17 +1,20 @@
-"""Is a sentence about its recording, or about something else? A probability, without a label.
+"""What is said in many recordings and is about none: greetings, thanks, small talk. A probability, without a label.
 
-To a foreign sentence its own recording is like any other, so the share of others that it fits worse, its rank, lies
-anywhere between 0 and 1; where it belongs, ranks lie near 1. How many there are of either kind, and how near to 1, is
-fitted to all sentences: the two groups of Efron, Tibshirani, Storey, Tusher (Empirical Bayes Analysis of a Microarray
-Experiment, JASA 96, 2001), whose local false discovery rate this is. Chatter is said in like words in many recordings,
-and fits none, so how many are foreign is asked of the sentences that share most words.
+To a sentence that is about something else its own recording is like any other, so the share of others that it fits
+worse, its rank, lies anywhere between 0 and 1; where it belongs, ranks lie near 1. How many there are of either kind,
+and how near to 1, is fitted to all sentences: the two groups of Efron, Tibshirani, Storey, Tusher (Empirical Bayes
+Analysis of a Microarray Experiment, JASA 96, 2001), whose local false discovery rate this is; how many are foreign is
+asked of the sentences of other recordings that share most words. Chatter is what is foreign where most of these are.
+What is foreign by its rank alone is no better known than the network is good: ranks of what it cannot see lie anywhere
+too.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,18 +27,13 @@ Floats = NDArray[np.float64]
 FEWEST = 30
 """sentences with a rank, without which nothing is told"""
 KIN = 20
-"""sentences of other recordings, sharing most words, that are asked how many of them are foreign"""
+"""sentences of other recordings, sharing most words, that are asked whether they are foreign"""
 ROUNDS = 300
 """of expectation and maximization"""
+MOST = 0.5
+"""share of its kin, and of all, that are foreign where a sentence may be chatter"""
 CLEARER = 6.0
 """by how much two kinds must be likelier than ranks anywhere (logarithm); less happens by chance once in a thousand"""
-
-
-class Told(NamedTuple):
-    """Of each sentence [n] the probability that it is foreign, nan for one without rank; the expected share of them."""
-
-    probability: Floats
-    share: float
 
 
 def below(values: Floats) -> Floats:
@@ -59,7 +57,17 @@ def rank(fits: Sequence[Floats], fewest: int) -> float:
     return float((below(standings)[0] * (count - 1) + 0.5) / count) if count > fewest else math.nan
 
 
-def foreign(ranks: Floats, kin: NDArray[np.int64]) -> Told | None:
+def chatter(ranks: Floats, kin: NDArray[np.int64]) -> Floats | None:
+    """The probability of each sentence [n] to be chatter: to be foreign, and 0 where most of its kin belong.
+
+    Args, Returns:
+        as :func:`foreign`.
+    """
+    found = foreign(ranks, kin)
+    return None if found is None else np.where(found[1] <= MOST, 0.0, found[0])
+
+
+def foreign(ranks: Floats, kin: NDArray[np.int64]) -> tuple[Floats, Floats] | None:
     """What ranks tell about who is foreign.
 
     Args:
@@ -67,7 +75,9 @@ def foreign(ranks: Floats, kin: NDArray[np.int64]) -> Told | None:
         kin: [n, K] sentences that are alike in words, -1 where there are fewer; see :func:`alike`.
 
     Returns:
-        None where there are fewer than ``FEWEST`` ranks, or where they lie anywhere: then nothing can be told.
+        The probability of each to be foreign, and the share of its kin that are, one more counted who is not: [n] each,
+        nan for one without rank. None where there are fewer than ``FEWEST`` ranks, or where they lie anywhere: then
+        nothing can be told.
     """
     known = np.flatnonzero(~np.isnan(ranks))
     if len(known) < FEWEST:
@@ -84,10 +94,11 @@ def foreign(ranks: Floats, kin: NDArray[np.int64]) -> Told | None:
     has = kin >= 0
     for _ in range(ROUNDS):
         odds, near = _round(ours, shares, near)
-        shares = (np.where(has, odds[kin], 0).sum(1) + odds.mean()) / (has.sum(1) + 1)
-    probability = np.full(len(ranks), math.nan)
-    probability[known] = odds
-    return Told(probability, float(odds.mean()))
+        kindred = np.where(has, odds[kin], 0).sum(1)
+        shares = (kindred + odds.mean()) / (has.sum(1) + 1)
+    found = np.full((2, len(ranks)), math.nan)
+    found[:, known] = odds, kindred / (has.sum(1) + 1)
+    return found[0], found[1]
 
 
 def _densities(ranks: Floats, shares: Floats, near: float) -> Floats:
@@ -122,13 +133,10 @@ def alike(texts: Sequence[str], recordings: Sequence[str]) -> NDArray[np.int64]:
     return found
 
 
-def told(placed: Mapping[str, Sequence[Placed]]) -> tuple[dict[str, list[Placed]], float | None]:
-    """Recording -> its sentences with the probability of each that it is foreign; the share of those who are, or None
-    where that cannot be told."""
+def told(placed: Mapping[str, Sequence[Placed]]) -> dict[str, list[Placed]]:
+    """Recording -> its sentences with the probability of each to be chatter, where that can be told."""
     every = [(key, one) for key, said in placed.items() for one in said]
     kin = alike([one.before.text for _, one in every], [key for key, _ in every])
-    found = foreign(np.array([one.rank for _, one in every]), kin)
-    if found is None:
-        return {key: list(said) for key, said in placed.items()}, None
-    odds = iter(found.probability.tolist())
-    return {key: [one._replace(foreign=next(odds)) for one in said] for key, said in placed.items()}, found.share
+    found = chatter(np.array([one.rank for _, one in every]), kin)
+    odds = itertools.repeat(math.nan) if found is None else iter(found.tolist())
+    return {key: [one._replace(chatter=next(odds)) for one in said] for key, said in placed.items()}

@@ -1,4 +1,4 @@
-"""Which sentences belong elsewhere: ranks by hand, the two groups against their literal formula, and kin by words."""
+"""What is said in many recordings and fits none: ranks by hand, two groups against their formula, kin by words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from avssl.data.narration import Phrase
 from avssl.embedding.alignment import Placed
-from avssl.embedding.foreign import FEWEST, KIN, alike, below, foreign, rank, told
+from avssl.embedding.chatter import FEWEST, KIN, alike, below, chatter, foreign, rank, told
 
 NAN = math.nan
 NOBODY = np.full((400, KIN), -1)
@@ -51,15 +51,14 @@ def test_the_probability_is_the_literal_one_and_holds_what_it_says(share):
     probabilities, truth = [], []
     for seed in range(10):
         ranks, away = two_groups(seed, share=share)
-        found = foreign(ranks, NOBODY)
-        assert found.share == pytest.approx(away.mean(), abs=0.07)
-        assert found.share == pytest.approx(found.probability.mean())
-        near = (1 - found.probability).sum() / sum(
-            -(1 - p) * math.log(r) for p, r in zip(found.probability, ranks, strict=True)
-        )
-        literal = [found.share / (found.share + (1 - found.share) * near * r ** (near - 1)) for r in ranks]
-        assert found.probability == pytest.approx(literal, abs=1e-3)
-        probabilities.append(found.probability)
+        found, shares = foreign(ranks, NOBODY)
+        assert (shares == 0).all(), "nobody has kin"
+        assert found.mean() == pytest.approx(away.mean(), abs=0.07)
+        near = (1 - found).sum() / sum(-(1 - p) * math.log(r) for p, r in zip(found, ranks, strict=True))
+        mean = found.mean()
+        literal = [mean / (mean + (1 - mean) * near * r ** (near - 1)) for r in ranks]
+        assert found == pytest.approx(literal, abs=1e-3)
+        probabilities.append(found)
         truth.append(away)
     told_apart, right = np.concatenate(probabilities), np.concatenate(truth)
     assert right[told_apart >= 0.9].mean() > 0.93
@@ -74,9 +73,9 @@ def test_nothing_is_told_of_ranks_that_lie_anywhere_or_are_few():
     ranks, _ = two_groups(0)
     assert foreign(ranks[: FEWEST - 1], NOBODY[: FEWEST - 1]) is None
     ranks[3] = NAN
-    found = foreign(ranks, NOBODY)
-    assert math.isnan(found.probability[3])
-    assert np.isnan(found.probability).sum() == 1
+    for found in foreign(ranks, NOBODY):
+        assert math.isnan(found[3])
+        assert np.isnan(found).sum() == 1
     assert foreign(np.full(400, NAN), NOBODY) is None
 
 
@@ -87,12 +86,15 @@ def test_of_equal_ranks_that_one_goes_whose_kin_are_foreign():
     halves = np.repeat([0, 200], 200)
     kin = halves[:, None] + draw.integers(0, 200, (400, KIN))
     ranks[0] = ranks[200] = 0.8
-    alone, with_kin = foreign(ranks, NOBODY).probability, foreign(ranks, kin).probability
+    alone, with_kin = foreign(ranks, NOBODY)[0], foreign(ranks, kin)[0]
     assert alone[0] == alone[200]
     assert with_kin[0] > alone[0] > with_kin[200]
     gone = with_kin >= 0.9
     assert gone[:200].mean() > 1.2 * (alone >= 0.9)[:200].mean()
     assert gone[200:].sum() <= 3
+    named = chatter(ranks, kin)
+    assert (named[:200] == with_kin[:200]).all()
+    assert (named[200:] == 0).all(), "whose kin belong"
 
 
 def test_kin_share_words_and_are_of_other_recordings():
@@ -104,15 +106,19 @@ def test_kin_share_words_and_are_of_other_recordings():
 
 
 def test_each_sentence_gets_its_own():
-    ranks, away = two_groups(1, 90)
-    said = [Placed(Phrase(0, 1, f"word{number}"), None, 0.5, rank=one) for number, one in enumerate(ranks)]
-    placed = {"a": said[:30], "b": said[30:31], "c": [], "d": said[31:]}
-    found, share = told(placed)
-    assert {key: len(rows) for key, rows in found.items()} == {"a": 30, "b": 1, "c": 0, "d": 59}
+    """Of ninety sentences the first forty are one greeting, which fits as luck has it."""
+    draw = np.random.default_rng(0)
+    ranks = np.concatenate([(np.arange(40) + 0.5) / 40, draw.beta(10, 1, 50)])
+    texts = ["thanks for watching"] * 40 + [f"word{number}" for number in range(50)]
+    said = [Placed(Phrase(0, 1, text), None, 0.5, rank=one) for text, one in zip(texts, ranks, strict=True)]
+    placed = {**{f"greeting{k}": said[k : k + 1] for k in range(40)}, "none": [], "rest": said[40:]}
+    found = told(placed)
+    assert {key: len(rows) for key, rows in found.items()} == {key: len(rows) for key, rows in placed.items()}
     every = [one for rows in found.values() for one in rows]
-    assert [one.before.text for one in every] == [one.before.text for one in said]
-    assert np.array([one.foreign for one in every]) == pytest.approx(foreign(ranks, NOBODY[:90]).probability)
-    assert share == pytest.approx(away.mean(), abs=0.15)
-    few, nothing = told({"a": said[:5]})
-    assert nothing is None
-    assert few == {"a": said[:5]}
+    assert [one.before.text for one in every] == texts
+    given = np.array([one.chatter for one in every])
+    assert (given[40:] == 0).all()
+    assert given[:20].min() > 0.9
+    (few,) = told({"a": said[:5]}).values()
+    assert all(math.isnan(one.chatter) for one in few)
+    assert told({}) == {}

@@ -129,10 +129,8 @@ def _dropped(
         return left, why
     left = without(idle.told(left), lambda one: one.chatter >= chatter)
     count = sum(one.chatter >= chatter for said in left.values() for one in said)
-    return (
-        left,
-        f"{why}, and chatter, which is said alike in many recordings and fits none: {counted(count, 'sentence')}",
-    )
+    why += f", and chatter, which is said alike in many recordings and fits none: {counted(count, 'sentence')}"
+    return left, why
 
 
 def _chosen(aligner: "Aligner", held: "Manifest", split: str | None) -> float | None:

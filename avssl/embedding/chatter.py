@@ -28,10 +28,12 @@ FEWEST = 30
 """sentences with a rank, without which nothing is told"""
 KIN = 20
 """sentences of other recordings, sharing most words, that are asked whether they are foreign"""
+TOGETHER = 200
+"""sentences of its own recording, at most, that are passed over in search of them"""
 ROUNDS = 300
 """of expectation and maximization"""
 MOST = 0.5
-"""share of its kin, and of all, that are foreign where a sentence may be chatter"""
+"""share of its kin above which, when they are foreign, a sentence may be chatter"""
 CLEARER = 6.0
 """by how much two kinds must be likelier than ranks anywhere (logarithm); less happens by chance once in a thousand"""
 
@@ -123,8 +125,8 @@ def alike(texts: Sequence[str], recordings: Sequence[str]) -> NDArray[np.int64]:
     if not any(any(letter.isalnum() for letter in text) for text in texts):
         return found
     words = TfidfVectorizer(token_pattern=r"\w+").fit_transform(texts)
-    together = max(np.unique(recordings, return_counts=True)[1])
-    nearest = NearestNeighbors(n_neighbors=min(KIN + int(together), len(texts)), metric="cosine").fit(words)
+    together = min(TOGETHER, int(np.unique(recordings, return_counts=True)[1].max()))
+    nearest = NearestNeighbors(n_neighbors=min(KIN + together, len(texts)), metric="cosine").fit(words)
     apart, rows = nearest.kneighbors(words)
     named = np.array(recordings)
     for own, (far, near) in enumerate(zip(apart, rows, strict=True)):

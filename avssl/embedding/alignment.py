@@ -183,12 +183,6 @@ class Aligner:
         other.texts = {one.key: {phrase.text for phrase in one.narration} for one in recordings}
         return other
 
-    def under(self, rule: Rule) -> Aligner:
-        """The same windows and narration under another rule."""
-        other = copy.copy(self)
-        other.rule = rule
-        return other
-
     def place(self, progress: Callable[[int, int], None] | None = None) -> Iterator[tuple[Recording, list[Placed]]]:
         """Every recording with narration, in order, and what became of each of its phrases."""
         for number, recording in enumerate(self.recordings):

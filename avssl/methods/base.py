@@ -223,7 +223,7 @@ class Captions(Protocol):
 
 @runtime_checkable
 class Shows(Protocol):
-    """A method whose output can be looked at: what it fills in, colours, makes clean or makes up."""
+    """A method whose output can be looked at: what it fills in, colours, makes clean, makes up, or pushes apart."""
 
     def show(self, batch: Batch) -> dict[str, Tensor]:
         """A batch of the transform's tensors -> name -> pictures, float 0..1 [B, 3, H, W]."""

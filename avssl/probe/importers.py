@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from avssl.data.audit import NO_MEDIUM, walk
@@ -48,13 +49,14 @@ def read(
     path = Path(spec)
     if not path.exists():
         raise ValueError(f"{spec}: no such file or folder; nothing is downloaded, so put the data there")
-    if path.name.endswith(ARCHIVES):
-        return folder(unpacked(path, room, say), stem(path))
-    if path.is_file():
+    packed = path.name.endswith(ARCHIVES)
+    if path.is_file() and not packed:
         return manifest(Manifest.load(path), path.stem, label, labels)
-    if labels is not None:
+    if labels is not None and not packed:
         return manifest(make(path), path.resolve().name, label, labels)
-    return folder(path, path.resolve().name)
+    found = folder(unpacked(path, room, say), stem(path)) if packed else folder(path, path.resolve().name)
+    unused = (f"{found.name}: --label {label} chooses nothing here; a file's folder, or its name, is its label",)
+    return replace(found, warnings=(*found.warnings, *unused)) if label else found
 
 
 def manifest(held: Manifest, name: str, label: str, table: Path | None) -> Examples:

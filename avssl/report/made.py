@@ -81,6 +81,6 @@ def on_page(loaded: Loaded, held: Manifest, split: str, budget: Budget) -> list[
         address = budget.file("image/png", path)
     if address is None:
         return []
-    told = "What it is given on the left, and on the right what it makes of that."
+    told = "What it is given on the left, and on the right what it makes of that, or pushes it apart from."
     picture = tag("figure", tag("img", src=address, alt="pictures that the method was given and made"))
     return [section("What it makes", tag("p", told, klass="soft"), picture)]

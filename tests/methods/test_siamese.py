@@ -110,3 +110,14 @@ def test_the_other_item_is_never_of_the_same_recording():
     seen = {another(recording, torch.full((4,), number))[0][0].item() for number in range(12)}
     assert seen == {1, 2, 3}
     assert not another(torch.zeros(3), torch.arange(3))[1].any()
+
+
+def test_the_sheet_shows_who_is_pushed_apart():
+    run = tiny.run("siamese")
+    method, batch = run.method().eval(), run.batch()
+    other, some = another(batch["recording"], batch["draw"][:, 0])
+    assert some.all()
+    second = method.views.made(batch).chunk(2)[1]
+    assert torch.equal((method.show(batch)["apart"] * 255).round(), second[other].float())
+    alone = {**batch, "recording": torch.zeros_like(batch["recording"])}
+    assert (method.show(alone)["apart"] == 0.5).all(), "nobody else"

@@ -109,3 +109,18 @@ def test_equal_vectors_have_a_finite_gradient(squared):
     assert found.item() == pytest.approx(0.3, abs=1e-6), "a collapsed network pays the whole margin"
     found.backward()
     assert x.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("mining", ["random", "semi_hard", "hard"])
+def test_the_sheet_shows_the_negative(mining):
+    run = tiny.run("triplet", f"method.mining={mining}")
+    method, batch = run.method().eval(), run.batch()
+    both = method.views.made(batch)
+    far = method.distances(*method.embed("image", both).chunk(2))
+    valid = batch["recording"][:, None] != batch["recording"]
+    chosen = mined(far, valid, mining, batch["draw"][:, 0]).argmax(1)
+    assert (batch["recording"][chosen] != batch["recording"]).all()
+    shown = (method.show(batch)["negative"] * 255).round()
+    assert torch.equal(shown, both.chunk(2)[1][chosen].float())
+    alone = {**batch, "recording": torch.zeros_like(batch["recording"])}
+    assert (method.show(alone)["negative"] == 0.5).all(), "there is none"

@@ -284,6 +284,13 @@ def test_a_manifest_gives_the_label_that_is_asked_for(tmp_path):
         importers.read(str(manifest(tmp_path)), tmp_path, label="sort")
 
 
+def test_a_label_chosen_among_class_folders_is_told_to_be_of_no_use(tmp_path):
+    colors(tmp_path / "set")
+    assert not importers.read(str(tmp_path / "set"), tmp_path).warnings
+    (told,) = importers.read(str(tmp_path / "set"), tmp_path, label="colour").warnings
+    assert told.startswith("set: --label colour chooses nothing here; a file's folder")
+
+
 def test_a_table_labels_a_manifest_and_tells_the_parts(tmp_path):
     rows = [f"clip{k}\t{'bin' if k < 2 else 'set'}\t{'test' if k % 2 else 'train'}\n" for k in range(6)]
     (tmp_path / "labels.tsv").write_text("clip\tcommand\tsplit\n" + "".join(rows))

@@ -76,6 +76,12 @@ class Siamese(OfViews[Config]):
         found: Tensor = self.head(super().vector(x))
         return found
 
+    def show(self, batch: Batch) -> dict[str, Tensor]:
+        """Who is ``apart`` from each first view, 0..1 [B, 3, H, W]; gray where there is nobody else."""
+        other, some = another(batch["recording"], batch["draw"][:, 0])
+        second = self.views.made(batch).chunk(2)[1][other].float() / 255
+        return {"apart": torch.where(some[:, None, None, None], second, 0.5)}
+
 
 def another(recording: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
     """For each item one of another recording, int64 [B], chosen by the large random numbers ``draw`` [B]; and whether

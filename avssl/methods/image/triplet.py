@@ -59,8 +59,7 @@ class Triplet(OfViews[Config]):
         """The mean of what each anchor's margin lacks; anchors without a negative do not count."""
         both = self.embed("image", self.views.made(batch)).chunk(2)
         anchor, other, recording = gather(both[0]), gather(both[1]), gather(batch["recording"])
-        far = (anchor[:, None] - other).square().sum(2)  # [B, B]
-        far = far if self.cfg.squared else far.clamp_min(LEAST).sqrt()
+        far = self.distances(anchor, other)
         valid = recording[:, None] != recording
         weights = mined(far.detach(), valid, self.cfg.mining, gather(batch["draw"])[:, 0])
         near = far.diagonal()[:, None]
@@ -70,10 +69,24 @@ class Triplet(OfViews[Config]):
         hit = (near < far.masked_fill(~valid, float("inf")).amin(1, keepdim=True)).float().mean()
         return Step(loss, detached({"active": active, "accuracy": hit}))
 
+    def distances(self, anchor: Tensor, other: Tensor) -> Tensor:
+        """Of each of [B, D] from each of [C, D], squared or not: [B, C]."""
+        far = (anchor[:, None] - other).square().sum(2)
+        return far if self.cfg.squared else far.clamp_min(LEAST).sqrt()
+
     def vector(self, x: Tensor) -> Tensor:
         """In the space of the distances, [B, D]."""
         found: Tensor = self.head(super().vector(x))
         return found
+
+    def show(self, batch: Batch) -> dict[str, Tensor]:
+        """The ``negative`` of each first view, 0..1 [B, 3, H, W], of several their mean; gray where there is none."""
+        both = self.views.made(batch)
+        valid = batch["recording"][:, None] != batch["recording"]
+        far = self.distances(*self.embed("image", both).chunk(2))
+        weights = mined(far, valid, self.cfg.mining, batch["draw"][:, 0]).float()
+        mean = torch.einsum("bc,cxhw->bxhw", weights, both.chunk(2)[1].float() / 255)
+        return {"negative": torch.where(valid.any(1)[:, None, None, None], mean, 0.5)}
 
 
 def mined(far: Tensor, valid: Tensor, mining: Mining, draw: Tensor) -> Tensor:

@@ -30,6 +30,7 @@ from retrieval.store import Store
 SAMPLE = 512  # vectors of each modality
 ENOUGH = 64  # of a modality in the common sample, else it is sampled on its own
 LEAST_SPREAD = 1e-6
+LEAST_LENGTH = 1e-6  # of what is left of a unit vector; less is rounding
 
 Floats = NDArray[np.float64]
 
@@ -74,6 +75,22 @@ class Background:
             return np.zeros(len(queries))
         found: NDArray[np.float64] = (queries.astype(np.float64) * mean).sum(axis=1)
         return found
+
+    def centered(self, queries: Vectors, source: str) -> Vectors:
+        """Queries [Q, width] of modality `source` without what those of the store have in common, of length 1.
+
+        For recordings unlike those that the network learnt from: what all sounds of one voice, or all pictures of one
+        camera, share says nothing about which of them is meant, yet draws all queries to the same few hits. Raises
+        ValueError where the store has none of `source`, and where nothing is left.
+        """
+        if source not in self._means:
+            raise ValueError(f"the store holds no {source or 'vectors of an unnamed modality'} to center by")
+        left = np.asarray(queries, np.float64) - self._means[source]
+        length = np.linalg.norm(left, axis=1, keepdims=True)
+        if (length <= LEAST_LENGTH).any():
+            raise ValueError(f"the query is what all {source} of the store has in common: nothing is left to look for")
+        unit: Vectors = (left / length).astype(np.float32)
+        return unit
 
     def _direction(self, source: str, target: str) -> tuple[float, float]:
         if (source, target) not in self._directions:

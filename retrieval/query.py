@@ -37,9 +37,13 @@ class Term:
 
 @dataclass(frozen=True)
 class Query:
-    """Terms that are searched for together. Raises ValueError without one that is to be found."""
+    """Terms that are searched for together. Raises ValueError without one that is to be found.
+
+    centered: without what the store's vectors of each term's modality have in common (`Background.centered`).
+    """
 
     terms: Sequence[Term]
+    centered: bool = False
 
     def __post_init__(self) -> None:
         if not any(term.weight > 0 for term in self.terms):
@@ -47,23 +51,34 @@ class Query:
 
     @property
     def modality(self) -> str:
-        """Of its only term; "" for a mixture."""
-        return self.terms[0].modality if len(self.terms) == 1 else ""
+        """Of its only term, if that is as it was made; "" for a mixture and for what is centered."""
+        return self.terms[0].modality if len(self.terms) == 1 and not self.centered else ""
+
+    @property
+    def needs_background(self) -> bool:
+        """Whether its vector depends on what else the store holds."""
+        return self.centered or len(self.terms) > 1
 
     def vector(self, width: int, background: Background | None, target: str = "") -> Vectors:
         """The vector to search modality `target` with ("": all of them), [width].
 
-        That of a single term is as it was given; that of several has length 1, so that its scores are cosines when
-        the store's vectors have length 1 too. Raises ValueError for wrong vectors and for terms that cancel out.
+        That of a single term is as it was given, unless it is centered; that of several has length 1, so that its
+        scores are cosines when the store's vectors have length 1 too. Raises ValueError for wrong vectors and for terms
+        that cancel out, and as `Background.centered` does. background: None where `needs_background` is false.
         """
         vectors = np.concatenate([check_vectors(np.atleast_2d(t.vector), width, "query") for t in self.terms])
+        if self.centered:
+            assert background is not None
+            parts = zip(vectors, self.terms, strict=True)
+            vectors = np.concatenate([background.centered(vector[None], t.modality) for vector, t in parts])
         if len(vectors) == 1:
             alone: Vectors = vectors[0]
             return alone
         weights = np.array([term.weight for term in self.terms])
         if background is not None:
-            parts = zip(vectors, self.terms, strict=True)
-            weights = weights / [background.scale(vector[None], t.modality, target).spread[0] for vector, t in parts]
+            sources = ["" if self.centered else term.modality for term in self.terms]
+            each = zip(vectors, sources, strict=True)
+            weights = weights / [background.scale(vector[None], source, target).spread[0] for vector, source in each]
         weighted = weights[:, None] * vectors.astype(np.float64)
         total = weighted.sum(axis=0)
         length = float(np.linalg.norm(total))

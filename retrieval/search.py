@@ -163,7 +163,8 @@ class _Asked:
         if self._queries is None:
             return self._array[list(members)]
         queries = [self._queries[member] for member in members]
-        return np.stack([q.vector(self._width, self.background if len(q.terms) > 1 else None, target) for q in queries])
+        backgrounds = [self.background if query.needs_background else None for query in queries]
+        return np.stack([q.vector(self._width, known, target) for q, known in zip(queries, backgrounds, strict=True)])
 
     def source(self, members: Sequence[int]) -> str:
         """What all of these were made of; "" where they differ or nobody says."""

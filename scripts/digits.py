@@ -9,7 +9,9 @@ picture is all that a network is told; that two clips show the same digit it is 
 
 For each speaker in turn a network learns from the others and is asked about this one, whose recordings come with
 pictures of MNIST's test part: is the digit of the best of all pictures the one that is said, and the other way round?
-Beside it stands what logistic regression, told the digits of heard speakers, makes of the same vectors of sound.
+Once as the vectors are, and once centered, as ``avssl search --centered`` asks: without what all that this speaker says
+has in common, which is his voice. Beside it stands what logistic regression, told the digits of heard speakers, makes
+of the vectors of sound.
 Clips are written once; a run that was stopped goes on; a row per speaker and seed is added to results/digits.jsonl.
 """
 
@@ -42,10 +44,12 @@ from avssl.probe import linear
 from avssl.probe.rounds import Round
 from avssl.train.build import Loaded, dump
 from avssl.train.checkpoint import load_run, replace_text
+from retrieval.calibration import Background
 
 ROOT = Path(__file__).resolve().parent.parent
 HZ, FPS, SECONDS, SIDE = 8000, 5, 0.8, 32
 """of the clips: longer recordings are cut, shorter ones end in silence; pictures have an edge of two pixels"""
+WAYS = (("audio", "video"), ("video", "audio"))
 VALIDATION_TAKES = frozenset({"0", "1"})
 """takes of heard speakers that are held back, with pictures of the test part"""
 
@@ -134,7 +138,7 @@ def right(queries: NDArray[Any], answers: NDArray[Any], asked: NDArray[Any], fou
 
 
 def judged(loaded: Loaded, held: Manifest) -> dict[str, dict[str, float]]:
-    """Both directions on the test split; and what a reader of labels makes of the same vectors of sound.
+    """Both directions on the test split, plain and centered; and what a reader of labels makes of the vectors of sound.
 
     The reader is told the digits of heard speakers, which nobody else is: logistic regression, asked about this one.
     """
@@ -147,14 +151,16 @@ def judged(loaded: Loaded, held: Manifest) -> dict[str, dict[str, float]]:
         for split, seen in parts.items()
     }
     seen, asked = parts["test"].vectors, digits["test"]
+    known = {name: [row["recording"] for row in rows] for name, rows in parts["test"].rows.items()}
+    centered = {name: Background(seen, known).centered(vectors, name) for name, vectors in seen.items()}
     ends = np.cumsum([0, *(len(one["audio"]) for one in digits.values())])
     cut = Round(*(np.arange(begin, end) for begin, end in itertools.pairwise(ends)))
     heard = np.concatenate([one.vectors["audio"] for one in parts.values()])
     probe = linear.fit(heard, np.concatenate([one["audio"] for one in digits.values()]), cut, classes=10)
     return {
-        "right_digit_first": {
-            f"{one}_to_{other}": right(seen[one], seen[other], asked[one], asked[other])
-            for one, other in (("audio", "video"), ("video", "audio"))
+        **{
+            question: {f"{a}_to_{b}": right(queries[a], seen[b], asked[a], asked[b]) for a, b in WAYS}
+            for question, queries in (("right_digit_first", seen), ("right_digit_first_centered", centered))
         },
         "told_the_digits": {"audio": float((probe.predict(seen["audio"]) == asked["audio"]).mean())},
     }
@@ -215,7 +221,8 @@ def main() -> None:
                 kept.keep(args.rows, rows)
     table = Table("unheard", "seed", "from, to", "right", "untrained", "chance", box=None)
     for one in rows:
-        told = {f"{name}, told the digits": figures for name, figures in one.get("told_the_digits", {}).items()}
+        further = {"right_digit_first_centered": "centered", "told_the_digits": "told the digits"}
+        told = {f"{name}, {how}": of for key, how in further.items() for name, of in one.get(key, {}).items()}
         for name, figures in {**one["right_digit_first"], **told}.items():
             cells = (f"{100 * figures[who]:.1f} %" for who in ("trained", "untrained", "chance"))
             table.add_row(one["speaker"], str(one["seed"]), name.replace("_to_", ", "), *cells)

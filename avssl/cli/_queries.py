@@ -54,10 +54,13 @@ def embedder_of(
     return embedder, {kind: found for kind, found in scales.items() if found is not None}
 
 
-def queries_of(embedder: Embedder | None, store: Store, asked: Sequence[Asked], like: int | None) -> list[Query]:
+def queries_of(
+    embedder: Embedder | None, store: Store, asked: Sequence[Asked], like: int | None, *, centered: bool = False
+) -> list[Query]:
     """One query of all that is asked; a single file alone is one query for each of its windows.
 
     In a query of several things a file stands for the mean of its windows. embedder: may be None for `like` alone.
+    centered: without what the index's moments of each thing's kind have in common.
     """
     fixed = []
     if like is not None:
@@ -73,11 +76,11 @@ def queries_of(embedder: Embedder | None, store: Store, asked: Sequence[Asked], 
         found.append((one, modality, query(embedder, one.kind, one.value)))
     if len(found) == 1 and not fixed:
         ((one, modality, vectors),) = found
-        return [Query([Term(vector, one.weight, modality)]) for vector in vectors]
+        return [Query([Term(vector, one.weight, modality)], centered) for vector in vectors]
     for one, modality, vectors in found:
         mean = vectors.mean(axis=0)
         fixed.append(Term(mean / max(float(np.linalg.norm(mean)), 1e-12), one.weight, modality))
-    return [Query(fixed)]
+    return [Query(fixed, centered)]
 
 
 def with_boxes(

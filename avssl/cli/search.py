@@ -46,6 +46,14 @@ def search(
     distinct: Annotated[
         float | None, typer.Option(help="Leave out what is this like a better one (1: copies).")
     ] = None,
+    centered: Annotated[
+        bool,
+        typer.Option(
+            "--centered",
+            help="Without what all that the index holds of the query's kind has in common, such as one voice or room: "
+            "for recordings unlike those that were learnt from.",
+        ),
+    ] = False,
     windows: Annotated[bool, typer.Option("--windows", help="Do not join windows that touch into moments.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per moment.")] = False,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write the moments as a table too.")] = None,
@@ -104,7 +112,7 @@ def search(
         asked = [Asked(*one) for one in given]
         embedder, scales = embedder_of(index, store, run) if asked else (None, {})
         found = find(
-            store, loaded_index, queries_of(embedder, store, asked, like), k=top,
+            store, loaded_index, queries_of(embedder, store, asked, like, centered=centered), k=top,
             modality=None if among == "any" else among, where=where, calibrated=among == "any",
             exclude_recording=store.rows([like])[0].recording if like is not None and others else None,
             exclude_ids=[] if like is None else [like], merge_seconds=0.0 if windows else TOUCHING_SECONDS,

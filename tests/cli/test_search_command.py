@@ -3,6 +3,7 @@
 import json
 import pathlib
 
+import numpy as np
 import pytest
 from test_embedding import Plain
 from test_index_command import Folder
@@ -14,6 +15,7 @@ from avssl.data.manifest import write_whole
 from avssl.embedding import Embedder, query
 from avssl.inputs import Inputs, Vocabulary
 from retrieval.filters import check_where
+from retrieval.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +74,19 @@ def test_a_column_that_no_row_has_is_told(avssl):
     code, out, err = avssl(*words, "extra ->> 'split' = 'train'")
     assert (code, err) == (0, "")
     assert {json.loads(line)["extra"]["split"] for line in out.splitlines()} == {"train"}
+
+
+def test_a_centered_search_is_less_what_all_of_a_kind_share(avssl):
+    with Store.open("index") as store:
+        ids = store.ids("modality = ?", [store.rows([0])[0].modality])
+        stored = store.vectors(ids).astype(float)
+    query = stored[ids.tolist().index(0)] - stored.mean(0)
+    for option, wanted in (("", stored[ids.tolist().index(0)]), ("--centered", query / np.linalg.norm(query))):
+        code, out, err = avssl("search", "index", "--like", "0", "--json", "--windows", *option.split())
+        assert (code, err) == (0, "")
+        told = [json.loads(line)["score"] for line in out.splitlines()]
+        expected = np.sort(np.delete(stored @ wanted, ids.tolist().index(0)))[::-1][:10]
+        assert told == pytest.approx(expected, abs=1e-5), option
 
 
 def test_what_is_long_is_not_said_back_whole():

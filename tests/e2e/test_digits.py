@@ -93,7 +93,9 @@ def test_a_comparison_adds_a_row_and_is_not_repeated(digits, made, data, tmp_pat
     digits.main()
     (first,) = [json.loads(line) for line in rows.read_text().splitlines()]
     assert (first["speaker"], first["steps"], first["asked"]) == ("bob", 2, 40)
-    for figures in (*first["right_digit_first"].values(), *first["told_the_digits"].values()):
+    questions = ("right_digit_first", "right_digit_first_centered", "told_the_digits")
+    assert [len(first[question]) for question in questions] == [2, 2, 1]
+    for figures in (figures for question in questions for figures in first[question].values()):
         assert figures["chance"] == pytest.approx(0.1)
         assert 0 <= figures["trained"] <= 1
     assert first["told_the_digits"]["audio"]["untrained"] > 0.5, "tones are told apart by whoever is told the digits"

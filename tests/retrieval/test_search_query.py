@@ -122,3 +122,54 @@ def test_a_hit_tells_the_score_of_every_modality_at_its_time(store):
         assert found[identity] == pytest.approx(wanted), identity
     plain = search(store, built, query, k=9)[0]
     assert all(hit.scores == {hit.modality: hit.score} for hit in plain)
+
+
+def alike(count, shift):
+    """Pictures, and sounds that go with them but all lean the same way: unit vectors [count, WIDTH] twice."""
+    pictures = vectors_of(count, 1)
+    sounds = pictures + 0.3 * vectors_of(count, 2) + shift
+    return [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (pictures, sounds)]
+
+
+def test_what_all_sounds_share_draws_a_centered_query_nowhere(store):
+    pictures, sounds = alike(40, 3 * vectors_of(1, 3))
+    store.add(pictures, rows_of(40))
+    store.add(sounds, rows_of(40, modality="audio"))
+    built = index.build(store)
+    found = {}
+    for centered in (False, True):
+        queries = [Query([Term(sound, modality="audio")], centered) for sound in sounds]
+        hits = search(store, built, queries, k=1, modality="video")
+        found[centered] = sum(one[0].id == number for number, one in enumerate(hits))
+    assert found[False] < 0.5 * found[True]
+    assert found[True] >= 36
+
+
+def test_a_centered_query_is_less_the_mean_of_its_kind_and_as_long_as_one(store):
+    store.add(vectors_of(30), rows_of(30))
+    store.add(vectors_of(30, 1) + 1.0, rows_of(30, modality="audio"))
+    built = index.build(store)
+    stored = store.vectors(store.ids("modality = 'audio'")).astype(float)
+    a, b = vectors_of(2, 5).astype(float)
+    left = [(x - stored.mean(0)) / np.linalg.norm(x - stored.mean(0)) for x in (a, b)]
+    gallery = store.vectors(store.ids("modality = 'video'")).astype(float)
+    (hits,) = search(store, built, [Query([Term(a, modality="audio")], centered=True)], k=30, modality="video")
+    assert hits.scores == pytest.approx(np.sort(gallery @ left[0])[::-1], abs=1e-6)
+    (one_list,) = search(store, built, [Query([Term(a, modality="audio")], centered=True)], k=60, calibrated=True)
+    own = gallery @ left[0]
+    of_pictures = [hit.calibrated for hit in one_list if hit.modality == "video"]
+    assert of_pictures == pytest.approx(np.sort((own - own.mean()) / own.std())[::-1], abs=1e-4)
+    terms = [Term(a, modality="audio"), Term(b, -0.5, "audio")]
+    (mixed,) = search(store, built, [Query(terms, centered=True)], k=30, modality="video")
+    spread = [(gallery @ x).std() for x in left]
+    total = gallery @ (left[0] / spread[0] - 0.5 * left[1] / spread[1])
+    assert list(mixed.ids) == store.ids("modality = 'video'")[np.argsort(-total)].tolist()
+
+
+def test_a_query_that_cannot_be_centered_is_told(store):
+    same = np.repeat(vectors_of(1), 3, axis=0)
+    store.add(same, rows_of(3))
+    built = index.build(store)
+    for modality, said in (("audio", "holds no audio to"), ("", "unnamed modality"), ("video", "nothing is left")):
+        with pytest.raises(ValueError, match=said):
+            search(store, built, [Query([Term(same[0], modality=modality)], centered=True)])

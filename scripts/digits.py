@@ -10,8 +10,8 @@ picture is all that a network is told; that two clips show the same digit it is 
 For each speaker in turn a network learns from the others and is asked about this one, whose recordings come with
 pictures of MNIST's test part: is the digit of the best of all pictures the one that is said, and the other way round?
 Once as the vectors are, and once centered, as ``avssl search --centered`` asks: without what all that this speaker says
-has in common, which is his voice. Beside it stands what logistic regression, told the digits of heard speakers, makes
-of the vectors of sound.
+has in common, which is his voice (all of it, or a few recordings). Beside it stands what logistic regression, told the
+digits of heard speakers, makes of the vectors of sound.
 Clips are written once; a run that was stopped goes on; a row per speaker and seed is added to results/digits.jsonl.
 """
 
@@ -50,6 +50,8 @@ ROOT = Path(__file__).resolve().parent.parent
 HZ, FPS, SECONDS, SIDE = 8000, 5, 0.8, 32
 """of the clips: longer recordings are cut, shorter ones end in silence; pictures have an edge of two pixels"""
 WAYS = (("audio", "video"), ("video", "audio"))
+FEW = 20
+"""recordings, of those that a voice is told by when it is told by few"""
 VALIDATION_TAKES = frozenset({"0", "1"})
 """takes of heard speakers that are held back, with pictures of the test part"""
 
@@ -137,6 +139,33 @@ def right(queries: NDArray[Any], answers: NDArray[Any], asked: NDArray[Any], fou
     return float((found[best] == asked).mean())
 
 
+def less_mean(vectors: NDArray[Any], of: NDArray[Any] | None = None) -> NDArray[Any]:
+    """Vectors [N, D] centered as a search does it, by themselves or by the ones at the places ``of``."""
+    known = vectors if of is None else vectors[of]
+    return Background({"": known}, {"": [""] * len(known)}).centered(vectors, "")
+
+
+def each_less_mean(vectors: NDArray[Any], speakers: NDArray[Any]) -> NDArray[Any]:
+    """Vectors [N, D], those of each speaker [N] centered by themselves."""
+    found = np.empty_like(vectors)
+    for speaker in np.unique(speakers):
+        found[speakers == speaker] = less_mean(vectors[speakers == speaker])
+    return found
+
+
+def by_few(sounds: NDArray[Any], pictures: NDArray[Any], said: NDArray[Any], shown: NDArray[Any]) -> dict[str, float]:
+    """Right from sounds to pictures where few sounds tell the voice: any, or of one digit alone; a mean over draws."""
+    random, digits = np.random.default_rng(0), np.unique(said)
+    draws = {
+        "any": [random.permutation(len(said))[:FEW] for _ in digits],
+        "one_digit": [random.permutation(np.flatnonzero(said == digit))[:FEW] for digit in digits],
+    }
+    return {
+        name: float(np.mean([right(less_mean(sounds, of), pictures, said, shown) for of in every]))
+        for name, every in draws.items()
+    }
+
+
 def judged(loaded: Loaded, held: Manifest) -> dict[str, dict[str, float]]:
     """Both directions on the test split, plain and centered; and what a reader of labels makes of the vectors of sound.
 
@@ -146,23 +175,28 @@ def judged(loaded: Loaded, held: Manifest) -> dict[str, dict[str, float]]:
         split: embed_recordings(Embedder(loaded.method, loaded.inputs), held, split=split)
         for split in ("train", "val", "test")
     }
-    digits = {
-        split: {name: np.array([int(row["extra"]["digit"]) for row in rows]) for name, rows in seen.rows.items()}
+    told = {
+        split: {name: np.array([row["extra"]["digit"] for row in rows], int) for name, rows in seen.rows.items()}
         for split, seen in parts.items()
     }
-    seen, asked = parts["test"].vectors, digits["test"]
-    known = {name: [row["recording"] for row in rows] for name, rows in parts["test"].rows.items()}
-    centered = {name: Background(seen, known).centered(vectors, name) for name, vectors in seen.items()}
-    ends = np.cumsum([0, *(len(one["audio"]) for one in digits.values())])
+    seen, asked = parts["test"].vectors, told["test"]
+    centered = {name: less_mean(vectors) for name, vectors in seen.items()}
+    ends = np.cumsum([0, *(len(one["audio"]) for one in told.values())])
     cut = Round(*(np.arange(begin, end) for begin, end in itertools.pairwise(ends)))
     heard = np.concatenate([one.vectors["audio"] for one in parts.values()])
-    probe = linear.fit(heard, np.concatenate([one["audio"] for one in digits.values()]), cut, classes=10)
+    digits = np.concatenate([one["audio"] for one in told.values()])
+    speakers = np.array([row["extra"]["speaker"] for one in parts.values() for row in one.rows["audio"]])
+    read = {}
+    for name, vectors in (("audio", heard), ("audio_centered", each_less_mean(heard, speakers))):
+        probe = linear.fit(vectors, digits, cut, classes=10)
+        read[name] = float((probe.predict(vectors[cut.test]) == digits[cut.test]).mean())
     return {
         **{
             question: {f"{a}_to_{b}": right(queries[a], seen[b], asked[a], asked[b]) for a, b in WAYS}
             for question, queries in (("right_digit_first", seen), ("right_digit_first_centered", centered))
         },
-        "told_the_digits": {"audio": float((probe.predict(seen["audio"]) == asked["audio"]).mean())},
+        f"sounds_centered_by_{FEW}": by_few(seen["audio"], seen["video"], asked["audio"], asked["video"]),
+        "told_the_digits": read,
     }
 
 

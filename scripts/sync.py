@@ -168,7 +168,7 @@ def main() -> None:
     }
     row = {
         "config": "sync", "method": loaded.cfg.method.name, "digest": loaded.digest, "data": held.digest(),
-        "seed": args.seed, "steps": loaded.step, "split": args.split, "clips": len(clips),
+        "seed": loaded.cfg.seed, "offsets_seed": args.seed, "steps": loaded.step, "split": args.split, "clips": len(clips),
         "tolerance_seconds": sync.TOLERANCE_SECONDS, "asked": {who: asdict(one) for who, one in asked.items()},
         "sync": tree,
     }  # fmt: skip

@@ -6,6 +6,7 @@ import importlib
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -82,6 +83,48 @@ def test_the_best_answer_counts(digits):
     assert digits.right(queries, answers, np.array([5, 6, 7]), np.array([5, 7])) == pytest.approx(1 / 3)
 
 
+def unit(x):
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def spoken_by_two_voices():
+    """Pictures of four digits, [40, 8], and their sounds, that all lean towards the picture of digit 0; and digits."""
+    random, said = np.random.default_rng(0), np.repeat(np.arange(4), 10)
+    pictures = unit(np.eye(8)[said] + 0.05 * random.standard_normal((40, 8))).astype(np.float32)
+    lean = 2 * np.eye(8)[0] + np.eye(8)[6]
+    sounds = unit(np.eye(8)[said] + lean + 0.05 * random.standard_normal((40, 8))).astype(np.float32)
+    return sounds, pictures, said
+
+
+def test_centering_is_by_the_voice_that_is_asked_about(digits):
+    sounds, pictures, said = spoken_by_two_voices()
+    assert digits.right(sounds, pictures, said, said) < 0.5, "the lean draws all to digit 0"
+    np.testing.assert_allclose(digits.less_mean(sounds), unit(sounds - sounds.mean(0)), atol=1e-5)
+    np.testing.assert_allclose(digits.less_mean(sounds, [0, 11]), unit(sounds - sounds[[0, 11]].mean(0)), atol=1e-5)
+    assert digits.right(digits.less_mean(sounds), pictures, said, said) == 1
+    few = digits.by_few(sounds, pictures, said, said)
+    assert few["one_digit"] < few["any"] <= 1, "what one digit has in common is that digit"
+    voices = np.tile(["ann", "bob"], 20)
+    each = digits.each_less_mean(sounds, voices)
+    np.testing.assert_allclose(each[1::2], unit(sounds[1::2] - sounds[1::2].mean(0)), atol=1e-5)
+
+
+def test_figures_are_of_the_vectors_that_they_name(digits, monkeypatch):
+    """Pictures and sounds of the one who is asked about lean apart: plain wrong, centered right, both ways."""
+    sounds, pictures, said = spoken_by_two_voices()
+
+    def embedded(embedder, held, split):
+        rows = [{"recording": str(k), "extra": {"digit": str(d), "speaker": split}} for k, d in enumerate(said)]
+        return SimpleNamespace(vectors={"audio": sounds, "video": pictures}, rows={"audio": rows, "video": rows})
+
+    monkeypatch.setattr(digits, "embed_recordings", embedded)
+    monkeypatch.setattr(digits, "Embedder", lambda *given: None)
+    found = digits.judged(SimpleNamespace(method=None, inputs=None), None)
+    assert found["right_digit_first"]["audio_to_video"] < 0.5
+    assert found["right_digit_first_centered"] == {"audio_to_video": 1.0, "video_to_audio": 1.0}
+    assert found["told_the_digits"] == {"audio": 1.0, "audio_centered": 1.0}
+
+
 def test_a_comparison_adds_a_row_and_is_not_repeated(digits, made, data, tmp_path, monkeypatch, capsys):
     _, out = made
     rows = tmp_path / "rows.jsonl"
@@ -93,8 +136,8 @@ def test_a_comparison_adds_a_row_and_is_not_repeated(digits, made, data, tmp_pat
     digits.main()
     (first,) = [json.loads(line) for line in rows.read_text().splitlines()]
     assert (first["speaker"], first["steps"], first["asked"]) == ("bob", 2, 40)
-    questions = ("right_digit_first", "right_digit_first_centered", "told_the_digits")
-    assert [len(first[question]) for question in questions] == [2, 2, 1]
+    questions = ("right_digit_first", "right_digit_first_centered", "sounds_centered_by_20", "told_the_digits")
+    assert [len(first[question]) for question in questions] == [2, 2, 2, 2]
     for figures in (figures for question in questions for figures in first[question].values()):
         assert figures["chance"] == pytest.approx(0.1)
         assert 0 <= figures["trained"] <= 1

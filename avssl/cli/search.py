@@ -51,7 +51,7 @@ def search(
         typer.Option(
             "--centered",
             help="Without what all that the index holds of the query's kind has in common, such as one voice or room: "
-            "for recordings unlike those that were learnt from.",
+            "for recordings unlike those that were learnt from, as varied as what is asked.",
         ),
     ] = False,
     windows: Annotated[bool, typer.Option("--windows", help="Do not join windows that touch into moments.")] = False,

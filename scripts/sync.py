@@ -168,9 +168,9 @@ def main() -> None:
     }
     row = {
         "config": "sync", "method": loaded.cfg.method.name, "digest": loaded.digest, "data": held.digest(),
-        "seed": loaded.cfg.seed, "offsets_seed": args.seed, "steps": loaded.step, "split": args.split, "clips": len(clips),
-        "tolerance_seconds": sync.TOLERANCE_SECONDS, "asked": {who: asdict(one) for who, one in asked.items()},
-        "sync": tree,
+        "seed": loaded.cfg.seed, "offsets_seed": args.seed, "steps": loaded.step, "split": args.split,
+        "clips": len(clips), "tolerance_seconds": sync.TOLERANCE_SECONDS,
+        "asked": {who: asdict(one) for who, one in asked.items()}, "sync": tree,
     }  # fmt: skip
     kept = args.rows.read_text(encoding="utf-8").splitlines() if args.rows.is_file() else []
     if json.dumps(row) not in kept:

@@ -62,7 +62,8 @@ def find(view: View, asked: Asked, regions: Regions | None = None) -> list[Any]:
     if view.loaded is None:
         return []
     media = [None] if asked.media is None else asked.media
-    queries = [Query(fixed if one is None else [*fixed, Term(one, modality=asked.kind)]) for one in media]
+    terms = [fixed if one is None else [*fixed, Term(one, modality=asked.kind)] for one in media]
+    queries = [Query(each, question.centered) for each in terms]
     results = search(
         view.store,
         view.loaded,

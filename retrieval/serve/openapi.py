@@ -59,6 +59,10 @@ def describe(settings: Settings) -> dict[str, Any]:
         "top": {"type": "integer", "minimum": 1, "maximum": limits.most_hits, "default": 20},
         "windows": {"type": "boolean", "description": "do not join windows that touch"},
         "own": {"type": "boolean", "description": "with an item: also find its own recording"},
+        "centered": {
+            "type": "boolean",
+            "description": "without what all that the store holds of its kind has in common, such as one voice",
+        },
         "filters": {"$ref": "#/components/schemas/Filters"},
     }
     text = {"type": "string", "maxLength": limits.text_characters}

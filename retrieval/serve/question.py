@@ -31,7 +31,8 @@ class Question:
 
     text: words to search with. item: id of a row to find more like. minus: what to keep away from. among: modality to
     be found, "any", or "" for the usual one. top: how many moments. windows: do not join windows that touch. own: with
-    an item, also find its own recording. filters: what the rows must hold.
+    an item, also find its own recording. centered: without what all that the store holds of its kind has in common.
+    filters: what the rows must hold.
     """
 
     text: str = ""
@@ -41,6 +42,7 @@ class Question:
     top: int = 20
     windows: bool = False
     own: bool = False
+    centered: bool = False
     filters: "Filters" = field(default_factory=lambda: Filters())
 
 
@@ -101,6 +103,7 @@ def parse(asked: Any, modalities: tuple[str, ...], limits: Limits) -> Question:
         top=top,
         windows=_flag(asked, "windows"),
         own=_flag(asked, "own"),
+        centered=_flag(asked, "centered"),
         filters=parse_filters(asked.get("filters", {}), limits),
     )
 

@@ -6,12 +6,14 @@ import shlex
 import urllib.parse
 from pathlib import Path
 
+import numpy as np
 import pytest
 from running import SHOUT, Painter, make_store, running
 
 import retrieval
 from retrieval.serve.openapi import describe
 from retrieval.serve.settings import Settings
+from retrieval.store import Store
 
 
 def spans(answer):
@@ -52,6 +54,19 @@ def test_an_item_finds_others_like_it_and_not_its_own_recording(service):
     own = service.post("/api/search", {"item": mine["id"], "top": 9, "own": True, "windows": True}).json["moments"]
     assert mine["recording"] in {hit["recording"] for hit in own}
     assert mine["id"] not in {hit["id"] for hit in own}
+
+
+def test_a_centered_question_is_less_what_all_of_its_kind_share(service, stored):
+    with Store.open(stored) as store:
+        own = store.vectors(store.ids("modality = 'audio'")).astype(float)
+        pictures = store.vectors(store.ids("modality = 'video'")).astype(float)
+    plain = service.painter.embed("text", "blue")[0]
+    left = (plain - own.mean(0)) / np.linalg.norm(plain - own.mean(0))
+    for centered, query in ((False, plain), (True, left)):
+        question = json.dumps({"among": "video", "windows": True, "top": 3, "centered": centered})
+        answer = service.upload("/api/search/upload", b"blue", kind="audio", question=question)
+        told = [hit["score"] for hit in answer.json["moments"]]
+        assert told == pytest.approx(np.sort(pictures @ query)[::-1][:3], abs=1e-5)
 
 
 def test_words_and_a_file_are_searched_with_together(service):

@@ -112,6 +112,16 @@ def test_wrong_windows(window, hop, told):
         windows(10.0, window, hop)
 
 
+def test_a_row_tells_what_is_said_there_and_no_more(tmp_path, inputs):
+    said = (Phrase(0.0, 0.5, "the bell rings"), Phrase(9.0, 10.0, "the dog barks"))
+    held = Manifest((recording(tmp_path, "long", 10.0, phrases=said),), root=tmp_path)
+    rows = embed_recordings(Embedder(Plain(inputs), inputs), held, hop_seconds=1.0).rows["video"]
+    told = {row["start"]: row["narration"] for row in rows}
+    assert [told[start] for start in (0, 1, 2)] == ["the bell rings"] * 3, "within two seconds"
+    assert [told[start] for start in (3, 4, 5)] == [""] * 3
+    assert [told[start] for start in (6, 7, 8, 9)] == ["the dog barks"] * 4
+
+
 def test_rows_and_vectors(held, inputs):
     done = embed_recordings(Embedder(Plain(inputs), inputs), held)
     assert {modality: len(vectors) for modality, vectors in done.vectors.items()} == {"video": 8, "audio": 7, "text": 2}

@@ -59,9 +59,12 @@ def check_output(option: str, path: Path, makes: bool = False) -> None:
         raise ValueError(f"{option} {path}: {folder} cannot be written to; choose another place")
 
 
-def check_manifest_output(path: Path, makes: bool = False) -> None:
-    """Raise ValueError where no manifest can be written, or under a name that tells nobody that it is one."""
+def check_manifest_output(path: Path, makes: bool = False, made_from: Path | None = None) -> None:
+    """Raise ValueError where no manifest can be written, under a name that tells nobody that it is one, or where it
+    would take the place of what it is made from."""
     check_output("-o", path, makes)
+    if made_from is not None and path.resolve() == made_from.resolve():
+        raise ValueError(f"-o {path}: that is the manifest itself; name another file")
     if path.suffix.lower() != ".jsonl":
         raise ValueError(f"-o {path}: a manifest is a .jsonl file; name it {path.with_suffix('.jsonl')}")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import typer
 
 from avssl.cli import _network
 from avssl.cli import _vectors as files
@@ -21,6 +22,9 @@ from retrieval.query import Query, Term
 from retrieval.regions import Regions, locate
 from retrieval.space import Space
 from retrieval.store import Store
+
+CENTERED_BY = 20
+"""moments of a kind that tell well enough what all have in common: see results/digits.jsonl"""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,8 @@ def queries_of(
     """One query of all that is asked; a single file alone is one query for each of its windows.
 
     In a query of several things a file stands for the mean of its windows. embedder: may be None for `like` alone.
-    centered: without what the index's moments of each thing's kind have in common.
+    centered: without what the index's moments of each thing's kind have in common. Raises ValueError where the index
+    has none of that kind; few are told.
     """
     fixed = []
     if like is not None:
@@ -74,6 +79,11 @@ def queries_of(
             continue
         modality = "text" if one.kind == "text" else modality_of(embedder, one.kind)
         found.append((one, modality, query(embedder, one.kind, one.value)))
+        if modality == "text":
+            _tell_unknown(embedder, one.value)
+    if centered:
+        for modality in dict.fromkeys([*(term.modality for term in fixed), *(modality for _, modality, _ in found)]):
+            _check_center(store, modality)
     if len(found) == 1 and not fixed:
         ((one, modality, vectors),) = found
         return [Query([Term(vector, one.weight, modality)], centered) for vector in vectors]
@@ -81,6 +91,24 @@ def queries_of(
         mean = vectors.mean(axis=0)
         fixed.append(Term(mean / max(float(np.linalg.norm(mean)), 1e-12), one.weight, modality))
     return [Query(fixed, centered)]
+
+
+def _tell_unknown(embedder: Embedder, text: str) -> None:
+    """Words of a text, of which others are known, that a run with a vocabulary of its own has never read."""
+    known = embedder.inputs.vocabulary
+    unknown = [word for word in text.split() if known is not None and not known.knows(word)]
+    if unknown:
+        typer.echo(f"this run has never read {', '.join(unknown)[:60]}: that tells it nothing", err=True)
+
+
+def _check_center(store: Store, modality: str) -> None:
+    """Whether the index holds enough moments of a kind to tell what they have in common."""
+    count = len(store.ids("modality = ?", [modality]))
+    if not count:
+        raise ValueError(f"--centered: the index holds no {modality} to center by; leave it out")
+    if count < CENTERED_BY:
+        typer.echo(f"--centered by {count} of {modality} alone: better are {CENTERED_BY} as varied as what you ask, or "
+                   "leave it out", err=True)  # fmt: skip
 
 
 def with_boxes(

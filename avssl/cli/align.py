@@ -60,7 +60,7 @@ def align(
 
     Trains again on the result: avssl train METHOD data=OUTPUT. Needs a run with text in one space with video or audio.
     """
-    check_manifest_output(output)
+    check_manifest_output(output, made_from=manifest)
     from avssl.cli import _network
     from avssl.data.manifest import Manifest
     from avssl.embedding import Embedder

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from avssl.cli._counting import counting
+from avssl.cli._placing import check_ours
 from avssl.words import counted
 
 if TYPE_CHECKING:
@@ -47,8 +48,7 @@ def cluster(
     """
     if clusters < 0 or most < 0:
         raise ValueError(f"{'-k' if clusters < 0 else '--most'} is {min(clusters, most)}; it must be at least 0")
-    if output.exists() and not output.is_dir():
-        raise ValueError(f"{output} is a file; name a folder")
+    check_ours(output, (PAGE, SHEET, LINES))
     if not recordings.exists():
         raise ValueError(f"{recordings}: no such folder or manifest")
 

@@ -85,5 +85,5 @@ def _draw(cfg: "RunConfig", data: Path, output: Path, count: int, progress: floa
     examples, title = found.examples, f"{cfg.method.name}: what it is given"
     if method is not None and isinstance(method, base.Shows):
         examples = made.made(method, examples)
-        title = f"{cfg.method.name}: given and made, {when}"
+        title = f"{cfg.method.name}: what it is given, and what comes of it, {when}"
     draw(output, title, examples, found.names, inputs, found.said)

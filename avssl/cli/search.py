@@ -101,6 +101,8 @@ def search(
         held = [name for name in names if len(store.ids("modality = ?", [name]))]
         if not held:
             raise ValueError(f"{index} holds nothing to find")
+        if like is not None and not len(store.ids("id = ?", [like])):
+            raise ValueError(f"--like {like}: {index} has no such id; --json tells those of what is found")
         # More like a moment is by default what it is itself.
         among = among or (store.rows([like])[0].modality if like is not None and not given else held[0])
         if among != "any" and among not in held:

@@ -32,9 +32,9 @@ def transcribe(
 ) -> None:
     """Write down what is said: voice is found and recognized, what recognizers make up is left out.
 
-    A second run goes on. Nothing is downloaded unless --model names a model of a hub.
+    A second run goes on. A model of a hub is downloaded where it is not on the disk; one in a folder never.
     """
-    check_manifest_output(output, makes=True)
+    check_manifest_output(output, makes=True, made_from=recordings)
     from avssl.data.manifest import Manifest
     from avssl.encoders import hub
     from avssl.speech.doubt import Rule
@@ -49,8 +49,6 @@ def transcribe(
     if engine not in engines:
         raise ValueError(f"--engine {engine}: it is {' or '.join(engines)}")
     held = Manifest.load(recordings)
-    if output.resolve() == recordings.resolve():
-        raise ValueError(f"{output}: that is the manifest itself; name another file")
     recognizer = engines[engine](model, str(device_of(device)))
     typer.echo(f"--model: {recognizer.origin}, {hub.terms(hub.license_of(recognizer.origin))}", err=True)
     folder = output.with_name(f"{output.stem}-narration")

@@ -26,6 +26,8 @@ OWN = ("video", "image", "audio", "text")
 """modalities that are read from the recording itself; others are streams of that name"""
 FAR_SECONDS = 15.0
 """words further than this from a window's middle are not about it"""
+SAID_SECONDS = 2.0
+"""words further than this from a window are not said there"""
 
 
 class Piece(NamedTuple):
@@ -178,7 +180,7 @@ def _parts(embedder: Embedder, path: Path, recording: Recording, wanted: Sequenc
     spans = windows(recording.seconds, embedder.window.seconds, min(hop, embedder.window.seconds))
     for index in range(0, len(spans), AT_ONCE):
         part = Part(spans[index : index + AT_ONCE], {})
-        said = [nearest(recording.narration, (start + end) / 2, 1, FAR_SECONDS)[0] for start, end in part.spans]
+        said = [_said(recording, start, end) for start, end in part.spans]
         for modality in wanted:
             limit = limits.get(modality)
             if limit is None:
@@ -190,6 +192,11 @@ def _parts(embedder: Embedder, path: Path, recording: Recording, wanted: Sequenc
                 part.rows[modality] = inside, rows
         if part.rows:
             yield part
+
+
+def _said(recording: Recording, start: float, end: float) -> str:
+    """What is said in the middle of a window, or nearest to it."""
+    return nearest(recording.narration, (start + end) / 2, 1, (end - start) / 2 + SAID_SECONDS)[0]
 
 
 def _phrases(path: Path, recording: Recording) -> list[dict[str, Any]]:

@@ -96,10 +96,11 @@ def test_one_is_no_plural(home, avssl, tmp_path):
         (["FILMS", "-k", "-1"], "-k is -1; it must be at least 0"),
         (["FILMS", "--label", "mood"], "--label mood: these recordings have split"),
         (["FILMS", "-o", "FILE"], "is a file; name a folder"),
+        (["FILMS", "-o", "RUN"], "holds other files: name another folder"),
     ],
 )
 def test_wrong_requests_are_one_line_and_exit_2(home, avssl, tmp_path, words, told):
-    places = {"FILMS": home / "run" / "manifest.jsonl", "FILE": home / "run" / "run.json"}
+    places = {"FILMS": home / "run" / "manifest.jsonl", "FILE": home / "run" / "run.json", "RUN": home / "run"}
     code, _, err = avssl("cluster", home / "run", *(places.get(word, word) for word in words))
     assert code == 2
     assert told in err

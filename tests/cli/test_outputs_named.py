@@ -46,6 +46,16 @@ def test_a_place_that_cannot_be_made_is_named_before_the_scan(words, tmp_path, m
     assert "files" not in err
 
 
+@pytest.mark.parametrize("words", ["transcribe x.jsonl -o ./x.jsonl", "align RUN x.jsonl -o ../here/x.jsonl"])
+def test_a_manifest_does_not_take_the_place_of_what_it_is_made_from(words, tmp_path, monkeypatch, capsys):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "here" / "x.jsonl").write_text("kept")
+    assert run(words.split()) == 2
+    assert capsys.readouterr().err.rstrip().endswith("x.jsonl: that is the manifest itself; name another file")
+    assert (tmp_path / "here" / "x.jsonl").read_text() == "kept"
+
+
 @pytest.mark.parametrize("words", ["manifest . -o FILE", "transcribe x.jsonl -o FILE", "align RUN x.jsonl -o FILE"])
 @pytest.mark.parametrize(("name", "right"), [("m.txt", "m.jsonl"), ("m", "m.jsonl"), ("a.b/m.json", "a.b/m.jsonl")])
 def test_a_manifest_is_written_under_a_name_that_tells_it(words, name, right, tmp_path, monkeypatch, capsys):

@@ -10,11 +10,13 @@ from test_index_command import Folder
 
 from avssl.cli import run
 from avssl.cli._placing import making
+from avssl.cli._queries import Asked, queries_of
 from avssl.config import InputsConfig
 from avssl.data.manifest import write_whole
 from avssl.embedding import Embedder, query
 from avssl.inputs import Inputs, Vocabulary
 from retrieval.filters import check_where
+from retrieval.space import Space
 from retrieval.store import Store
 
 
@@ -54,6 +56,7 @@ def test_what_is_no_index_is_told_alike(avssl, words):
         ("--text bell --weight audio=2", "--weight audio=2: there is no --audio that it could be of"),
         ("--text bell --weight not-text=2", "--weight not-text=2: there is no --not-text that it could be of"),
         ("--text bell --weight smell=2", "say KIND=NUMBER above 0"),
+        ("--like 99999", "--like 99999: index has no such id; --json tells those of what is found"),
         ("--like 0 --distinct 1.5", "--distinct is 1.5; it must be above 0 and at most 1"),
         ("--like 0 --distinct 0", "--distinct is 0; it must be above 0"),
     ],
@@ -83,10 +86,25 @@ def test_a_centered_search_is_less_what_all_of_a_kind_share(avssl):
     query = stored[ids.tolist().index(0)] - stored.mean(0)
     for option, wanted in (("", stored[ids.tolist().index(0)]), ("--centered", query / np.linalg.norm(query))):
         code, out, err = avssl("search", "index", "--like", "0", "--json", "--windows", *option.split())
-        assert (code, err) == (0, "")
+        few = f"--centered by {len(ids)} of audio alone: better are 20 as varied as what you ask, or leave it out\n"
+        assert (code, err) == (0, few if option else "")
         told = [json.loads(line)["score"] for line in out.splitlines()]
         expected = np.sort(np.delete(stored @ wanted, ids.tolist().index(0)))[::-1][:10]
         assert told == pytest.approx(expected, abs=1e-5), option
+
+
+def test_words_that_a_run_has_never_read_are_told(capsys, tmp_path):
+    inputs = Inputs(InputsConfig(height=32, width=32, frames=4, fps=4.0, audio_seconds=1.0, tokens=8),
+                    Vocabulary.train(["the bell rings"], 60))  # fmt: skip
+    embedder = Embedder(Plain(inputs), inputs)
+    space = Space("main", "d" * 64, ("video", "text"), 4)
+    with Store.create(tmp_path / "store", space) as store:
+        queries_of(embedder, store, [Asked("text", "the bell", 1.0)], None)
+        assert capsys.readouterr().err == ""
+        queries_of(embedder, store, [Asked("text", "bell 語", 1.0)], None)
+        assert capsys.readouterr().err == "this run has never read 語: that tells it nothing\n"
+        with pytest.raises(ValueError, match="--centered: the index holds no text to center by; leave it out"):
+            queries_of(embedder, store, [Asked("text", "the bell", 1.0)], None, centered=True)
 
 
 def test_what_is_long_is_not_said_back_whole():

@@ -173,6 +173,16 @@ def test_another_network_replaces_nothing(held, whole, tmp_path, monkeypatch):
     assert embed_shards(job_of(part), out).recordings == {"video": 1, "audio": 1, "text": 1}
 
 
+def test_other_windows_replace_nothing(held, whole):
+    job = job_of(held)
+    before = content(whole)
+    for seconds, hop in ((0.5, 0.5), (1.0, 0.25)):
+        other = replace(job, source=replace(SOURCE, window_seconds=seconds, hop_seconds=hop))
+        with pytest.raises(ValueError, match=f"windows of 1 s every 0.5 s, not of {seconds:g} s every {hop:g} s"):
+            embed_shards(other, whole)
+    assert content(whole) == before
+
+
 def test_plans_are_as_before_there_were_parts_of_collections(held):
     """Vectors that an earlier version made are known again, and not embedded once more."""
     assert "new_for" not in job_of(held).plan()

@@ -24,6 +24,7 @@ __all__ = ["Hit", "Hits", "beside", "format_time", "like", "search"]
 FIRST_WINDOWS = 3  # windows looked at for each moment wanted, when windows are merged or left out
 MOMENT_WINDOWS = 10  # then, where these may change what those made
 MOST_WINDOWS = 300  # and at last, when those made too few moments
+LEAST_MOMENTS = 10  # that are looked for, for how far one goes depends on how many windows were looked at
 
 
 def search(
@@ -51,10 +52,11 @@ def search(
     condition on the rows, or (condition, parameters), applied before the search. exclude_recording: a recording not to
     be found, one for all queries or one (or None) for each. exclude_ids: rows not to be found. merge_seconds: where
     above 0, windows of one recording and modality that overlap or are no farther apart become one moment around their
-    peak (see `retrieval.moments`); at most the best 300 k windows are looked at. distinct_cosine: leave out a hit
-    whose vector has at least this cosine with that of a better hit of its modality, and copies under another name; 1
-    leaves out copies alone. calibrated: order hits of different modalities by standard scores (see
-    `retrieval.calibration`). each_modality: fill `Hit.scores` for all modalities. space: of the queries, to be checked.
+    peak (see `retrieval.moments`); at most the best 300 windows for each moment are looked at, and as if ten were
+    wanted where fewer are. distinct_cosine: leave out a hit whose vector has at least this cosine with that of a better
+    hit of its modality, and copies under another name; 1 leaves out copies alone. calibrated: order hits of different
+    modalities by standard scores (see `retrieval.calibration`). each_modality: fill `Hit.scores` for all modalities.
+    space: of the queries, to be checked.
     Fewer than k hits come back when fewer exist. Raises ValueError, one line, for what cannot be searched.
     """
     _check_options(k, merge_seconds, distinct_cosine)
@@ -64,27 +66,28 @@ def search(
     check_covers(store, index)
     asked = _Asked(store, index, vectors)
     thinned = merge_seconds > 0 or distinct_cosine is not None
+    wanted = max(int(k), LEAST_MOMENTS) if thinned else int(k)
     results: dict[int, Hits] = {}
     for excluded, members in _by_exclusion(exclude_recording, asked.count).items():
         lanes = lanes_of(store, modality, where, excluded, exclude_ids, calibrated)
         reachable = sum(lane.reachable for lane in lanes)
-        pending, windows = members, int(k) * (FIRST_WINDOWS if thinned else 1)
+        pending, windows = members, wanted * (FIRST_WINDOWS if thinned else 1)
         while pending:
             found = _windows(store, index, asked, pending, lanes, windows, calibrated)
             short = []
-            most, final = max(int(k), windows // MOMENT_WINDOWS), windows >= MOMENT_WINDOWS * k
+            most, final = max(wanted, windows // MOMENT_WINDOWS), windows >= MOMENT_WINDOWS * wanted
             unrelated = asked.unrelated(pending) if merge_seconds else itertools.repeat({})
             for member, hits, means in zip(pending, found, unrelated, strict=False):
                 settled = True
                 if merge_seconds:
                     hits, settled = _merged(hits, merge_seconds, means, most)
                 if distinct_cosine is not None:
-                    hits = _distinct(store, hits, distinct_cosine, int(k))
+                    hits = _distinct(store, hits, distinct_cosine, wanted)
                 results[member] = hits.first(k)
-                enough = (settled or final) and len(results[member]) == k
-                if thinned and not enough and windows < min(reachable, MOST_WINDOWS * k):
+                enough = (settled or final) and len(hits) >= wanted
+                if thinned and not enough and windows < min(reachable, MOST_WINDOWS * wanted):
                     short.append(member)
-            pending, windows = short, max(windows * 3, MOMENT_WINDOWS * int(k))
+            pending, windows = short, max(windows * 3, MOMENT_WINDOWS * wanted)
     if each_modality:
         results = {member: _with_scores(store, index, asked, member, hits) for member, hits in results.items()}
     return [results[member] for member in range(asked.count)]

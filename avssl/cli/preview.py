@@ -67,6 +67,8 @@ def _draw(cfg: "RunConfig", data: Path, output: Path, count: int, progress: floa
     from avssl.train.build import method_of, vocabulary
     from avssl.train.checkpoint import load_run
 
+    if run is not None and not data.exists():
+        raise ValueError(f"{data}, which {run} learnt from, is not there (any more); say data=FOLDER or data=x.jsonl")
     labels = Path(cfg.data.labels) if cfg.data.labels else None
     held = make(data, labels=labels, streams=beside(_further(cfg))) if data.is_dir() else Manifest.load(data)
     method, when = None, "before the first step"

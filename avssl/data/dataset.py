@@ -130,7 +130,7 @@ def _lacking_stream(recording: Recording, needs: Needs) -> str | None:
         if kind is None:
             return f"without {name}"
         if not (needs.frames if kind == "picture" else needs.audio_seconds):
-            return f"whose {name} is a {kind}, where a {'sound' if kind == 'picture' else 'picture'} is needed"
+            return f"whose {name} is a {kind}, where its encoder needs a {'sound' if kind == 'picture' else 'picture'}"
         still = kind == "picture" and recording.is_picture
         if still and needs.frames > 1:
             return "a single picture"

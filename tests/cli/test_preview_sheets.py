@@ -96,3 +96,12 @@ def test_without_recordings_the_made_up_world_has_two_ears(tmp_path):
     small = ("inputs.audio_seconds=0.5", "inputs.mels=16")
     assert run(["preview", "paired_contrast_stereo", *small, "-o", str(tmp_path / "s.png"), "--examples", "1"]) == 0
     assert imread(tmp_path / "s.png")[..., :3].std() > 0.02
+
+
+def test_a_run_whose_recordings_are_gone_asks_for_others(tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    config = "method: {name: simclr}\ndata: {manifest: gone/x.jsonl}\n"
+    (tmp_path / "run" / "config.yaml").write_text(config)
+    assert run(["preview", str(tmp_path / "run"), "-o", str(tmp_path / "s.png")]) == 2
+    told = f"error: gone/x.jsonl, which {tmp_path / 'run'} learnt from, is not there (any more); say data=FOLDER or "
+    assert capsys.readouterr().err.startswith(told)

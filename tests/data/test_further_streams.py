@@ -183,7 +183,7 @@ def test_a_stream_that_no_recording_has_is_one_clear_line(made):
     with pytest.raises(ValueError, match=told + "streams the manifest names: chest, depth, face, infrared") as caught:
         Items(of(made, "a", "b"), "train", 10.0, Needs(frames=2, streams=("video", "thermal"), **SIZE))
     assert "\n" not in str(caught.value)
-    with pytest.raises(ValueError, match="1 whose chest is a sound, where a picture is needed"):
+    with pytest.raises(ValueError, match="1 whose chest is a sound, where its encoder needs a picture"):
         Items(of(made, "a"), "train", 10.0, Needs(frames=2, streams=("video", "chest"), **SIZE))
     with pytest.raises(ValueError, match="1 without right"):
         Items(of(made, "b"), "train", 10.0, Needs(audio_seconds=1.0, streams=("left", "right"), **SIZE))

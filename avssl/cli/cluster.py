@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.table import Table
 
 from avssl.cli._counting import counting
-from avssl.cli._placing import check_ours
 from avssl.words import counted
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def cluster(
     """
     if clusters < 0 or most < 0:
         raise ValueError(f"{'-k' if clusters < 0 else '--most'} is {min(clusters, most)}; it must be at least 0")
-    check_ours(output, (PAGE, SHEET, LINES))
+    _check(output)
     if not recordings.exists():
         raise ValueError(f"{recordings}: no such folder or manifest")
 
@@ -120,6 +119,15 @@ def _write(output: Path, name: str, lead: str, found: "list[Group]", contact: An
     with replacing(output / LINES) as partial:
         lines = "".join(json.dumps(group.row(), ensure_ascii=False) + "\n" for group in found)
         partial.write_text(lines, encoding="utf-8")
+
+
+def _check(output: Path) -> None:
+    """Raise ValueError for a file, and for a folder that holds other things and nothing of an earlier call."""
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"{output} is a file; name a folder")
+    there = {one.name for one in output.iterdir() if not one.name.startswith(".")} if output.exists() else set()
+    if there and not there & {PAGE, SHEET, LINES}:
+        raise ValueError(f"{output} holds other files: name another folder")
 
 
 def _moments(

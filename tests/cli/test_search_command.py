@@ -101,7 +101,7 @@ def test_words_that_a_run_has_never_read_are_told(capsys, tmp_path):
     with Store.create(tmp_path / "store", space) as store:
         queries_of(embedder, store, [Asked("text", "the bell", 1.0)], None)
         assert capsys.readouterr().err == ""
-        queries_of(embedder, store, [Asked("text", "bell 語", 1.0)], None)
+        queries_of(embedder, store, [Asked("text", "bell , 語 !", 1.0)], None)
         assert capsys.readouterr().err == "this run has never read 語: that tells it nothing\n"
         with pytest.raises(ValueError, match="--centered: the index holds no text to center by; leave it out"):
             queries_of(embedder, store, [Asked("text", "the bell", 1.0)], None, centered=True)

@@ -334,7 +334,7 @@ WRONG = {
     "only what not to find": (["search", "{index}", "--not-text", "a bell"], "say what to search for"),
     "weight of nothing": (["search", "{index}", "--text", "bell", "--weight", "txt=2"], "KIND=NUMBER"),
     "weight below zero": (["search", "{index}", "--text", "bell", "--weight", "text=-2"], "KIND=NUMBER"),
-    "like nothing": (["search", "{index}", "--like", "123456"], "no such id"),
+    "like nothing": (["search", "{index}", "--like", "123456"], "index has no such id; --json tells those of"),
     "others than nothing": (["search", "{index}", "--text", "bell", "--others"], "goes with --like"),
     "wrong condition": (["search", "{index}", "--text", "bell", "--where", "colour = 1"], "colour"),
     "query of no file": (["search", "{index}", "--audio", "{home}/none.wav"], "none.wav"),

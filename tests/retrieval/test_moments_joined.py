@@ -34,3 +34,10 @@ def test_a_gap_of_exactly_so_many_seconds_joins(first):
         spans = [("r", "v", *window, score) for window, score in zip(windows, (1.0, 0.9), strict=True)]
         assert peaks(spans, 0.5, {}, 9)[0] == [(0, first, first + 1.5)]
         assert len(peaks(spans, 0.499, {}, 9)[0]) == 2
+
+
+def test_what_scores_lower_than_one_moment_too_many_joins_nothing():
+    told = [("a", 2, 0.9), ("b", 2, 0.8), ("a", 4, 0.7), ("a", 8, 0.6), ("a", 0, 0.5), ("b", 30, 0.3)]
+    spans = [(recording, "video", start, start + 2, score) for recording, start, score in told]
+    assert peaks(spans, 0.5, {}, 2) == ([(0, 2, 6), (1, 2, 4)], True), "a third would begin at 8 s"
+    assert peaks(spans, 0.5, {}, 4) == ([(0, 0, 6), (1, 2, 4), (3, 8, 10), (5, 30, 32)], False)

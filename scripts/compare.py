@@ -69,6 +69,7 @@ COURSE = 4
 
 MORE = {
     "autoencoder": ("denoising_autoencoder", ("method.amount=0",)),
+    "denoising_autoencoder-gaussian": ("denoising_autoencoder", ("method.noise=gaussian", "method.amount=0.1")),
     "relative_transformation-affine": ("relative_transformation", ("method.kind=affine",)),
     "gan-regressor": ("gan", ("method.learner=regressor", "method.joint=0.25")),
 }

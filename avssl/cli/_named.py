@@ -50,6 +50,8 @@ def check_output(option: str, path: Path, makes: bool = False) -> None:
     """
     if path.is_dir():
         raise ValueError(f"{option} {path}: a folder; name the file to write")
+    if str(path) == "-":
+        raise ValueError(f"{option} -: files are written whole or not at all, so not to the standard output; name one")
     above = path.absolute().parents
     folder = next(one for one in above if one.exists()) if makes else path.parent
     if not folder.is_dir():

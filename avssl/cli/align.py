@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from avssl.cli._counting import counting
-from avssl.cli._named import check_manifest_output
+from avssl.cli._named import check_manifest_output, check_output
 from avssl.words import counted
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ def align(
     Trains again on the result: avssl train METHOD data=OUTPUT. Needs a run with text in one space with video or audio.
     """
     check_manifest_output(output, made_from=manifest)
+    if report is not None:
+        check_output("--json", report)
     from avssl.cli import _network
     from avssl.data.manifest import Manifest
     from avssl.embedding import Embedder

@@ -11,6 +11,9 @@ from rich.table import Table
 from avssl.cli._counting import counting
 from avssl.cli._named import check_output
 
+HANDFUL = 30
+"""recordings below which a reader is told how rough the figures are"""
+
 
 def evaluate(
     run: Annotated[Path | None, typer.Argument(help="A run's folder.")] = None,
@@ -105,6 +108,9 @@ def show(console: Console, result: dict[str, Any]) -> None:
     judged = f"{result['recordings']} recordings of the {result['split']} split"
     left = f", {result['left_out']} left out" if result["left_out"] else ""
     console.print(f"{result['run']} at step {result['step']}: {judged}{left}", highlight=False, markup=False)
+    if 0 < result["recordings"] < HANDFUL:
+        share = f"{1 / result['recordings']:.2f}"
+        console.print(f"so few that one of them moves a share by {share}: take what follows as rough", highlight=False)
     alike = f"for ndcg10 and among one modality, the same {result['label']}"
     if not result["label"]:
         alike = "there are no labels (avssl manifest --labels), so nothing is judged among one modality"

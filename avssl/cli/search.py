@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from avssl.cli._named import check_index
+from avssl.cli._named import check_index, check_output
 
 if TYPE_CHECKING:
     from retrieval.search import Hit
@@ -83,8 +83,8 @@ def search(
     if distinct is not None and not 0 < distinct <= 1:
         raise ValueError(f"--distinct is {distinct:g}; it must be above 0 and at most 1, which leaves out copies alone")
     check_index(index)
-    if csv_file is not None and csv_file.is_dir():
-        raise ValueError(f"--csv {csv_file}: a folder; name the file to write")
+    if csv_file is not None:
+        check_output("--csv", csv_file, makes=True)
     for option, folder in (("--clips", clips), ("--localize", localize)):
         if folder is not None and folder.exists() and not folder.is_dir():
             raise ValueError(f"{option} {folder}: a file; name a folder for the videos")

@@ -84,3 +84,12 @@ def test_all_nine_directions_are_printed(capsys):
             # The recording itself comes first, or where it is left out, another of its label.
             assert found[f"{one} to {other}"] == ["trained", "1.000", "1.000", "1.000", "1.0", "1.000"]
     assert "among one modality, the same kind" in told
+    assert "one of them moves a share by 0.17" in told
+
+
+@pytest.mark.parametrize(("recordings", "told"), [(1, "by 1.00"), (29, "by 0.03"), (30, ""), (0, "")])
+def test_a_handful_is_told_to_be_rough(recordings, told, capsys):
+    result = {"run": "runs/x", "step": 3, "split": "test", "recordings": recordings, "left_out": 0, "label": ""}
+    show(Console(width=120), result | {"retrieval": {}})
+    lines = [line for line in capsys.readouterr().out.splitlines() if "rough" in line]
+    assert [told in line for line in lines] == [True] * bool(told)

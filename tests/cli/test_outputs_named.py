@@ -13,6 +13,7 @@ from avssl.cli import run
         "localize RUN clip.mp4 --page FILE.html",
         "probe RUN labels.jsonl --how cam -o FILE.png",
         "align RUN labels.jsonl -o FILE.jsonl",
+        "align RUN labels.jsonl -o right.jsonl --json FILE.json",
     ],
 )
 @pytest.mark.parametrize(
@@ -26,13 +27,25 @@ from avssl.cli import run
 def test_what_is_missing_is_named(words, place, told, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "clip.mp4").write_bytes(b"no film")
-    for suffix in (".html", ".png", ".jsonl"):
+    for suffix in (".html", ".png", ".jsonl", ".json"):
         (tmp_path / f"folder{suffix}").mkdir()
     assert run(words.replace("FILE", place).split()) == 2
     err = capsys.readouterr().err
     assert err.startswith("error: -")
     assert err.rstrip().endswith(told)
     assert "partial" not in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", ["report RUN -o -", "search INDEX --text rain --csv -", "evaluate RUN x --json -"])
+def test_no_file_of_the_name_of_the_standard_output_is_written(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "INDEX").mkdir()
+    (tmp_path / "INDEX" / "manifest.json").write_text("{}")
+    assert run(words.split()) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: -")
+    assert "not to the standard output" in err
     assert err.count("\n") == 1
 
 

@@ -1,21 +1,19 @@
-"""The flagship: its loss against loops, what is a negative, runs without text, and what its vectors and maps say."""
+"""The flagship's loss: every term against loops, what is a negative, and what collapse costs."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import pytest
 import torch
 from contract import tiny
+from small_flagship import WORDS, dot
 from torch import Generator
 
-from avssl import encoders, ops, views
-from avssl.inputs import Inputs
+from avssl import ops, views
 from avssl.nn.dense import window_unit
 from avssl.nn.moments import Heard, Seen
 
-WORDS = ("method.width=12", "method.moment_width=4", "method.within=0")
 TERMS = ("dense", "moments", "meaning", "calibration", "narration")
 
 
@@ -40,10 +38,6 @@ def made(*words):
     said = ops.unit(vectors(24, 12))
     stand_in(method, seen, heard, said)
     return method, run.batch(), seen, heard, said
-
-
-def dot(first, second):
-    return sum(p * q for p, q in zip(first, second, strict=True))
 
 
 def both_ways(table, recording, temperature):
@@ -233,157 +227,9 @@ def test_the_order_of_the_batch_does_not_matter():
     torch.testing.assert_close(method({key: value[order] for key, value in batch.items()}).loss, loss)
 
 
-def without_text():
-    """The run of a folder without narration: no vocabulary and no text tower."""
-    run = tiny.run("trimodal", *WORDS)
-    run = dataclasses.replace(run, inputs=Inputs(run.cfg.inputs))
-    towers = encoders.build(run.cfg.encoders, ("video", "audio"), mels=run.cfg.inputs.mels)
-    return run, run.kind(run.cfg.method, run.inputs, towers, tiny.ITEMS)
-
-
-def test_without_text_it_learns_and_embeds_the_rest():
-    run, method = without_text()
-    batch = run.batch()
-    assert "tokens" not in batch
-    step = method(batch)
-    step.loss.backward()
-    assert not any("narration" in name for name in step.metrics)
-    assert all(parameter.grad is not None for parameter in method.parameters())
-    assert method.spaces["main"].modalities == ("video", "audio")
-    assert method.embed("video", run.x("video")).shape == (8, method.spaces["main"].width)
-    with pytest.raises(ValueError, match="cannot embed text in space main"):
-        method.embed("text", torch.zeros(1, 6, dtype=torch.int64))
-    with pytest.raises(ValueError, match="trimodal localizes audio, not text"):
-        method.localize(run.x("video"), torch.zeros(8, 6, dtype=torch.int64), "text")
-
-
 def test_a_batch_without_tokens_has_every_other_term():
     method, batch, *_ = made("method.narration=3")
     step = method(batch)
     narration = step.metrics["narration_seen"] + step.metrics["narration_heard"]
     batch.pop("tokens")
     torch.testing.assert_close(method(batch).loss, step.loss - 1.5 * narration)
-
-
-@pytest.mark.parametrize("frames", [4, 5])
-@pytest.mark.parametrize("stride", [1, 2])
-@torch.no_grad()
-def test_vectors_have_the_width_of_the_space_and_texts_no_moments(frames, stride):
-    seconds = frames / 8
-    run = tiny.run(
-        "trimodal", *WORDS, f"inputs.frames={frames}", f"inputs.audio_seconds={seconds}",
-        f"encoders.video.time_stride={stride}",
-    )  # fmt: skip
-    method = run.method().eval()
-    width = method.spaces["main"].width
-    assert width == 12 + 4 * math.ceil(frames / stride)
-    for modality in ("video", "audio", "text"):
-        found = method.embed(modality, run.x(modality))
-        assert found.shape == (8, width)
-        torch.testing.assert_close(found.norm(dim=1), torch.ones(8))
-    assert (found[:, 12:] == 0).all()
-
-
-@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
-@torch.no_grad()
-def test_the_inner_product_of_vectors_is_the_weighted_mean_of_both_cosines(weight):
-    run = tiny.run("trimodal", *WORDS, f"method.moment_weight={weight}")
-    method = run.method().eval()
-    video, audio = run.x("video"), run.x("audio")
-    seen, heard = method.seen(video), method.heard(audio, 2)
-    found = method.embed("video", video) @ method.embed("audio", audio).T
-    for i in range(8):
-        for j in range(8):
-            meaning = torch.cosine_similarity(seen.meaning[i], heard.meaning[j], 0)
-            course = torch.cosine_similarity(seen.moments[i].flatten(), heard.moments[j].flatten(), 0)
-            assert found[i, j].item() == pytest.approx(((1 - weight) * meaning + weight * course).item(), abs=2e-2)
-    said = method.embed("text", run.x("text"))
-    expected = (1 - weight) ** 0.5 * seen.meaning @ said[:, :12].T
-    torch.testing.assert_close(method.embed("video", video) @ said.T, expected, atol=2e-2, rtol=0)
-
-
-@torch.no_grad()
-def test_the_mean_over_time_of_a_sounds_map_is_the_cosine_over_the_window():
-    run = tiny.run("trimodal", *WORDS)
-    method = run.method().eval()
-    video, audio = run.x("video"), run.x("audio")
-    found = method.localize(video, audio, "audio")
-    assert found.shape == (8, 4, 4, 4)
-    seen, heard = method.seen(video), method.heard(audio, 2)
-    for b, y, x in ((0, 0, 0), (3, 2, 1), (7, 3, 3)):
-        place, sound = seen.places[b, :, :, y, x], heard.moments[b]
-        for frame in range(4):
-            step = frame // 2
-            expected = 0.9 * (place * sound).sum() + 0.1 * 2 * (place[step] @ sound[step])  # course = 0.1
-            assert found[b, frame, y, x].item() == pytest.approx(expected.item(), abs=1e-5)
-        cosine = torch.cosine_similarity(place.flatten(), sound.flatten(), 0)
-        assert found[b, :, y, x].mean().item() == pytest.approx(cosine.item(), abs=2e-2)
-
-
-@torch.no_grad()
-def test_a_texts_map_is_the_cosine_of_its_meaning_and_that_of_each_place():
-    run = tiny.run("trimodal", *WORDS)
-    method = run.method().eval()
-    video, tokens = run.x("video"), run.x("text")
-    found = method.localize(video, tokens, "text")
-    assert found.shape == (8, 4, 4, 4)
-    maps, said = method.encoders["video"](video).maps[-1], method.said(tokens)
-    for b, frame, y, x in ((0, 0, 0, 0), (3, 1, 2, 3), (7, 3, 3, 1)):
-        alone = method.look(maps[b : b + 1, :, frame // 2, y, x][:, :, None, None, None]).meaning[0]
-        assert found[b, frame, y, x].item() == pytest.approx(dot(alone.tolist(), said[b].tolist()), abs=1e-5)
-
-
-def test_it_localizes_nothing_else():
-    run = tiny.run("trimodal", *WORDS)
-    with pytest.raises(ValueError, match="trimodal localizes audio and text, not video"):
-        run.method().localize(run.x("video"), run.x("video"), "video")
-
-
-MUTE = torch.tensor([False, True, False, False, False, True, False, False])
-"""items 1 and 5 have no sound"""
-
-
-@pytest.mark.parametrize("norm", ["group", "batch"])
-def test_what_has_no_sound_is_nothing_to_sounds_and_learns_from_words(norm):
-    """Terms with sound are those of a batch without the mute items; those of pictures and words are the whole one's."""
-    run = tiny.run("trimodal", *WORDS, f"encoders.audio.norm={norm}", "encoders.video.norm=group", "method.within=1")
-    batch = run.batch()
-    batch["tokens"][:, 0, 0] = torch.arange(8)  # the items' first phrases are never equal
-    mute = {**batch, "heard": ~MUTE}
-    few = {key: value[~MUTE] for key, value in batch.items()}
-    found = []
-    for one in (batch, mute, {**mute, "audio": torch.where(MUTE[:, None, None], 9.0, batch["audio"])}, few):
-        method = run.method()
-        step = method(one)
-        step.loss.backward()
-        grads = {key: p.grad for key, p in method.named_parameters() if key.startswith(("encoders.audio", "listen"))}
-        found.append((step, grads, dict(method.named_buffers())))
-    whole, lacking, other, without = found
-    for name in ("dense", "moments", "meaning", "calibration", "within", "narration_heard", "dense_accuracy"):
-        torch.testing.assert_close(lacking[0].metrics[name], without[0].metrics[name])
-        assert torch.equal(lacking[0].metrics[name], other[0].metrics[name]), "what is given there is not looked at"
-    assert not torch.allclose(lacking[0].metrics["dense"], whole[0].metrics["dense"])
-    assert torch.equal(lacking[0].metrics["narration_seen"], whole[0].metrics["narration_seen"])
-    for which in (1, 2):
-        for key, value in lacking[which].items():
-            assert torch.equal(value, other[which][key]), key
-            torch.testing.assert_close(value, without[which][key], msg=key)
-
-
-@pytest.mark.parametrize("within", [0, 1])
-def test_a_batch_without_any_sound_learns_from_words_alone(within):
-    run = tiny.run("trimodal", *WORDS, f"method.within={within}")
-    method, batch = run.method(), run.batch()
-    step = method({**batch, "heard": torch.zeros(8, dtype=torch.bool)})
-    assert step.loss.item() == pytest.approx(0.5 * method.cfg.narration * step.metrics["narration_seen"].item())
-    step.loss.backward()
-    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in method.parameters())
-    assert method.encoders["text"].embed.weight.grad.abs().sum() > 0
-
-
-def test_recordings_with_words_may_lack_the_sound():
-    run = tiny.run("trimodal", *WORDS)
-    assert run.needs.may_lack == ("audio",)
-    transform, item = run.kind.transform(run.cfg.method, run.inputs), tiny.sample(run.needs, 0)
-    assert transform(item, Generator().manual_seed(0), 0.0)["heard"]
-    assert not transform(dataclasses.replace(item, lacks=("audio",)), Generator().manual_seed(0), 0.0)["heard"]

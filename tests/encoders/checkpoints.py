@@ -9,12 +9,15 @@ from typing import Any
 import torch
 import transformers as t
 
+from avssl.config import EncoderConfig
+
 SMALL = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 VISION = {**SMALL, "image_size": 32, "patch_size": 8}
 STEM = {
     "conv_dim": (16, 16), "conv_stride": (20, 16), "conv_kernel": (40, 16), "num_feat_extract_layers": 2,
     "num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2,
 }  # fmt: skip
+HZ = 16000
 COLORS = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.25, 0.3]}
 
 
@@ -28,8 +31,14 @@ def save(folder: Path, model: Any, preprocessor: Any = None) -> str:
     return str(folder)
 
 
+def spec(path: str, **changes: Any) -> EncoderConfig:
+    """The config of a tower that lies in that folder."""
+    return EncoderConfig(**{"name": "pretrained", "path": path, "width": 24, **changes})
+
+
 def make(folder: Path, kind: str, **changes: Any) -> str:
     """One checkpoint of that kind; returns its folder."""
+    t.utils.logging.disable_progress_bar()  # as it is once a tower was loaded, whichever test comes first
     torch.manual_seed(0)
     folder.mkdir(parents=True, exist_ok=True)
     return globals()[f"_{kind}"](folder, changes)

@@ -1,4 +1,4 @@
-"""Pretrained towers, with tiny random checkpoints: what goes in, what comes out, what is tuned."""
+"""Pretrained towers, with tiny random checkpoints: what goes in, what comes out, what is tuned and what is kept."""
 
 from __future__ import annotations
 
@@ -9,23 +9,16 @@ import checkpoints
 import pytest
 import torch
 import transformers
-from safetensors.torch import load_file, save_file
+from checkpoints import HZ, spec
 from torch import Generator
 
-from avssl.config import EncoderConfig
-from avssl.encoders import hub, pretrained, sound_features
-from avssl.inputs import Inputs, InputsConfig, Vocabulary
+from avssl.encoders import pretrained, sound_features
 
 KINDS = {
     "vit": "image", "dinov2": "image", "clip": "image", "siglip": "image", "resnet": "image", "videomae": "video",
     "vivit": "video", "timesformer": "video", "vjepa2": "video", "ast": "audio", "wav2vec2": "audio", "hubert": "audio",
     "whisper": "audio", "clap": "audio", "bert": "text", "mpnet": "text", "wavlm": "audio", "dinov3": "image",
 }  # fmt: skip
-HZ = 16000
-
-
-def spec(path: str, **changes) -> EncoderConfig:
-    return EncoderConfig(**{"name": "pretrained", "path": path, "width": 24, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -289,65 +282,6 @@ def test_spectrograms_are_refused_by_towers_of_waves(folder):
         tower(torch.zeros(1, 50, 64))
 
 
-CARDS = {
-    "": ("", "licence: not stated; ask who made it"),
-    "---\nlicense: cc-by-nc-4.0\ntags: [x]\n---\n# A tower\n": ("cc-by-nc-4.0", "cc-by-nc-4.0 (not for commercial use"),
-    "\ufeff---\r\nlicense: apache-2.0\r\n---\r\n": ("apache-2.0", "licence: apache-2.0\n"),
-    "---\nlicense: other\nlicense_name: their-own\n---\n": ("their-own", "licence: their-own\n"),
-    "---\nlicense: [mit, cc0-1.0]\n---\n": ("mit, cc0-1.0", "licence: mit, cc0-1.0\n"),
-    "---\nlicense: mit\nno end": ("", "not stated"),
-    "---\nlicense: {broken\n---\n": ("", "not stated"),
-    "# A tower\n---\nlicense: mit\n---\n": ("", "not stated"),
-}
-
-
-@pytest.mark.parametrize("card", CARDS)
-def test_the_license_is_told(card, tmp_path, capsys):
-    path = checkpoints.make(tmp_path / "vit", "vit")
-    if card:
-        (Path(path) / "README.md").write_text(card, newline="")
-    tower = pretrained.load("image", spec(path), HZ)
-    stated, told = CARDS[card]
-    assert tower.source == {"path": path, "model": "vit", "license": stated}
-    err = capsys.readouterr().err
-    assert told in err
-    assert err.startswith(f"encoders.image: {path}, licence: ")
-
-
-def test_weights_that_are_a_pickle_are_not_read(tmp_path):
-    path = Path(checkpoints.make(tmp_path / "vit", "vit"))
-    weights = load_file(path / "model.safetensors")
-    (path / "model.safetensors").unlink()
-    torch.save(weights, path / "pytorch_model.bin")
-    with pytest.raises(ValueError, match=r"are a pickle \(\.bin\).*take a copy with model\.safetensors") as caught:
-        pretrained.load("image", spec(str(path)), HZ)
-    assert "\n" not in str(caught.value)
-
-
-def test_code_that_lies_beside_a_tower_is_not_run(tmp_path):
-    path = Path(checkpoints.make(tmp_path / "vit", "vit"))
-    told = json.loads((path / "config.json").read_text())
-    own = {"model_type": "theirs", "auto_map": {"AutoConfig": "theirs.Config", "AutoModel": "theirs.Model"}}
-    (path / "config.json").write_text(json.dumps({**told, **own}))
-    (path / "theirs.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
-    with pytest.raises(ValueError, match="its code comes with it, and is not run"):
-        pretrained.load("image", spec(str(path)), HZ)
-    assert not (tmp_path / "ran").exists()
-
-
-def test_weights_that_are_damaged_or_lacking_are_told(tmp_path, capsys):
-    path = Path(checkpoints.make(tmp_path / "vit", "vit"))
-    weights = load_file(path / "model.safetensors")
-    del weights["layernorm.weight"]
-    save_file(weights, path / "model.safetensors", metadata={"format": "pt"})
-    pretrained.load("image", spec(str(path)), HZ)
-    assert "1 weights are not in its files and stay random: layernorm.weight" in capsys.readouterr().err
-    whole = (path / "model.safetensors").read_bytes()
-    (path / "model.safetensors").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match="no model of transformers at"):
-        pretrained.load("image", spec(str(path)), HZ)
-
-
 @pytest.mark.parametrize("kind", ["clip", "videomae", "ast", "clap", "whisper", "bert"])
 def test_a_tower_is_built_anew_from_what_is_kept_of_it(kind, folder, tmp_path):
     modality = KINDS[kind]
@@ -359,30 +293,3 @@ def test_a_tower_is_built_anew_from_what_is_kept_of_it(kind, folder, tmp_path):
     anew.load_state_dict(towers[modality].state_dict())
     x = inputs(modality)
     assert torch.equal(anew.eval()(x).vector, towers[modality].eval()(x).vector)
-
-
-def test_the_towers_own_tokenizer_ends_long_texts_too(tmp_path):
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "bell", "rings", "loud"]
-    (tmp_path / "vocab.txt").write_text("\n".join(words))
-    transformers.BertTokenizer(vocab={word: n for n, word in enumerate(words)}).save_pretrained(tmp_path)
-    own = Inputs(InputsConfig(tokens=5), Vocabulary(pretrained.vocabulary(spec(str(tmp_path)))))
-    rows = own.tokens(["a bell", "a bell rings loud", ""]).tolist()
-    assert rows == [[2, 5, 6, 3, -1], [2, 5, 6, 7, 3], [-1] * 5]
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda path: str(path / "nowhere"), r"encoders\.path: no model of transformers at"),
-        (lambda path: "nobody/nothing", r"at nobody/nothing: it is not on this machine, and the hub cannot be reached"),
-        (lambda path: "", r"encoders\.image\.path: a pretrained encoder needs"),
-        (lambda path: (path / "preprocessor_config.json").unlink() or str(path), "image_mean and image_std"),
-        (lambda path: (path / "config.json").write_text(json.dumps({})) and str(path), r"no model of transformers at"),
-    ],
-)
-def test_what_is_missing_is_told_in_one_line(change, message, tmp_path, monkeypatch):
-    monkeypatch.setattr(hub, "_hub_answers", lambda: False)
-    checkpoints.make(tmp_path / "vit", "vit")
-    with pytest.raises(ValueError, match=message) as caught:
-        pretrained.load("image", spec(change(tmp_path / "vit")), HZ)
-    assert "\n" not in str(caught.value)

@@ -1,22 +1,16 @@
-"""Every layout that is read: labels, parts, folds and groups as they lie on the disk; nothing is fetched."""
+"""Every layout of folders and archives that is read: labels, parts, folds and groups; nothing is fetched."""
 
 from __future__ import annotations
 
 import tarfile
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from probe.laid import picture, shades, told, touched
 
-from avssl.config import InputsConfig
-from avssl.data.manifest import Manifest, Recording, make
-from avssl.data.narration import Phrase
-from avssl.inputs import Inputs, Vocabulary
-from avssl.probe import decoded, importers, parts
-from avssl.probe.examples import content_of
+from avssl.data.manifest import make
+from avssl.probe import importers
 
 
 def test_class_folders_with_train_and_test_above_them(tmp_path):
@@ -154,95 +148,6 @@ def test_links_in_an_archive_are_the_pictures_they_lead_to(tmp_path):
         importers.read(str(tmp_path / "out.tar"), tmp_path / "room")
 
 
-def test_each_class_is_cut_alike_where_no_part_is_told(tmp_path):
-    for kind, count in (("cat", 60), ("dog", 20), ("eel", 3), ("fox", 2), ("gnu", 1)):
-        for k in range(count):
-            picture(tmp_path / kind / f"{k}.png", shade=k + 2 * len(kind), also=ord(kind[0]))
-    found = importers.read(str(tmp_path), tmp_path)
-    assert told(found) == {
-        ("train", "cat"): 48, ("val", "cat"): 6, ("test", "cat"): 6,
-        ("train", "dog"): 16, ("val", "dog"): 2, ("test", "dog"): 2,
-        ("train", "eel"): 1, ("val", "eel"): 1, ("test", "eel"): 1,
-        ("train", "fox"): 1, ("test", "fox"): 1, ("train", "gnu"): 1,
-    }  # fmt: skip
-    assert importers.read(str(tmp_path), tmp_path).examples == found.examples
-
-
-def test_equal_files_stand_on_one_side_of_a_cut_that_nobody_told(tmp_path):
-    for kind in ("cat", "dog"):
-        for k in range(6):
-            picture(tmp_path / kind / f"{k}.png", shade=10 * (k // 2), also=ord(kind[0]))
-    found = importers.read(str(tmp_path), tmp_path)
-    assert len(found) == len({content_of(one.path) for one in found.examples}) == 6
-    assert [line.split(": ")[1] for line in found.left_out][:1] == ["the same content as cat/0.png"]
-    assert len(found.fewer(1).left_out) == 6, "told of a part of it too"
-
-
-def test_a_told_test_part_stays_whole_and_its_copies_are_left_out_of_training(tmp_path):
-    for half, base in (("train", 0), ("val", 50), ("test", 100)):
-        for number, kind in enumerate(("cat", "dog")):
-            for k in range(6):
-                picture(tmp_path / "set" / half / kind / f"{k}.png", base + k, also=200 + number)
-    for k in range(3):
-        picture(tmp_path / "set" / "train" / "cat" / f"copy{k}.png", 100 + k, also=200)
-    picture(tmp_path / "set" / "train" / "dog" / "copy.png", 50, also=201)
-    picture(tmp_path / "set" / "val" / "dog" / "copy.png", 101, also=201)
-    picture(tmp_path / "set" / "test" / "dog" / "twice.png", 101, also=201)
-    data = importers.read(str(tmp_path / "set"), tmp_path)
-    assert told(data) == {
-        **{(part, kind): 6 for part in ("train", "val", "test") for kind in ("cat", "dog")}, ("test", "dog"): 7
-    }  # fmt: skip
-    assert data.warnings == (
-        "set: 3 files of train with the same content as one of test, left out of train, so that test stays whole: "
-        "train/cat/copy0.png is test/cat/0.png, ...",
-        "set: 1 file of train with the same content as one of val, left out of train, so that val stays whole: "
-        "train/dog/copy.png is val/dog/0.png",
-        "set: 1 file of val with the same content as one of test, left out of val, so that test stays whole: "
-        "val/dog/copy.png is test/dog/1.png",
-    )
-    assert len(data.left_out) == 5
-    assert data.left_out[0] == f"{tmp_path / 'set/train/cat/copy0.png'}: the same content as test/cat/0.png"
-
-
-def test_one_content_with_several_labels_or_in_several_folds_is_told(tmp_path):
-    for half, base in (("train", 0), ("test", 50)):
-        for kind in ("dog", "ship"):
-            for k in range(4):
-                picture(tmp_path / "set" / half / kind / f"{k}.png", base + k, also=ord(kind[0]))
-    for kind in ("dog", "ship"):
-        picture(tmp_path / "set" / "train" / kind / "both.png", 200)
-    data = importers.read(str(tmp_path / "set"), tmp_path)
-    assert (len(data), data.left_out) == (18, ()), "which label is wrong, nobody knows"
-    assert data.fewer(1).warnings == data.warnings == (
-        "set: 1 file with several labels: train/dog/both.png (label dog) has the content of train/ship/both.png "
-        "(label ship)",
-    )  # fmt: skip
-    for fold in range(1, 4):
-        for number, kind in enumerate(("dog", "rain")):
-            touched(tmp_path / "esc" / kind / f"{fold}-{1000 + number}-A.ogg", f"{min(fold, 2)} {number}")
-    data = importers.read(str(tmp_path / "esc"), tmp_path)
-    assert len(data) == 6, "folds are somebody's, and stay"
-    assert data.warnings == (
-        "esc: 2 files in several folds, so fitted on and judged: dog/2-1000-A.ogg (fold 2) has the content of "
-        "dog/3-1000-A.ogg (fold 3), ...",
-    )
-
-
-def test_only_files_that_could_be_copies_are_read(tmp_path, monkeypatch):
-    for half, size in (("train", 8), ("test", 20)):
-        for kind in ("cat", "dog"):
-            for k in range(2):
-                touched(tmp_path / "set" / half / kind / f"{k}.png", "x" * (size + (kind == "dog")))
-    touched(tmp_path / "set" / "test" / "cat" / "2.png", "y" * 8)
-    read = []
-    monkeypatch.setattr(parts, "content_of", lambda path: read.append(path) or content_of(path))
-    data = importers.read(str(tmp_path / "set"), tmp_path)
-    assert [str(path.relative_to(tmp_path / "set")) for path in read] == [
-        "test/cat/2.png", "train/cat/0.png", "train/cat/1.png"
-    ]  # fmt: skip
-    assert len(data) == 9
-
-
 def test_esc_and_spoken_digits_bring_their_folds(tmp_path):
     for fold in range(1, 6):
         for number, kind in enumerate(("001 - Dog bark", "002 - Rain")):
@@ -260,78 +165,11 @@ def test_esc_and_spoken_digits_bring_their_folds(tmp_path):
     assert data.kinds == {"audio"}
 
 
-def manifest(tmp_path):
-    video = {"width": 8, "height": 8, "fps": 5.0, "frames": 10, "seconds": 2.0, "codec": "h264"}
-    sound = {"hz": 8000, "channels": 1, "seconds": 2.0, "codec": "aac"}
-    rows = [
-        Recording(
-            key=f"clip{k}", path=f"clip{k}.mp4", sha256=str(k), seconds=2.0, video=video, audio=sound if k else None,
-            narration=(Phrase(0.0, 1.0, "bin blue" if k % 2 else "set red"),), split="test" if k > 3 else "train",
-            labels={"colour": "blue" if k % 2 else "red", "adverb": "now" if k % 3 else "soon"},
-        )
-        for k in range(6)
-    ]  # fmt: skip
-    Manifest(tuple(rows)).save(tmp_path / "made.jsonl")
-    return tmp_path / "made.jsonl"
-
-
-def test_a_manifest_gives_the_label_that_is_asked_for(tmp_path):
-    data = importers.read(str(manifest(tmp_path)), tmp_path, label="colour")
-    assert told(data) == {("train", "red"): 2, ("train", "blue"): 2, ("test", "red"): 1, ("test", "blue"): 1}
-    assert data.kinds == {"video", "image", "text"}, "the first has no sound"
-    assert importers.read(str(manifest(tmp_path)), tmp_path).name == "made/adverb", "the first in the alphabet"
-    with pytest.raises(ValueError, match="its labels are adverb, colour"):
-        importers.read(str(manifest(tmp_path)), tmp_path, label="sort")
-
-
 def test_a_label_chosen_among_class_folders_is_told_to_be_of_no_use(tmp_path):
     colors(tmp_path / "set")
     assert not importers.read(str(tmp_path / "set"), tmp_path).warnings
     (told,) = importers.read(str(tmp_path / "set"), tmp_path, label="colour").warnings
     assert told.startswith("set: --label colour chooses nothing here; a file's folder")
-
-
-def test_a_table_labels_a_manifest_and_tells_the_parts(tmp_path):
-    rows = [f"clip{k}\t{'bin' if k < 2 else 'set'}\t{'test' if k % 2 else 'train'}\n" for k in range(6)]
-    (tmp_path / "labels.tsv").write_text("clip\tcommand\tsplit\n" + "".join(rows))
-    data = importers.read(str(manifest(tmp_path)), tmp_path, labels=tmp_path / "labels.tsv")
-    assert data.name == "made/command"
-    assert told(data) == {("train", "bin"): 1, ("train", "set"): 2, ("test", "bin"): 1, ("test", "set"): 2}
-
-
-def test_rows_of_a_table_that_name_no_recording_are_told(tmp_path):
-    rows = [f"clip{k}\t{'bin' if k < 2 else 'set'}\n" for k in range(9)]
-    (tmp_path / "labels.tsv").write_text("clip\tcommand\n" + "".join(rows))
-    data = importers.read(str(manifest(tmp_path)), tmp_path, labels=tmp_path / "labels.tsv")
-    assert data.warnings == (
-        f"{tmp_path / 'labels.tsv'}: 3 of 9 rows name no recording, or several: clip6, ...",
-    )  # fmt: skip
-    (tmp_path / "none.tsv").write_text("clip\tcommand\nother\tbin\n")
-    Manifest(tuple(replace(one, labels={}) for one in Manifest.load(manifest(tmp_path)).recordings)).save(
-        tmp_path / "bare.jsonl"
-    )
-    with pytest.raises(ValueError, match=r"^bare: nothing in it is labeled; .*1 of 1 rows name no recording"):
-        importers.read(str(tmp_path / "bare.jsonl"), tmp_path, labels=tmp_path / "none.tsv")
-    for label in ("", "sort"):
-        with pytest.raises(ValueError, match=r"^bare: nothing in it is labeled; give --labels TSV.*labels folders"):
-            importers.read(str(tmp_path / "bare.jsonl"), tmp_path, label=label)
-
-
-def test_which_encoder_judges(tmp_path):
-    data = importers.read(str(manifest(tmp_path)), tmp_path)
-    assert decoded.modality_of(data, ["audio", "video"]) == "video"
-    assert decoded.modality_of(data, ["video", "text"], "text") == "text"
-    with pytest.raises(ValueError, match="no audio to judge"):
-        decoded.modality_of(data, ["audio", "video"], "audio")
-    with pytest.raises(ValueError, match="encodes audio"):
-        decoded.modality_of(data, ["audio"])
-
-
-def test_words_are_those_said_in_the_middle(tmp_path):
-    inputs = Inputs(InputsConfig(tokens=6), Vocabulary.train(["bin blue", "set red"], 60))
-    held = importers.read(str(manifest(tmp_path)), tmp_path, label="colour")
-    _, made = decoded.decode(held, inputs, "text", tmp_path)
-    assert torch.equal(made.batch(slice(1, 2)), inputs.tokens(["bin blue"]))
 
 
 def test_what_is_not_there_is_told(tmp_path):

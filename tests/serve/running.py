@@ -163,6 +163,12 @@ class Client:
         return self.ask("POST", path, multipart(files, fields), content_type="multipart/form-data; boundary=x")
 
 
+def spans(answer: Asked) -> list[tuple[str, float, str]]:
+    """The recording, start and modality of each moment that was found."""
+    assert answer.status == 200, answer.body
+    return [(hit["recording"], hit["start"], hit["modality"]) for hit in answer.json["moments"]]
+
+
 def multipart(files: list[tuple[str, str, bytes]], fields: dict[str, str]) -> bytes:
     """A body of parts between --x."""
     parts = [(f'form-data; name="{name}"', value.encode()) for name, value in fields.items()]

@@ -8,17 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from running import SHOUT, Painter, make_store, running
+from running import SHOUT, Painter, make_store, running, spans
 
 import retrieval
 from retrieval.serve.openapi import describe
 from retrieval.serve.settings import Settings
 from retrieval.store import Store
-
-
-def spans(answer):
-    assert answer.status == 200, answer.body
-    return [(hit["recording"], hit["start"], hit["modality"]) for hit in answer.json["moments"]]
 
 
 def test_a_text_finds_the_seconds_it_is_about(service):
@@ -82,127 +77,6 @@ def test_any_modality_is_one_list_ordered_by_comparable_scores(service):
     assert scores == sorted(scores, reverse=True)
 
 
-@pytest.fixture(scope="module")
-def placed(colors, tmp_path_factory):
-    """A service whose index has regions."""
-    store = make_store(tmp_path_factory.mktemp("placed") / "store", (colors, "one"), (colors, "two"), regions=True)
-    with running(store, tmp_path_factory.mktemp("up"), Painter(), Settings(port=0)) as client:
-        yield client
-
-
-CORNER = {"left": 0.75, "top": 0.0, "right": 1.0, "bottom": 0.5}
-
-
-def test_a_hit_says_where_in_the_picture_and_when(placed):
-    hits = placed.post("/api/search", {"text": "green", "top": 6, "windows": True}).json["moments"]
-    boxes = {(hit["recording"], hit["start"]): hit["box"] for hit in hits}
-    seen = {**CORNER, "start": 2.0, "end": 4.0}
-    assert boxes[("one", 2.0)] == boxes[("two", 2.0)] == seen
-    assert [box for (_, start), box in boxes.items() if start != 2.0] == [None] * 4  # below the threshold
-    # A sound has the box in the picture of its time; a sound that is sent is looked for in pictures, too.
-    sounds = placed.post("/api/search", {"text": "green", "among": "audio", "top": 1}).json["moments"]
-    assert sounds[0]["box"] == seen
-    sent = placed.upload("/api/search/upload", b"green", kind="audio", question='{"top": 1}').json["moments"]
-    assert sent[0]["box"] == seen
-    assert placed.painter.seen[-1] == ("seek", "green")
-    # Pictures and items say nothing of a place.
-    assert placed.upload("/api/search/upload", b"green", kind="video").json["moments"][0]["box"] is None
-    assert placed.post("/api/search", {"item": 0}).json["moments"][0]["box"] is None
-    assert all(hit["box"] is None for hit in placed.get("/api/items").json["moments"])
-
-
-def test_without_regions_there_are_no_boxes_and_nothing_is_sought(service):
-    service.painter.seen.clear()
-    assert service.post("/api/search", {"text": "red", "top": 1}).json["moments"][0]["box"] is None
-    assert ("seek", "red") not in service.painter.seen
-
-
-def test_damaged_regions_cost_the_boxes_and_not_the_answer(colors, tmp_path):
-    directory = make_store(tmp_path / "store", (colors, "one"), regions=True)
-    (path,) = directory.glob("regions-*")
-    path.write_bytes(path.read_bytes()[:-1] + b"x")
-    with running(directory, tmp_path / "up", Painter(), Settings(port=0)) as client:
-        answer = client.post("/api/search", {"text": "red", "top": 1}).json
-    assert answer["moments"][0]["box"] is None
-    assert "is damaged" in answer["behind"]
-
-
-def test_what_is_not_wanted_is_kept_away_from(service):
-    """Red and blue together; then the same without one of them, told as words, as an item and as a file."""
-
-    def order(asked, **files):
-        if files:
-            sent = [(name, "query", content) for name, content in files.items()]
-            kinds = {"file": ("kind", "video"), "minus": ("minus_kind", "image")}
-            fields = dict(kinds[name] for name in files) | {"question": json.dumps(asked)}
-            answer = service.send("/api/search/upload", sent, fields)
-        else:
-            answer = service.post("/api/search", asked)
-        assert not list(service.folder.iterdir())
-        return [start for _, start, _ in spans(answer)]
-
-    asked = {"text": "red", "windows": True, "top": 3, "filters": {"recording": "other"}}
-    scores = [hit["score"] for hit in service.post("/api/search", asked).json["moments"]]
-    assert scores == sorted(scores, reverse=True)
-    blue = {"windows": True, "filters": {"recording": "other", "said": "blue"}}
-    item = service.post("/api/search", {"text": "blue", **blue}).json["moments"][0]["id"]
-    assert set(order(asked)) == {0.0, 2.0, 4.0}
-    assert order({**asked, "minus": [{"text": "blue"}]}) == [0.0, 2.0, 4.0]
-    assert order({**asked, "minus": [{"text": "green"}]}) == [0.0, 4.0, 2.0]
-    assert order({**asked, "minus": [{"text": "green"}, {"text": "blue", "weight": 3.0}]}) == [0.0, 2.0, 4.0]
-    assert order({**asked, "minus": [{"item": item}]}) == [0.0, 2.0]  # which is not found itself
-    assert order(asked, minus=b"blue") == [0.0, 2.0, 4.0]
-    assert order(asked, minus=b"green") == [0.0, 4.0, 2.0]
-    assert service.painter.seen[-1] == ("image", "green")
-    assert order({**asked, "text": ""}, file=b"red", minus=b"green") == [0.0, 4.0, 2.0]
-
-
-@pytest.mark.parametrize(
-    "minus",
-    [
-        3, {}, "blue", [3], [{}], [{"text": ""}], [{"text": "red", "item": 1}], [{"text": "red", "weight": 0}],
-        [{"text": "red", "weight": True}], [{"text": "red", "weight": 1e9}], [{"item": -1}], [{"item": "0"}],
-        [{"text": "red", "path": "/etc/passwd"}], [{"text": "x" * 1001}], [{"text": "red"}] * 9, [{"text": None}],
-    ],
-)  # fmt: skip
-def test_wrong_minus_is_one_line(service, minus):
-    answer = service.post("/api/search", {"text": "red", "minus": minus})
-    assert answer.status == 400, answer.body
-    assert "\n" not in answer.json["error"]
-
-
-def test_minus_alone_finds_nothing(service):
-    assert service.post("/api/search", {"minus": [{"text": "red"}]}).status == 400
-    answer = service.send("/api/search/upload", [("minus", "x", b"red")], {"minus_kind": "image"})
-    assert (answer.status, "minus alone" in answer.json["error"]) == (400, True)
-    assert service.post("/api/search", {"text": "red", "minus": [{"item": 77}]}).status == 404
-    # What cancels out is told.
-    assert "cancel" in service.post("/api/search", {"text": "red", "minus": [{"text": "red"}]}).json["error"]
-
-
-@pytest.mark.parametrize(
-    ("files", "fields", "told"),
-    [
-        ([("minus", "x", b"red")], {"question": '{"text": "red"}'}, "minus_kind must be one of"),
-        ([("file", "x", b"red")], {"kind": "audio", "minus_kind": "audio"}, "send that as minus"),
-        ([("file", "x", b"red")], {"kind": "audio", "minus": "red", "minus_kind": "audio"}, "send that as minus"),
-        ([("file", "x", b"red"), ("minus", "x", b"no")], {"kind": "audio", "minus_kind": "image"}, "the upload: is no"),
-        ([("file", "x", b"red")] * 2 + [("minus", "x", b"red")], {"kind": "audio", "minus_kind": "image"}, ""),
-    ],
-)
-def test_wrong_uploads_to_keep_away_from(service, files, fields, told):
-    answer = service.send("/api/search/upload", files, fields)
-    assert answer.status == 400, answer.body
-    assert told in answer.json["error"]
-    assert str(service.folder) not in answer.json["error"]
-    assert not list(service.folder.iterdir())
-
-
-def test_a_heat_map_is_of_one_sound(service):
-    answer = service.send("/api/items/0/heat", [("minus", "x", b"red")], {"minus_kind": "audio"})
-    assert (answer.status, "one sound" in answer.json["error"]) == (400, True)
-
-
 @pytest.mark.parametrize(
     ("filters", "left"),
     [
@@ -253,25 +127,6 @@ def test_one_item(service):
     for missing in ("/api/items/77", "/api/items/9223372036854775807", f"/api/items/{10**30}"):
         assert service.get(missing).status == 404
     assert service.post("/api/search", {"item": 77}).status == 404
-
-
-def test_heat_maps_of_words_of_a_sound_and_of_the_recording_itself(service):
-    words = service.post("/api/items/0/heat", {"text": "red", "start": 0.5, "end": 1.5}).json
-    assert (words["rows"], words["columns"], words["times"]) == (2, 4, [0.5, 1.0, 1.5])
-    assert [max(levels) for levels in words["levels"]] == [40, 120, 255]
-    assert service.painter.seen[-1] == ("text", "red")
-    assert service.post("/api/items/0/heat", {}).json["scale"] == "as painted"
-    assert service.upload("/api/items/0/heat", b"red").status == 200
-    assert service.painter.seen[-1][0] == "audio"
-    long = service.post("/api/items/0/heat", {"start": 0, "end": 5000}).json
-    assert long["times"][-1] == 20
-    assert not list(service.folder.iterdir())
-
-
-@pytest.mark.parametrize("asked", [{"start": 2, "end": 1}, {"start": -1}, {"start": "x"}, {"words": "red"}, [], 3])
-def test_wrong_questions_for_heat_maps(service, asked):
-    answer = service.post("/api/items/0/heat", asked)
-    assert answer.status == 400, answer.body
 
 
 def test_info_says_what_can_be_asked(service):

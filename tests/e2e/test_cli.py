@@ -9,54 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from user_home import SMALL, Home
 
 from avssl.cli import run
 from avssl.sync.asked import Chosen, stored
 from avssl.train.checkpoint import load_run
-
-SMALL = [
-    "steps=4", "data.batch=4", "data.workers=0", "data.cache_gb=0", "evaluate_every=0", "log_every=1", "threads=1",
-    "precision=fp32",
-    "inputs.height=32", "inputs.width=32", "inputs.frames=4", "inputs.fps=4", "inputs.audio_seconds=1",
-    "inputs.mels=16", "method.width=32", "method.moment_width=8", "encoders.video.width=16", "encoders.audio.width=16",
-    "encoders.text.width=16", "encoders.text.layers=1",
-]  # fmt: skip
-SIDE, SECONDS, CLIPS = 64, 2.0, 24
-
-
-def shell(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """``python -m avssl`` as a user would start it."""
-    return subprocess.run(
-        [sys.executable, "-m", "avssl", *map(str, words)], capture_output=True, text=True, timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120", **environment}, check=False,
-    )  # fmt: skip
-
-
-class Home:
-    """A user's folder, with everything made by the commands, each run once."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.world, self.manifest, self.run = folder / "world", folder / "world.jsonl", folder / "run"
-        self.vectors, self.index = folder / "vectors", folder / "index"
-        made = shell("world", "-o", self.world, "--clips", CLIPS, "--side", SIDE, "--seconds", SECONDS, "--workers", 1)
-        assert made.returncode == 0, made.stderr
-        for words in (
-            [
-                "manifest",
-                self.world / "videos",
-                "-o",
-                self.manifest,
-                "--labels",
-                self.world / "labels.tsv",
-                "--workers",
-                1,
-            ],
-            ["train", "trimodal", f"data={self.manifest}", *SMALL, "-o", self.run],
-            ["embed", self.run, self.manifest, "-o", self.vectors],
-            ["index", self.vectors, "-o", self.index],
-        ):
-            assert run([str(word) for word in words]) == 0, words
 
 
 @pytest.fixture(scope="session")
@@ -292,26 +249,6 @@ def test_methods_and_preview(home, avssl, tmp_path):
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_help_needs_no_torch():
-    """Neither help nor completion may wait for torch: about a tenth of a second, where torch alone takes two."""
-    code = (
-        "import sys\n"
-        "from avssl.cli import run\n"
-        "assert run(['--help']) == 0\n"
-        "for name in ('search', 'train', 'embed'): assert run([name, '--help']) == 0\n"
-        "wrong = {name for name in sys.modules if name.split('.')[0] in ('torch', 'av', 'matplotlib')}\n"
-        "assert not wrong, sorted(wrong)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-def test_version_and_module():
-    done = shell("--version")
-    assert done.returncode == 0
-    assert re.fullmatch(r"avssl \d+\.\d+\.\d+\n", done.stdout)
-
-
 # Each wrong request: its words, and what the one line must say.
 WRONG = {
     "no such manifest": (["embed", "{run}", "{home}/none.jsonl", "-o", "{out}"], "none.jsonl"),
@@ -395,12 +332,3 @@ def test_every_mistake_of_a_config_is_told_at_once(places, avssl, tmp_path):
     assert code == 2
     lines = [line for line in err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 2
-
-
-def test_debug_shows_the_traceback():
-    done = shell("methods", "nothing", AVSSL_DEBUG="1")
-    assert done.returncode != 0
-    assert "Traceback" in done.stderr
-    done = shell("methods", "nothing")
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1

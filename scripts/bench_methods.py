@@ -53,6 +53,8 @@ STEPS, VIEWED = 4, 64
 WIDTH, TEMPERATURE = 64, 0.5
 """of the vectors of the large batch"""
 TARGET, LEAST_MEMORY, SAME_GRADIENT = 0.9, 0.25, 1e-6
+FAST = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512"}
+"""flag of a processor -> what its bf16 is fast by, the faster first"""
 LIGHTLY, LAST = "lightly", "lightly with channels last"
 Figures = dict[str, dict[str, Any]]
 
@@ -65,14 +67,15 @@ def pictures(count: int, side: int) -> NDArray[np.uint8]:
     return (fine * 255).to(torch.uint8).numpy()
 
 
-def timed(work: Callable[[], Any]) -> tuple[float, float]:
-    """Wall seconds, CPU seconds of all threads."""
+def timed(work: Callable[[], Any], plan: Plan) -> tuple[float, float]:
+    """Wall seconds, CPU seconds of all threads; until the device is done."""
     wall, cpu = time.perf_counter(), time.process_time()
     work()
+    plan.wait()
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
-def together(one: Contender, steps: int) -> tuple[float, float]:
+def together(one: Contender, steps: int, plan: Plan) -> tuple[float, float]:
     """Wall seconds of steps whose batches come from workers, and the share of them spent waiting."""
     waited, began = 0.0, time.perf_counter()
     source = one.stream(steps)
@@ -81,6 +84,7 @@ def together(one: Contender, steps: int) -> tuple[float, float]:
         batch = next(source)
         waited += time.perf_counter() - asked
         one.step(batch)
+    plan.wait()
     spent = time.perf_counter() - began
     return spent, waited / spent
 
@@ -110,10 +114,10 @@ def measured(names: list[str], plan: Plan, rounds: int, lightly: bool) -> Figure
 def spent(one: Contender, batch: Any, plan: Plan, alone: bool) -> dict[str, float]:
     """Seconds of a round's steps, and of its views unless the steps are timed ``alone``; its rate and waiting."""
     found = {}
-    found["step wall"], found["step cpu"] = timed(lambda: [one.step(batch) for _ in range(STEPS)])
+    found["step wall"], found["step cpu"] = timed(lambda: [one.step(batch) for _ in range(STEPS)], plan)
     if not alone:
-        found["views wall"], found["views cpu"] = timed(lambda: one.view(VIEWED))
-        seconds, found["waiting"] = together(one, STEPS)
+        found["views wall"], found["views cpu"] = timed(lambda: one.view(VIEWED), plan)
+        seconds, found["waiting"] = together(one, STEPS, plan)
         found["rate"] = STEPS * plan.batch / seconds
     return found
 
@@ -200,6 +204,15 @@ def loss_figures(batch: int) -> Figures:
     }
 
 
+def machine(threads: int, device: str) -> str:
+    """What it was measured on; a processor's bf16 is fast by AMX, or by AVX-512."""
+    flags = Path("/proc/cpuinfo")
+    told = flags.read_text(encoding="utf-8") if flags.is_file() else ""
+    parts = [platform.machine(), f"{os.cpu_count()} cores", f"{threads} threads"]
+    parts += [f"bf16 by {name}" for flag, name in FAST.items() if flag in told][:1]
+    return ", ".join([*parts, torch.cuda.get_device_name(device)] if device.startswith("cuda") else parts)
+
+
 def arguments(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", default=list(METHODS), choices=METHODS)
@@ -209,6 +222,7 @@ def arguments(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--workers", type=int, default=1, help="of the loaders")
     parser.add_argument("--precision", choices=("bf16", "fp32"), default="bf16")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda, of the steps and our views")
     parser.add_argument("--loss-batch", type=int, default=4096, help="pairs of the large contrastive batch")
     parser.add_argument("--rows", type=Path, default=ROOT / "results" / "methods_speed.jsonl", help="where it is kept")
     parser.add_argument("--quick", action="store_true", help="one small round, no row: whether it runs")
@@ -226,7 +240,7 @@ def main(words: list[str] | None = None) -> Figures:
     if args.quick:
         args.side, args.batch, args.rounds = 32, min(args.batch, 8), 1
     before = os.getloadavg()[0]
-    plan = Plan(args.side, args.batch, args.precision, args.workers)
+    plan = Plan(args.side, args.batch, args.precision, args.workers, args.device)
     figures = {**measured(args.only, plan, args.rounds, lightly), **loss_figures(args.loss_batch)}
     for name, told in figures.items():
         spread = f"({told['low']:.3g} to {told['high']:.3g})" if told["low"] != told["high"] else ""
@@ -234,9 +248,8 @@ def main(words: list[str] | None = None) -> Figures:
     if args.quick:
         return figures
     beside = f"beside lightly {importlib.metadata.version('lightly')}" if lightly else "alone"
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, {args.threads} threads"
     row = {
-        "benchmark": "methods_speed", "machine": machine,
+        "benchmark": "methods_speed", "machine": machine(args.threads, args.device),
         "load": [round(before, 1), round(os.getloadavg()[0], 1)], "date": time.strftime("%Y-%m-%d"),
         "size": args.side, "width": args.side,
         "vectors": f"batch {args.batch}, {args.precision}, {args.workers} workers, {args.rounds} rounds, {beside}",

@@ -71,6 +71,7 @@ MORE = {
     "autoencoder": ("denoising_autoencoder", ("method.amount=0",)),
     "denoising_autoencoder-gaussian": ("denoising_autoencoder", ("method.noise=gaussian", "method.amount=0.1")),
     "relative_transformation-affine": ("relative_transformation", ("method.kind=affine",)),
+    "relative_transformation-whole": ("relative_transformation", ("method.inside=false", "method.hidden=0")),
     "gan-regressor": ("gan", ("method.learner=regressor", "method.joint=0.25")),
 }
 """name -> method and what is changed: the baseline without noise, and other forms that papers tell of"""

@@ -19,6 +19,16 @@ PROTOCOLS = {"linear": "linear", "tuned": "fine-tuned"}
 TRANSFERRED = ("mnist", "world")
 PUBLISHED = "Transfer as published: SimCLR's ResNet-50 (4x)"
 PLOTS = Path(__file__).resolve().parent.parent / "results" / "plots"
+QUESTIONS = {
+    "learns": "Does it beat its own random initialization?",
+    "order": "Is the order that of the papers?",
+    "transfer": "Does it transfer?",
+    "pretext": "Does the pretext's own accuracy predict the probe?",
+    "robust": "Is what is learnt better more robust too?",
+    "seen": "What do filters and neighbors look like?",
+}
+EDGE = "°"
+"""behind a figure whose probe chose a penalty at the end of those tried, in some seed"""
 
 
 class Told(NamedTuple):
@@ -38,7 +48,7 @@ def tables(rows: Sequence[Row]) -> Iterator[Told]:
     columns = ["", *stages, "best", "best above random (95 %)", "beats random", *beside, "seeds x steps"]
     yield Told("A linear probe of each stage", columns, own)
     asked = {**LABELS, **WORSE}
-    lines = [[label, gain(seeds, "linear"), *(percent(seeds, name) for name in asked), spread(solved_of(seeds))]
+    lines = [[label, gain(seeds, "linear"), *(_edged(seeds, name) for name in asked), spread(solved_of(seeds))]
              for label, seeds in held.items()]  # fmt: skip
     columns = ["", "linear above random (95 %)", *asked.values(), "pretext solved"]
     yield Told("The encoder's own vector: fewer labels, fine-tuning, worse pictures", columns, lines)
@@ -49,6 +59,12 @@ def tables(rows: Sequence[Row]) -> Iterator[Told]:
     lines = [[PROTOCOLS[protocol], "random initialization" if who == "random" else who, *map(str, values)]
              for (protocol, who), values in published.TRANSFER.items()]  # fmt: skip
     yield Told(PUBLISHED, ["", "", *published.SETS], lines)
+
+
+def _edged(seeds: Sequence[Row], question: str) -> str:
+    """A figure in percent, marked where its penalty was chosen at an edge."""
+    chosen = [row["figures"].get(question, {}).get("chosen", {}) for row in seeds]
+    return percent(seeds, question) + EDGE * any(one.get("at_edge", False) for one in chosen)
 
 
 def _published(name: str) -> list[str]:
@@ -77,17 +93,15 @@ def agreement(rows: Sequence[Row]) -> Told | None:
     return Told(f"Spearman's rank correlation over {len(both)} methods in both", ["", *published.COLUMNS], lines)
 
 
-def conclusions(rows: Sequence[Row], why: Mapping[str, str]) -> Iterator[str]:
-    """What the tables say, a paragraph for each question."""
+def conclusions(rows: Sequence[Row], why: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """What the tables say: keys of QUESTIONS with paragraphs."""
     alike = figures.common(rows)
     held = learners(alike)
     behind = {label: verdict for label, seeds in held.items() if (verdict := beats(seeds)) != "yes"}
     if held:
         vector = sum(beats(seeds, "linear") == "yes" for seeds in held.values())
-        yield (
-            f"{len(held) - len(behind)} of {len(held)} beat their own random initialization on the best stage, "
-            f"{vector} of {len(held)} on the encoder's own vector."
-        )
+        told = f"{len(held) - len(behind)} of {len(held)} beat their own random initialization on the best stage"
+        yield "learns", f"{told}, {vector} of {len(held)} on the encoder's own vector."
     reasons: dict[str, list[str]] = {}
     for label, verdict in behind.items():
         said = why.get(label, why.get(held[label][0]["name"], why.get("others", "why is not known yet.")))
@@ -98,26 +112,22 @@ def conclusions(rows: Sequence[Row], why: Mapping[str, str]) -> Iterator[str]:
         reasons.setdefault(said, []).append(f"**{label}** ({verdict}{after})")
     for said, names in reasons.items():
         verb = "does" if len(names) == 1 else "do"
-        yield f"On the best stage {', '.join(names)} {verb} not beat random initialization at this budget: {said}"
-    yield from _ahead(alike)
-    for question, line in (
-        ("Does the pretext's accuracy predict the probe?", figures.pretext_pairs(held)),
-        ("Is what is learnt better more robust too?", figures.robust_pairs(held)),
-    ):
+        told = f"On the best stage {', '.join(names)} {verb} not beat random initialization at this budget: {said}"
+        yield "learns", told
+    yield from (("transfer", line) for line in _ahead(alike))
+    for topic, line in (("pretext", figures.pretext_pairs(held)), ("robust", figures.robust_pairs(held))):
         found = rank(list(line.values()))
         if found is not None:
             low, high = figures.rank_interval(found, len(line))
             told = f"{found:+.2f} (95 % {low:+.2f} to {high:+.2f})"
-            yield f"{question} Spearman's rank correlation over {len(line)} methods: {told}."
+            yield topic, f"Spearman's rank correlation over {len(line)} methods: {told}."
     for name, told in UNTOLD.items():
         if any(seeds[0]["name"].partition("-")[0] == name for seeds in held.values()):
-            yield f"How well **{name}** solves its pretext is not asked: {told}."
+            yield "pretext", f"How well **{name}** solves its pretext is not asked: {told}."
     along = [found for seeds in held.values() for row in seeds if (found := figures.course(row)) is not None]
     if along:
-        yield (
-            "Within a run, pretext and probe at its quarters: rank correlation "
-            f"{statistics.fmean(along):+.2f}, mean of {len(along)} runs."
-        )
+        told = f"{statistics.fmean(along):+.2f}, mean of {len(along)} runs"
+        yield "pretext", f"Within a run, pretext and probe at its quarters: rank correlation {told}."
 
 
 def _ahead(rows: Sequence[Row]) -> Iterator[str]:
@@ -161,7 +171,11 @@ def section(rows: Sequence[Row], note: Mapping[str, Any]) -> Iterator[str]:
               for name, one in row["figures"].items()]  # fmt: skip
     main = max(value for name, value in halves if not name.startswith(TRANSFERRED))
     told = f"±{100 * main:.1f} on CIFAR-10, ±{100 * max(value for _, value in halves):.1f} at most"
-    yield f"A figure of one seed is known to within {told} (Wilson, 95 %)."
+    yield (
+        f"A figure of one seed is known to within {told} (Wilson, 95 %), as far as other test pictures go; another "
+        "training, and for a share of the labels another draw of them, would change it too. Behind "
+        f"a figure with {EDGE} stands a penalty at the end of those tried."
+    )
     yield ""
     if note.get("text"):
         yield from (str(note["text"]), "")
@@ -170,11 +184,21 @@ def section(rows: Sequence[Row], note: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"### {told.title}", "", "| " + " | ".join(told.columns) + " |", "|" + "---|" * len(told.columns))
         yield from ("| " + " | ".join(line) + " |" for line in told.lines)
         yield ""
-    for line in conclusions(rows, note.get("why", {})):
-        yield from (line, "")
-    for name, told in note.get("plots", {}).items():
-        if (PLOTS / name).is_file():
-            yield from (f"![{told}](results/plots/{name})", "")
+    yield from _answers(rows, note)
+
+
+def _answers(rows: Sequence[Row], note: Mapping[str, Any]) -> Iterator[str]:
+    """Question for question: what is to be said of it, what the rows say themselves, and its plot."""
+    counted = list(conclusions(rows, note.get("why", {})))
+    for topic, question in QUESTIONS.items():
+        said = note.get("answers", {}).get(topic, {})
+        lines = [*filter(None, [said.get("text")]), *(line for key, line in counted if key == topic)]
+        lines += [f"![{told}](results/plots/{name})" for name, told in said.get("plots", {}).items()
+                  if (PLOTS / name).is_file()]  # fmt: skip
+        if lines:
+            yield from (f"### {question}", "")
+        for line in lines:
+            yield from (line, "")
 
 
 def show(console: Console, rows: Sequence[Row]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
+from torch.utils._pytree import tree_map_only
 
 from avssl import config, encoders
 from avssl.data.loader import Loader
@@ -58,6 +59,16 @@ class Plan:
     batch: int
     precision: str
     workers: int
+    device: str = "cpu"
+
+    def there(self, batch: Any) -> Any:
+        """A batch on the device."""
+        return tree_map_only(Tensor, lambda x: x.to(self.device, non_blocking=True), batch)
+
+    def wait(self) -> None:
+        """For what the device still does."""
+        if self.device.startswith("cuda"):
+            torch.cuda.synchronize(self.device)
 
 
 class Contender(Protocol):
@@ -97,7 +108,7 @@ class Ours:
         words = [f"inputs.height={plan.side}", f"inputs.width={plan.side}", "data=none"]
         self.cfg = config.load(name, words, base.config_of)
         inputs = Inputs(self.cfg.inputs)
-        self.method = build.method_of(self.cfg, inputs, len(x)).train()
+        self.method = build.method_of(self.cfg, inputs, len(x)).train().to(plan.device)
         build.layout(self.method, channels_last=True)
         self.views = Kept(self.method.views) if isinstance(self.method, OfViews) else None
         if self.views is not None:
@@ -114,21 +125,21 @@ class Ours:
             for index in range(count)
         ]
         if self.views is not None:
-            self.views.made({name: torch.stack([row[name] for row in rows]) for name in rows[0]})
+            self.views.made(self.plan.there({name: torch.stack([row[name] for row in rows]) for name in rows[0]}))
 
     def ready(self) -> Any:
         """As in :class:`Contender`."""
         with Loader(
             self.source, self.transform, batch=self.plan.batch, seed=0, workers=0, length=len(self.source.x)
         ) as loader:
-            batch = next(loader.batches(0, 1))
+            batch = self.plan.there(next(loader.batches(0, 1)))
         return batch if self.views is None else {**batch, "views": self.views.made(batch)}
 
     def step(self, batch: Any) -> None:
         """As in :class:`Contender`."""
         self.method.zero_grad(set_to_none=True)
-        with autocast(torch.device("cpu"), self.plan.precision):
-            loss = self.method(batch).loss
+        with autocast(torch.device(self.plan.device), self.plan.precision):
+            loss = self.method(self.plan.there(batch)).loss
         loss.backward()
         self.optimizer.step()
         self.method.after_step(0.5)
@@ -153,7 +164,7 @@ class Theirs:
 
         spec, method = ours.cfg.encoders.image, ours.cfg.method
         trunk = encoders.build(ours.cfg.encoders, ["image"])["image"]
-        self.module = lightly_steps.module(name, trunk, plan.side, spec, method).train()
+        self.module = lightly_steps.module(name, trunk, plan.side, spec, method).train().to(plan.device)
         build.layout(self.module, channels_last)
         self.data = Given(x, lightly_steps.transform(name, plan.side, method))
         moved = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
@@ -170,13 +181,13 @@ class Theirs:
     def ready(self) -> Any:
         """As in :class:`Contender`."""
         rows = [self.data[index % len(self.data)] for index in range(self.plan.batch)]
-        return [torch.stack(view) for view in zip(*rows, strict=True)]
+        return self.plan.there([torch.stack(view) for view in zip(*rows, strict=True)])
 
     def step(self, batch: Any) -> None:
         """As in :class:`Contender`."""
         self.module.zero_grad(set_to_none=True)
-        with autocast(torch.device("cpu"), self.plan.precision):
-            loss = self.module(batch)
+        with autocast(torch.device(self.plan.device), self.plan.precision):
+            loss = self.module(self.plan.there(batch))
         loss.backward()
         self.optimizer.step()
         self.module.after()

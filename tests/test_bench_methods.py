@@ -73,3 +73,20 @@ def test_lightlys_steps_learn_from_the_same_views(name):
     theirs.step(batch)
     moved = [not torch.equal(a, b) for a, b in zip(before, theirs.module.parameters(), strict=True)]
     assert sum(moved) > len(moved) / 3
+
+
+def test_the_machine_is_told_with_what_makes_its_bf16_fast(monkeypatch):
+    """Ratios of bf16 differ between processors that multiply matrices and those that do not."""
+    monkeypatch.setattr(Path, "is_file", lambda self: True)
+    for flags, told in (("avx512_bf16 amx_bf16", "bf16 by AMX"), ("fma avx512_bf16", "bf16 by AVX-512"), ("fma", "")):
+        monkeypatch.setattr(Path, "read_text", lambda self, flags=flags, **_: flags)
+        found = bench_methods.machine(2, "cpu").split(", ")
+        assert found[2:] == ["2 threads", *([told] if told else [])]
+
+
+def test_a_batch_goes_where_the_plan_says():
+    plan = Plan(32, 8, "fp32", 0, device="meta")
+    batch = {"views": torch.zeros(2, 3), "key": ["a", "b"]}
+    assert plan.there(batch)["views"].device.type == "meta"
+    assert plan.there(batch)["key"] == ["a", "b"]
+    assert plan.there([torch.zeros(1)])[0].device.type == "meta"

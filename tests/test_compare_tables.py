@@ -102,7 +102,7 @@ def test_a_pretext_that_the_untrained_network_solves_stops_neither_tables_nor_pl
         ("random", "moco", "colorization", "simclr"), ""
     )
     text = "\n".join(compare_tables.section(rows, {}))
-    assert "Does the pretext's accuracy predict" not in text
+    assert "Spearman's rank correlation over 3 methods" not in text
     assert "How well **moco** solves its pretext is not asked: its untrained queue is random" in text
     assert "How well **colorization** solves its pretext is not asked: rare colours weigh more" in text
     compare_plots.pretext(rows).savefig(tmp_path / "pretext.png")
@@ -134,6 +134,35 @@ def test_longer_runs_are_told_beside_the_common_budget_and_decide_nothing_else()
     told = "On the best stage **gan** (no; after 99 steps: yes, +70.0 (+1.0 to +100.0)) does not beat random"
     assert told in text
     assert "| gan (99 steps) | 90.0 |" in text, "the table has all rows"
+
+
+def test_each_question_has_its_answer_and_its_plot(tmp_path, monkeypatch):
+    monkeypatch.setattr(compare_tables, "PLOTS", tmp_path)
+    (tmp_path / "best.png").write_bytes(b"a plot")
+    rows = [made_row("simclr", 0, 0.5, [0.5]), made_row("random", 0, 0.2, [0.2], learns=False)]
+    answers = {
+        "learns": {"text": "It does.", "plots": {"best.png": "Best", "gone.png": "Gone"}},
+        "seen": {"text": "Looked at."},
+    }
+    lines = [line for line in compare_tables.section(rows, {"answers": answers}) if line]
+    place = lines.index(f"### {compare_tables.QUESTIONS['learns']}")
+    said, counted, plot = lines[place + 1 : place + 4]
+    assert said == "It does."
+    assert counted.startswith("1 of 1 beat")
+    assert plot == "![Best](results/plots/best.png)"
+    assert lines[-2:] == [f"### {compare_tables.QUESTIONS['seen']}", "Looked at."]
+    assert f"### {compare_tables.QUESTIONS['order']}" not in lines, "nothing to say"
+    assert not any("gone.png" in line for line in lines)
+
+
+def test_a_penalty_at_the_edge_is_marked():
+    rows = [made_row("simclr", seed, 0.5, [0.5]) for seed in (0, 1)]
+    rows[1]["figures"]["knn"]["chosen"] = {"penalty": 10.0, "at_edge": True}
+    _, fewer, *_ = compare_tables.tables(rows)
+    line = dict(zip(fewer.columns, fewer.lines[0], strict=True))
+    assert line["kNN"] == "50.0 ± 0.0°"
+    assert line["linear"] == "50.0 ± 0.0"
+    assert "°" in " ".join(compare_tables.section(rows, {}))
 
 
 def test_ahead_of_labels_is_sure_where_intervals_are_apart():

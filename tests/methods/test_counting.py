@@ -16,19 +16,28 @@ from avssl.methods.image.counting import smaller
 
 def literal(counts, recording, margin):
     """The paper's two terms, one picture and one number at a time."""
-    total, pairs, second = 0.0, 0, 0.0
-    rows = counts.tolist()
+    total = 0.0
+    for parts in counts.tolist():
+        total += sum((a - b) ** 2 for a, b in zip(counted(parts), parts[4], strict=True))
+    second = [max(0.0, margin - apart) for apart in strangers(counts, recording)]
+    return total / len(counts), sum(second) / max(1, len(second))
+
+
+def counted(parts):
+    """What the quarters add up to."""
+    return [sum(part[k] for part in parts[:4]) for k in range(len(parts[0]))]
+
+
+def strangers(counts, recording):
+    """How far each picture is from the next one of another recording, where there is one."""
+    rows, found = counts.tolist(), []
     for n, parts in enumerate(rows):
-        added = [sum(part[k] for part in parts[:4]) for k in range(len(parts[0]))]
-        total += sum((a - b) ** 2 for a, b in zip(added, parts[4], strict=True))
         for step in range(1, len(rows)):
             other = (n + step) % len(rows)
             if recording[other] != recording[n]:
-                apart = sum((a - b) ** 2 for a, b in zip(added, rows[other][4], strict=True))
-                second += max(0.0, margin - apart)
-                pairs += 1
+                found.append(sum((a - b) ** 2 for a, b in zip(counted(parts), rows[other][4], strict=True)))
                 break
-    return total / len(rows) + second / max(1, pairs)
+    return found
 
 
 class Told(nn.Module):
@@ -42,16 +51,24 @@ class Told(nn.Module):
         return self.counts.flatten(0, 1)
 
 
+@pytest.mark.parametrize("near", ["all", "some"])
 @pytest.mark.parametrize("recording", [[0, 1, 2, 3], [0, 0, 1, 1], [5, 5, 5, 7], [0, 0, 0, 0]])
-@pytest.mark.parametrize(("size", "counts", "margin"), [(2, 1, 3.0), (3, 5, 10.0), (4, 8, 1.0)])
-def test_the_loss_is_the_papers(recording, size, counts, margin):
-    run = tiny.run("counting", f"method.margin={margin}")
-    method = run.method()
+@pytest.mark.parametrize(("size", "counts"), [(2, 1), (3, 5), (4, 8)])
+def test_the_loss_is_the_papers(recording, size, counts, near):
+    """The margin is above what lies between all pictures of two recordings, or above some and below others."""
     known = torch.rand(size, 5, counts, generator=Generator().manual_seed(size)) * 2
+    apart = strangers(known, recording[:size])
+    margin = (1.5 * max(apart) if near == "all" else sum(apart) / len(apart)) if apart else 10.0
+    method = tiny.run("counting", f"method.margin={margin}").method()
     method.head = Told(known)
     batch = {"parts": torch.zeros(size, 5, 3, 16, 16, dtype=torch.uint8), "recording": torch.tensor(recording[:size])}
-    loss = method(batch).loss.item()
-    assert loss == pytest.approx(literal(known, recording, margin), rel=1e-5)
+    step = method(batch)
+    equal, short = literal(known, recording, margin)
+    assert (short > 0) == (len(set(recording[:size])) > 1), "the second term counts"
+    if apart:
+        assert (max(apart) < margin) == (near == "all")
+    assert step.metrics["short"].item() == pytest.approx(short, rel=1e-5)
+    assert step.loss.item() == pytest.approx(equal + short, rel=1e-5)
 
 
 def test_two_numbers_by_hand():

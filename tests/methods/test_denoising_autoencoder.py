@@ -39,6 +39,18 @@ def test_gaussian_noise_has_the_deviation_told_in_each_color():
     assert abs(torch.corrcoef(added.flatten(1))[0, 1].item()) < 0.05
 
 
+@pytest.mark.parametrize("noise", ["masking", "gaussian", "salt_pepper"])
+def test_noise_is_drawn_from_the_generator_that_is_given_and_from_no_other(noise):
+    x = torch.full((3, 32, 32), 0.5)
+
+    def made(seed, elsewhere):
+        torch.manual_seed(elsewhere)
+        return corrupt(x, noise, 0.3, Generator().manual_seed(seed))
+
+    assert torch.equal(made(1, elsewhere=0), made(1, elsewhere=7))
+    assert not torch.equal(made(1, elsewhere=0), made(2, elsewhere=0))
+
+
 class Told(nn.Module):
     """A decoder that gives known logits."""
 

@@ -62,16 +62,19 @@ def test_what_there_is_not_is_told(data):
             corrupted.worse(data, under)
 
 
-def test_only_what_is_judged_is_worse(monkeypatch):
+@pytest.mark.parametrize("order", [("", "contrast 5"), ("contrast 5", "")])
+def test_only_what_is_judged_is_worse(monkeypatch, order):
+    """Also where the question about worse pictures comes first, and its fit is used again for clean ones."""
     data = split(60, 3)
     one = study(data, colored(data))
     fits, fit = [], linear.fit
     monkeypatch.setitem(corrupted._PICTURES, "contrast", lambda x, severity, draw: torch.full_like(x, 120))
     monkeypatch.setattr(linear, "fit", lambda *given: fits.append(given[0]) or fit(*given))
-    clean, worse = (
-        linear.evaluate(one, {"probe": "linear", "fraction": 1.0, "under": under})[0] for under in ("", "contrast 5")
-    )
+    rows = {under: linear.evaluate(one, {"probe": "linear", "fraction": 1.0, "under": under})[0] for under in order}
+    clean, worse = rows[""], rows["contrast 5"]
     assert len(fits) == 3, "trained, untrained, raw: fitted once, on clean examples"
+    for x, expected in zip(fits, (one.vectors("trained"), one.vectors("untrained"), one.raw()[1]), strict=True):
+        np.testing.assert_array_equal(x, expected)
     assert worse["chosen"] == clean["chosen"]
     assert worse["under"] == "contrast 5"
     assert clean["beside"]["raw pixels"]["accuracy"] > 0.9

@@ -60,7 +60,10 @@ def test_a_batch_that_is_ready_has_its_views_and_others_get_theirs_in_the_step(n
     ours.close()
 
 
-@pytest.mark.skipif(importlib.util.find_spec("lightly") is None, reason="lightly is not installed")
+@pytest.mark.skipif(
+    importlib.util.find_spec("lightly") is None,
+    reason="lightly is not installed: pip install lightly, in an environment of its own (scripts/bench_methods.py)",
+)
 @pytest.mark.parametrize("name", ["simclr", "byol", "mae"])
 def test_lightlys_steps_learn_from_the_same_views(name):
     plan = Plan(32, 8, "fp32", 0)

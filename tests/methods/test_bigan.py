@@ -106,6 +106,16 @@ def test_codes_are_uniform_and_drawn_per_sample():
     assert torch.equal(run.batch(size=3)["code"], code[:3]), "the rest of the batch changes nothing"
 
 
+def test_codes_of_pictures_differ_as_drawn_ones_do_where_vectors_are_nearly_the_same():
+    method = tiny.run("bigan").method().train()
+    draw = torch.Generator().manual_seed(0)
+    vectors = 5 + 0.1 * torch.randn(64, method.width, generator=draw)
+    code = method.to_code(vectors).detach()
+    assert code.std(0).mean() == pytest.approx(3**-0.5, rel=0.2)
+    assert code.mean(0).abs().max() < 0.2, "no more than the layer's own bias"
+    assert torch.allclose(method.to_code(100 * vectors), code, atol=1e-2), "what all have in common tells nothing"
+
+
 def test_the_critic_learns_to_tell_and_the_players_to_fool():
     run = tiny.run("bigan")
     method = run.method()
@@ -136,7 +146,7 @@ def test_a_sure_critic_still_moves_both_players_as_it_would_not_by_a_loss_that_s
     method, batch = run.method(), run.batch()
     tiny.steps(method, [batch] * 25, tiny.optimizers(method, 5e-3), only="critic")
     assert method(batch, "critic").metrics["critic_accuracy"] == 1
-    weights = [method.to_code.weight, method.maker.start.weight]
+    weights = [method.to_code[-1].weight, method.maker.start.weight]
 
     def pushes(loss):
         return [grad.norm().item() for grad in torch.autograd.grad(loss, weights)]

@@ -5,7 +5,8 @@ Jeff Donahue, Philipp Krähenbühl, Trevor Darrell: Adversarial Feature Learning
 The critic takes one turn, encoder and generator take the other together, with flipped labels (which does not saturate).
 
 Deviations: GroupNorm in place of BatchNorm; the generator makes pictures of the run's own size by upsampling and
-convolving; any encoder, with a linear layer to the code.
+convolving; any encoder, whose vector is standardized over the batch before a linear layer makes the code of it. Vectors
+of encoders without BatchNorm hardly differ at first, and the critic would know a real pair by its code alone.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from avssl.inputs import Inputs
 from avssl.methods.base import Batch, Step, Transform, detached
 from avssl.methods.pictures import OfPictures, View
 from avssl.nn.adversaries import Maker, glances
+from avssl.nn.heads import batch_norm
 
 
 class Config(MethodConfig):
@@ -55,7 +57,7 @@ class BiGAN(OfPictures[Config]):
 
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
         super().__init__(cfg, inputs, encoders, length)
-        self.to_code = nn.Linear(self.width, cfg.code)
+        self.to_code = nn.Sequential(batch_norm(self.width, learnt=False), nn.Linear(self.width, cfg.code))
         self.maker = Maker(cfg.code, cfg.planes, *self.size)
         self.critic = Critic(cfg.code, cfg.planes)
 

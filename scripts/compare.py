@@ -65,13 +65,13 @@ STILL = ["steps=1", "optim.lr=1e-12", "optim.weight_decay=0"]
 """a run whose one step moves nothing"""
 COURSE = 4
 """parts of a run, at whose ends it is probed"""
-
-
+MIDDLE = ("method.inside=true", "method.hidden=256")
+"""what keeps the border from telling how a copy was warped; the middle of a picture alone is learnt from then"""
 MORE = {
     "autoencoder": ("denoising_autoencoder", ("method.amount=0",)),
     "denoising_autoencoder-gaussian": ("denoising_autoencoder", ("method.noise=gaussian", "method.amount=0.1")),
-    "relative_transformation-affine": ("relative_transformation", ("method.kind=affine",)),
-    "relative_transformation-whole": ("relative_transformation", ("method.inside=false", "method.hidden=0")),
+    "relative_transformation-affine": ("relative_transformation", ("method.kind=affine", *MIDDLE)),
+    "relative_transformation-inside": ("relative_transformation", MIDDLE),
     "gan-regressor": ("gan", ("method.learner=regressor", "method.joint=0.25")),
 }
 """name -> method and what is changed: the baseline without noise, and other forms that papers tell of"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from compare_figures import UNTOLD, WORSE, beats, by_name, gain, learners, mean,
 from rich.console import Console
 from rich.table import Table
 from seeds import Row, spread
+
+from avssl.probe import transfer
 
 LABELS = {"linear": "linear", "knn": "kNN", "labels_1": "1 %", "labels_10": "10 %", "tuned": "tuned"}
 PROTOCOLS = {"linear": "linear", "tuned": "fine-tuned"}
@@ -27,6 +30,8 @@ QUESTIONS = {
     "robust": "Is what is learnt better more robust too?",
     "seen": "What do filters and neighbors look like?",
 }
+TUNED = PLOTS.parent / "transfer.jsonl"
+"""rows of ``avssl probe --how transfer``: fine-tuning at rates chosen for each network"""
 EDGE = "°"
 """behind a figure whose probe chose a penalty at the end of those tried, in some seed"""
 
@@ -193,12 +198,23 @@ def _answers(rows: Sequence[Row], note: Mapping[str, Any]) -> Iterator[str]:
     for topic, question in QUESTIONS.items():
         said = note.get("answers", {}).get(topic, {})
         lines = [*filter(None, [said.get("text")]), *(line for key, line in counted if key == topic)]
+        lines += list(_tuned()) if topic == "transfer" else []
         lines += [f"![{told}](results/plots/{name})" for name, told in said.get("plots", {}).items()
                   if (PLOTS / name).is_file()]  # fmt: skip
         if lines:
             yield from (f"### {question}", "")
         for line in lines:
             yield from (line, "")
+
+
+def _tuned() -> Iterator[str]:
+    """SimCLR's table for few networks, by rates chosen for each; nothing without its rows."""
+    held = [json.loads(line) for line in TUNED.read_text(encoding="utf-8").splitlines()] if TUNED.is_file() else []
+    if held:
+        columns, lines = transfer.table(held)
+        table = [columns, ["---"] * len(columns), *lines]
+        yield "\n".join(f"| {' | '.join(line)} |" for line in table)
+        yield "; ".join(transfer.summary(held)) + "."
 
 
 def show(console: Console, rows: Sequence[Row]) -> None:

@@ -1,5 +1,6 @@
 """The tables of the comparison of methods of pictures, from made rows: published figures, whys, and what is counted."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -153,6 +154,27 @@ def test_each_question_has_its_answer_and_its_plot(tmp_path, monkeypatch):
     assert lines[-2:] == [f"### {compare_tables.QUESTIONS['seen']}", "Looked at."]
     assert f"### {compare_tables.QUESTIONS['order']}" not in lines, "nothing to say"
     assert not any("gone.png" in line for line in lines)
+
+
+def test_transfer_at_rates_of_each_networks_own_stands_under_its_question(tmp_path, monkeypatch):
+    monkeypatch.setattr(compare_tables, "TUNED", tmp_path / "transfer.jsonl")
+    made = [made_row("simclr", 0, 0.5, [0.5]), made_row("random", 0, 0.2, [0.2], learns=False)]
+    assert not any("| protocol |" in line for line in compare_tables.section(made, {}))
+
+    def probed(run, how, accuracy):
+        return {"probe": how, "fraction": 1.0, "run": run, "method": run, "data": "mnist", "accuracy": accuracy,
+                "gain": [accuracy - 0.25, 0.01, 1.0], "beside": {"untrained": {"accuracy": 0.25}}}  # fmt: skip
+
+    rows = [probed(run, how, value) for run, value in (("simclr", 0.5), ("supervised", 0.75))
+            for how in ("linear", "finetune")]  # fmt: skip
+    (tmp_path / "transfer.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    lines = "\n".join(compare_tables.section(made, {})).splitlines()
+    place = lines.index(f"### {compare_tables.QUESTIONS['transfer']}")
+    assert "| protocol | network | mnist |" in lines[place:]
+    assert "| finetune | simclr | 50.0 |" in lines[place:]
+    assert "| finetune | random (simclr) | 25.0 |" in lines[place:]
+    assert any("finetune, simclr: surely ahead of random on 1 of 1, by +25.0 at most; ahead of labels on 0 of 1" in line
+               for line in lines[place:])  # fmt: skip
 
 
 def test_a_penalty_at_the_edge_is_marked():

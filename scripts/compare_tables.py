@@ -148,7 +148,8 @@ def _ahead(rows: Sequence[Row]) -> Iterator[str]:
         lead = [f"{label} ({some} of {len(names)}, {sure} surely)" for label, (some, sure) in found.items() if some]
         theirs = published.TRANSFER
         wins = sum(a > b for a, b in zip(theirs[protocol, "simclr"], theirs[protocol, "supervised"], strict=True))
-        line = f"Transfer, {told}: ahead of labels are {', '.join(lead) or 'none'}"
+        rate = " at one rate" if protocol == "tuned" else ""
+        line = f"Transfer, {told}{rate}: ahead of labels are {', '.join(lead) or 'none'}"
         line += f" (published: SimCLR on {wins} of {len(published.SETS)})."
         own = next((seeds for label, seeds in learners(rows).items() if label.startswith("simclr")), None)
         if own is not None:

@@ -192,3 +192,10 @@ def test_real_sets_have_their_folds_and_speakers(recordings):
         assert folds.setdefault(one.group, one.fold) == one.fold, "a source is in one fold"
     digits = importers.read(str(recordings / "fsdd"), recordings)
     assert (len(digits), len(digits.classes), len({one.fold for one in digits.examples})) == (1500, 10, 6)
+
+
+def test_real_digits_have_their_halves(recordings, tmp_path):
+    digits = importers.read(str(recordings / "mnist"), tmp_path)
+    assert (len(digits), len(digits.classes)) == (7500, 10)
+    assert Counter(one.part for one in digits.examples) == {"train": 6000, "test": 1500}
+    assert set(Counter(one.label for one in digits.examples).values()) == {750}

@@ -222,7 +222,7 @@ def arguments(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--workers", type=int, default=1, help="of the loaders")
     parser.add_argument("--precision", choices=("bf16", "fp32"), default="bf16")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda, of the steps and our views")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="of the steps and our views")
     parser.add_argument("--loss-batch", type=int, default=4096, help="pairs of the large contrastive batch")
     parser.add_argument("--rows", type=Path, default=ROOT / "results" / "methods_speed.jsonl", help="where it is kept")
     parser.add_argument("--quick", action="store_true", help="one small round, no row: whether it runs")

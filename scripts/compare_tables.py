@@ -47,7 +47,7 @@ class Told(NamedTuple):
 def tables(rows: Sequence[Row]) -> Iterator[Told]:
     """All tables of the rows."""
     held, stages = by_name(rows), stages_of(rows)
-    own = [[label, *(percent(seeds, name) for name in stages), percent(seeds, "best"), gain(seeds), beats(seeds),
+    own = [[label, *(_edged(seeds, name) for name in stages), percent(seeds, "best"), gain(seeds), beats(seeds),
             *_published(seeds[0]["name"]), _runs(seeds)] for label, seeds in held.items()]  # fmt: skip
     beside = [f"{name} (AlexNet, ImageNet)" for name in published.COLUMNS]
     columns = ["", *stages, "best", "best above random (95 %)", "beats random", *beside, "seeds x steps"]
@@ -59,7 +59,7 @@ def tables(rows: Sequence[Row]) -> Iterator[Told]:
     yield Told("The encoder's own vector: fewer labels, fine-tuning, worse pictures", columns, lines)
     transfers = [name for name in dict.fromkeys(key for row in rows for key in row["figures"]) if "_" in name]
     transfers = [name for name in transfers if name.endswith(("_linear", "_tuned"))]
-    lines = [[label, *(percent(seeds, name) for name in transfers)] for label, seeds in held.items()]
+    lines = [[label, *(_edged(seeds, name) for name in transfers)] for label, seeds in held.items()]
     yield Told("Transfer", ["", *(name.replace("_", ", ") for name in transfers)], lines)
     lines = [[PROTOCOLS[protocol], "random initialization" if who == "random" else who, *map(str, values)]
              for (protocol, who), values in published.TRANSFER.items()]  # fmt: skip

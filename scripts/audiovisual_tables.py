@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from markdown_table import lines_of
 from rich.console import Console
 from rich.table import Table
 from seeds import Row, by_label, difference, spread
@@ -278,9 +279,7 @@ def section(rows: Sequence[Row], note: Mapping[str, Any]) -> Iterator[str]:
         yield from (str(note["text"]), "")
     for told in tables(rows):
         columns = ["", *told.columns, "steps", "seconds", "seeds"]
-        yield from (f"### {told.title}", "", "| " + " | ".join(columns) + " |", "|" + "---|" * len(columns))
-        yield from ("| " + " | ".join(line) + " |" for line in told.lines())
-        yield from ("", told.note(), "")
+        yield from (f"### {told.title}", "", *lines_of(columns, told.lines()), "", told.note(), "")
     for name, told_of in note.get("plots", {}).items():
         if (PLOTS / name).is_file():
             yield from (f"![{told_of}](results/plots/{name})", "")

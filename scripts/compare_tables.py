@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import compare_figures as figures
+import kept
 import published
 from compare_figures import UNTOLD, WORSE, beats, by_name, gain, learners, mean, percent, rank, solved_of, stages_of
+from markdown_table import lines_of
 from rich.console import Console
 from rich.table import Table
 from seeds import Row, spread
@@ -187,9 +188,7 @@ def section(rows: Sequence[Row], note: Mapping[str, Any]) -> Iterator[str]:
         yield from (str(note["text"]), "")
     found = agreement(figures.common(rows))
     for told in [*tables(rows), *([found] if found else [])]:
-        yield from (f"### {told.title}", "", "| " + " | ".join(told.columns) + " |", "|" + "---|" * len(told.columns))
-        yield from ("| " + " | ".join(line) + " |" for line in told.lines)
-        yield ""
+        yield from (f"### {told.title}", "", *lines_of(told.columns, told.lines), "")
     yield from _answers(rows, note)
 
 
@@ -210,11 +209,9 @@ def _answers(rows: Sequence[Row], note: Mapping[str, Any]) -> Iterator[str]:
 
 def _tuned() -> Iterator[str]:
     """SimCLR's table for few networks, by rates chosen for each; nothing without its rows."""
-    held = [json.loads(line) for line in TUNED.read_text(encoding="utf-8").splitlines()] if TUNED.is_file() else []
+    held = kept.rows_of(TUNED)
     if held:
-        columns, lines = transfer.table(held)
-        table = [columns, ["---"] * len(columns), *lines]
-        yield "\n".join(f"| {' | '.join(line)} |" for line in table)
+        yield "\n".join(lines_of(*transfer.table(held)))
         yield "; ".join(transfer.summary(held)) + "."
 
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from markdown_table import lines_of
 from rich.console import Console
 from rich.table import Table
 from seeds import Row, by_label, spread
@@ -59,9 +60,7 @@ def section(rows: Sequence[Row], note: Mapping[str, Any]) -> Iterator[str]:
     if note.get("text"):
         yield from (str(note["text"]), "")
     for title, columns, lines in tables(rows):
-        yield from (f"### {title}", "", "| " + " | ".join(columns) + " |", "|" + "---|" * len(columns))
-        yield from ("| " + " | ".join(line) + " |" for line in lines)
-        yield ""
+        yield from (f"### {title}", "", *lines_of(columns, lines), "")
 
 
 def show(console: Console, rows: Sequence[Row]) -> None:

@@ -12,6 +12,16 @@ def item(key, *edges, group=None, sound=None):
     return lists.Item(key, sound or key, group or key, boxes)
 
 
+def drawn(generator, count):
+    """Items with one or two boxes, one of them empty, in pairs of one picture."""
+    items = []
+    for index in range(count):
+        corner = generator.uniform(0, 0.6, (1 + index % 2, 2))
+        boxes = np.concatenate([corner, corner + generator.uniform(0.05, 0.5, corner.shape)], 1)
+        items.append(lists.Item(f"{index}", f"{index}", f"{index // 2}", np.zeros((1, 4)) if index == 5 else boxes))
+    return items
+
+
 def saved(folder, maps):
     folder.mkdir(parents=True, exist_ok=True)
     for name, values in maps.items():

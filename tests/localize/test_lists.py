@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_maps import drawn
 
 from avssl.localize import lists, score, trivial
 
@@ -97,14 +98,7 @@ def test_other_files_are_refused(tmp_path):
 
 
 def made(count=12):
-    """Items with one or two boxes, one of them empty, in pairs of one picture."""
-    generator = np.random.default_rng(5)
-    items = []
-    for index in range(count):
-        corner = generator.uniform(0, 0.6, (1 + index % 2, 2))
-        boxes = np.concatenate([corner, corner + generator.uniform(0.05, 0.5, corner.shape)], 1)
-        items.append(lists.Item(f"{index}", f"{index}", f"{index // 2}", np.zeros((1, 4)) if index == 5 else boxes))
-    return items
+    return drawn(np.random.default_rng(5), count)
 
 
 @pytest.mark.parametrize("rule", trivial.RULES)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_maps import SIZE, item, saved
+from made_maps import SIZE, drawn, item, saved
 from PIL import Image
 
 from avssl.localize import given, lists, score, scored, trivial
@@ -87,11 +87,7 @@ def test_the_threshold_is_that_of_validation_negatives(three, tmp_path):
 
 def made(count=10):
     generator = np.random.default_rng(3)
-    items = []
-    for index in range(count):
-        corner = generator.uniform(0, 0.6, (1 + index % 2, 2))
-        boxes = np.concatenate([corner, corner + generator.uniform(0.05, 0.5, corner.shape)], 1)
-        items.append(lists.Item(f"{index}", f"{index}", f"{index // 2}", np.zeros((1, 4)) if index == 5 else boxes))
+    items = drawn(generator, count)
     # few values, so that many pixels of the larger maps are tied
     shapes = [(7, 7), (224, 224), (3, 5, 9), (300, 250)]
     maps = {one.key: generator.integers(-3, 4, shapes[index % 4]) * 0.25 for index, one in enumerate(items)}

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 MEMORY_BYTES = 8 << 30  # more than the largest picture that is decoded needs
 START_SECONDS = 60.0
 EARLY = 3
-"""processes in a row that may end before they have begun with anything; it is no file's fault"""
+"""processes in a row that may end before they have begun with their task; it is no file's fault"""
 CRASHED = "the decoder crashed ({})"
 UNBEGUN = (
     "processes that read files end before they begin ({}); in a script of your own, begin below "
@@ -42,6 +42,7 @@ class _Hand(Generic[T]):
     at: int | None = None
     deadline: float = 0.0
     begun: bool = False
+    """with the task that it has now: one that ends before may have been killed while it had nothing to do"""
 
 
 def run(
@@ -68,7 +69,7 @@ def run(
                 hands.append(_start(context, function))
             for hand in hands:
                 if hand.at is None and waiting:
-                    hand.at = waiting.pop()
+                    hand.at, hand.begun = waiting.pop(), False
                     hand.deadline = time.monotonic() + seconds(tasks[hand.at]) + START_SECONDS
                     with contextlib.suppress(OSError):  # a dead one shows when it is read from
                         hand.connection.send(tasks[hand.at])
@@ -121,26 +122,34 @@ class Apart(Generic[T, R]):
 
     def __call__(self, task: T, seconds: float) -> R:
         """``function(task)``. Raises TimeoutError after ``seconds``, ValueError for what it raised or if it crashed."""
-        if self._hand is None or not self._hand.process.is_alive():
-            self.close()
-            self._hand = _start(self._context, self._function)
-        hand = self._hand
-        try:
-            hand.connection.send(task)
-            for limit in (START_SECONDS, seconds):  # until it has begun, and until it is done
-                if not hand.connection.poll(limit):
-                    self.close()
-                    raise TimeoutError(f"took longer than {limit:g} s")
-                kind, value = hand.connection.recv()
-                hand.begun = True
-                if kind == "failed":
-                    raise ValueError(value)
-        except (EOFError, OSError) as error:
-            if isinstance(error, TimeoutError):
+        told = ""
+        for _ in range(EARLY):
+            if self._hand is None or not self._hand.process.is_alive():
+                self.close()
+                self._hand = _start(self._context, self._function)
+            hand = self._hand
+            hand.begun = False
+            try:
+                return self._answer(hand, task, seconds)
+            except TimeoutError:
+                self.close()
                 raise
-            self._hand = None
-            told = _end(hand)
-            raise ValueError((CRASHED if hand.begun else UNBEGUN).format(told)) from None
+            except (EOFError, OSError):
+                self._hand = None
+                told = _end(hand)
+                if hand.begun:
+                    raise ValueError(CRASHED.format(told)) from None
+        raise ValueError(UNBEGUN.format(told))
+
+    def _answer(self, hand: _Hand[T], task: T, seconds: float) -> R:
+        hand.connection.send(task)
+        for limit in (START_SECONDS, seconds):  # until it has begun, and until it is done
+            if not hand.connection.poll(limit):
+                raise TimeoutError(f"took longer than {limit:g} s")
+            kind, value = hand.connection.recv()
+            hand.begun = True
+            if kind == "failed":
+                raise ValueError(value)
         result: R = value
         return result
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing.connection import wait
 
 import pytest
 
@@ -59,7 +60,7 @@ def test_a_task_without_end_is_ended(apart):
 
 def test_one_that_was_ended_from_outside_is_begun_anew(apart):
     os.kill(apart("a", 30)[1], signal.SIGKILL)
-    time.sleep(0.1)
+    assert wait([apart._hand.process.sentinel], 30)
     assert apart("b", 30)[0] == "b"
 
 

@@ -35,7 +35,7 @@ def command(out: Path, *words: str, kill: str = "") -> subprocess.CompletedProce
         **({"TINY_KILL": kill} if kill else {}),
     }
     call = [sys.executable, str(Path(__file__).with_name("toy.py")), str(out), *words]
-    return subprocess.run(call, env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run(call, env=environment, capture_output=True, text=True, timeout=300)
 
 
 def weights(out: Path, step: int = 8) -> dict[str, torch.Tensor]:

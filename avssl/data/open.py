@@ -127,12 +127,14 @@ def _check(path: str | os.PathLike[str], container: InputContainer) -> None:
         raise Unreadable(path, f"container format {container.format.name} is not read", "use mp4, mkv, webm, wav, ...")
     if len(container.streams) > MAX_STREAMS:
         raise Unreadable(path, f"claims {len(container.streams)} streams", f"at most {MAX_STREAMS} are read")
+    jpeg = container.format.name == "jpeg_pipe"
     for stream in container.streams.video:
         context = stream.codec_context
         if context is not None and not size_is_sane(context.width, context.height):
             raise _too_large(path, context.width, context.height)
         if context is not None:
-            context.options = {"max_pixels": str(MAX_PIXELS)}  # frames may be larger than the header said
+            # Frames may be larger than the header said; a damaged JPEG would be shown with a gray or green rest.
+            context.options = {"max_pixels": str(MAX_PIXELS)} | ({"err_detect": "explode"} if jpeg else {})
 
 
 def size_is_sane(width: int, height: int) -> bool:

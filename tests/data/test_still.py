@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,6 +109,17 @@ def test_a_cut_jpeg_is_left_out(tmp_path: Path) -> None:
                     read(tmp_path / "cut.jpg")
     told = dict(make(tmp_path, workers=1).left_out)
     assert told["cut.jpg"] == "is broken: the picture ends before its end; a whole copy of it is needed"
+
+
+@pytest.mark.parametrize("more", [{}, {"progressive": True}])
+def test_a_jpeg_damaged_in_its_middle_is_not_shown(tmp_path: Path, more: dict[str, Any]) -> None:
+    PICTURE.resize((300, 200)).save(tmp_path / "a.jpg", quality=95, **more)
+    content = (tmp_path / "a.jpg").read_bytes()
+    half = len(content) // 2
+    (tmp_path / "a.jpg").write_bytes(content[:half] + b"\x5a" * 200 + content[half + 200 :])
+    for read in (scan, lambda path: decode(path, times=[0.0])):
+        with pytest.raises(Unreadable, match="could be decoded; is it whole"):
+            read(tmp_path / "a.jpg")
 
 
 def test_whole_jpegs_of_every_kind_are_kept(tmp_path: Path) -> None:

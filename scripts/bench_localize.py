@@ -11,17 +11,15 @@ of configs/demo.yaml with its weights as they were drawn, which takes as long; h
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+import bench_figures
 import numpy as np
 import torch
+from bench_figures import Figures, figure, timed
 from numpy.typing import NDArray
 
 from avssl import config
@@ -33,12 +31,10 @@ from avssl.localize.looking import Looking
 from avssl.methods import base
 from avssl.train import build
 from avssl.train.checkpoint import load_run
-from retrieval.files import replacing
 
 HEIGHT, WIDTH, FPS, HZ, THREADS = 360, 640, 25, 44100, 2
 CHUNK = 50  # pictures decoded at a time
 TARGET = 1.0  # x real time
-Figures = dict[str, dict[str, Any]]
 
 
 def made(path: Path, seconds: float) -> None:
@@ -80,43 +76,31 @@ def looking(run: Path | None) -> tuple[Looking, str]:
     return Looking(Path(), "", method, inputs), "network of configs/demo.yaml"
 
 
-def timed(work: Callable[[], Any]) -> tuple[Any, float, float]:
-    """What it gives, its wall seconds, its CPU seconds."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    given = work()
-    return given, time.perf_counter() - wall, time.process_time() - cpu
-
-
 def measured(look: Looking, seconds: float, rounds: int) -> Figures:
     """Name -> figure. The first round loads libraries and does not count."""
-    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in ("floor", "look", "draw")}
+    taken: dict[str, list[list[float]]] = {name: [] for name in ("floor", "look", "draw")}
     with tempfile.TemporaryDirectory() as folder:
         path, out = Path(folder) / "film.mp4", Path(folder) / "out.mp4"
         made(path, seconds)
         middle = float(np.median(look(path, {"sound": None}, threshold=0.0, ceiling=1.0)[0].heat.maps))
         for _ in range(rounds + 1):
             _, *spent = timed(lambda: floor(path, out, seconds))
-            taken["floor"].append((spent[0], spent[1]))
+            taken["floor"].append(spent)
             found, *spent = timed(lambda: look(path, {"its own sound": None}, threshold=middle, ceiling=middle + 0.2))
-            taken["look"].append((spent[0], spent[1]))
+            taken["look"].append(spent)
             _, *spent = timed(lambda found=found: film.make(path, out, found))  # type: ignore[misc]
-            taken["draw"].append((spent[0], spent[1]))
-    walls, cpus = ({name: np.array(held)[1:, which] for name, held in taken.items()} for which in (0, 1))
+            taken["draw"].append(spent)
+    walls, cpus = ({name: np.array(held)[1:, which] for name, held in taken.items()} for which in (1, 0))
     wall, cpu = walls["look"] + walls["draw"], cpus["look"] + cpus["draw"]
     return {
-        "speed, wall": _figure(seconds / wall, "x real time", f">= {TARGET:g}"),
-        "speed, by CPU seconds on one core": _figure(seconds / cpu, "x real time"),
-        "decode and encode alone, wall": _figure(seconds / walls["floor"], "x real time"),
-        "overlay against decode and encode, CPU": _figure(cpu / cpus["floor"], "x"),
-        "overlay against decode and encode, wall": _figure(wall / walls["floor"], "x"),
-        "of it looking (decode and network), CPU": _figure(cpus["look"] / seconds, "s per s"),
-        "of it drawing (decode, overlay, encode, sheet), CPU": _figure(cpus["draw"] / seconds, "s per s"),
+        "speed, wall": figure(seconds / wall, "x real time", f">= {TARGET:g}"),
+        "speed, by CPU seconds on one core": figure(seconds / cpu, "x real time"),
+        "decode and encode alone, wall": figure(seconds / walls["floor"], "x real time"),
+        "overlay against decode and encode, CPU": figure(cpu / cpus["floor"], "x"),
+        "overlay against decode and encode, wall": figure(wall / walls["floor"], "x"),
+        "of it looking (decode and network), CPU": figure(cpus["look"] / seconds, "s per s"),
+        "of it drawing (decode, overlay, encode, sheet), CPU": figure(cpus["draw"] / seconds, "s per s"),
     }
-
-
-def _figure(values: NDArray[np.float64], unit: str, target: str = "") -> dict[str, Any]:
-    low, middle, high = (float(value) for value in np.quantile(values, [0.25, 0.5, 0.75]))
-    return {"value": middle, "low": low, "high": high, "unit": unit, "target": target}
 
 
 def main() -> None:
@@ -131,19 +115,16 @@ def main() -> None:
     look, name = looking(options.run)
     before = os.getloadavg()[0]
     figures = measured(look, options.seconds, options.rounds)
-    row = {
-        "benchmark": "localize_speed", "machine": f"{platform.machine()}, {os.cpu_count()} cores, {THREADS} threads",
-        "load": [round(before, 1), round(os.getloadavg()[0], 1)], "date": time.strftime("%Y-%m-%d"),
-        "size": HEIGHT, "width": WIDTH, "vectors": f"{name}, {options.seconds:g} s, {options.rounds} rounds",
-        "figures": figures,
-    }  # fmt: skip
+    told = f"{name}, {options.seconds:g} s, {options.rounds} rounds"
+    measured_on = bench_figures.machine(THREADS)
+    row = bench_figures.row(
+        "localize_speed", measured_on, before, size=HEIGHT, width=WIDTH, vectors=told, figures=figures
+    )
     for told, held in figures.items():
         spread = f"({held['low']:.2f} to {held['high']:.2f})"
         print(f"{told:54s} {held['value']:6.2f} {held['unit']:12s} {spread:18s} {held['target']}")
     if options.rows:
-        kept = options.rows.read_text(encoding="utf-8").splitlines() if options.rows.is_file() else []
-        with replacing(options.rows) as partial:
-            partial.write_text("".join(f"{line}\n" for line in [*kept, json.dumps(row)]), encoding="utf-8")
+        bench_figures.keep(options.rows, row)
 
 
 if __name__ == "__main__":

@@ -21,17 +21,17 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import importlib.util
-import json
 import os
-import platform
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import bench_figures
 import numpy as np
 import torch
+from bench_figures import Figures, figure
 from contenders import Contender, Ours, Plan, Theirs
 from numpy.typing import NDArray
 from rich.progress import track
@@ -43,7 +43,6 @@ from torch.utils._pytree import tree_leaves
 from avssl import cli
 from avssl.nn.contrast import ROWS, nt_xent
 from avssl.train.machine import keep_memory
-from retrieval.files import replacing
 
 ROOT = Path(__file__).resolve().parent.parent
 METHODS = ("simclr", "byol", "mae")
@@ -56,7 +55,6 @@ TARGET, LEAST_MEMORY, SAME_GRADIENT = 0.9, 0.25, 1e-6
 FAST = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512"}
 """flag of a processor -> what its bf16 is fast by, the faster first"""
 LIGHTLY, LAST = "lightly", "lightly with channels last"
-Figures = dict[str, dict[str, Any]]
 
 
 def pictures(count: int, side: int) -> NDArray[np.uint8]:
@@ -128,25 +126,20 @@ def figures_of(
     """Each figure of a method, ratios last."""
     held = {who: at for (one, who), at in counted.items() if one == name}
     for who, at in held.items():
-        yield f"{name}: step, {who}", _figure(at["step wall"] / STEPS * 1e3, "ms, wall")
-        yield f"{name}: step, {who}, CPU", _figure(at["step cpu"] / STEPS * 1e3, "ms, CPU")
+        yield f"{name}: step, {who}", figure(at["step wall"] / STEPS * 1e3, "ms, wall")
+        yield f"{name}: step, {who}, CPU", figure(at["step cpu"] / STEPS * 1e3, "ms, CPU")
         if "rate" in at:
-            yield f"{name}: views of a picture, {who}", _figure(at["views cpu"] / VIEWED * 1e3, "ms, CPU")
-            yield f"{name}: views and steps, {who}", _figure(at["rate"], "pictures/s")
-            yield f"{name}: share of time waiting for data, {who}", _figure(at["waiting"], "")
+            yield f"{name}: views of a picture, {who}", figure(at["views cpu"] / VIEWED * 1e3, "ms, CPU")
+            yield f"{name}: views and steps, {who}", figure(at["rate"], "pictures/s")
+            yield f"{name}: share of time waiting for data, {who}", figure(at["waiting"], "")
     if LIGHTLY not in held:
         return
     ours, theirs, wanted = held["ours"], held[LIGHTLY], f"<= {TARGET:g}"
-    yield f"{name}: views, CPU, ours / lightly", _figure(ours["views cpu"] / theirs["views cpu"], "x", wanted)
-    yield f"{name}: step, wall, ours / lightly", _figure(ours["step wall"] / theirs["step wall"], "x", wanted)
-    yield f"{name}: step, CPU, ours / lightly", _figure(ours["step cpu"] / theirs["step cpu"], "x")
-    yield f"{name}: step, wall, ours / {LAST}", _figure(ours["step wall"] / held[LAST]["step wall"], "x")
-    yield f"{name}: views and steps, wall, ours / lightly", _figure(theirs["rate"] / ours["rate"], "x", wanted)
-
-
-def _figure(values: NDArray[np.float64] | list[float], unit: str, target: str = "") -> dict[str, Any]:
-    low, middle, high = (float(value) for value in np.quantile(values, [0.25, 0.5, 0.75]))
-    return {"value": middle, "low": low, "high": high, "unit": unit, "target": target}
+    yield f"{name}: views, CPU, ours / lightly", figure(ours["views cpu"] / theirs["views cpu"], "x", wanted)
+    yield f"{name}: step, wall, ours / lightly", figure(ours["step wall"] / theirs["step wall"], "x", wanted)
+    yield f"{name}: step, CPU, ours / lightly", figure(ours["step cpu"] / theirs["step cpu"], "x")
+    yield f"{name}: step, wall, ours / {LAST}", figure(ours["step wall"] / held[LAST]["step wall"], "x")
+    yield f"{name}: views and steps, wall, ours / lightly", figure(theirs["rate"] / ours["rate"], "x", wanted)
 
 
 def large(batch: int) -> tuple[Tensor, Tensor]:
@@ -197,10 +190,10 @@ def loss_figures(batch: int) -> Figures:
     apart = float((parts - whole).abs().max() / whole.abs().max())
     told = f"NT-Xent, batch {batch:,}"
     return {
-        f"{told}: memory in {ROWS:,} rows": _figure([taken[ROWS] / 1e6], "MB"),
-        f"{told}: memory at once": _figure([taken[2 * batch] / 1e6], "MB"),
-        f"{told}: memory, in rows / at once": _figure([taken[ROWS] / taken[2 * batch]], "x", f"<= {LEAST_MEMORY:g}"),
-        f"{told}: gradients apart, of the greatest": _figure([apart], "", f"<= {SAME_GRADIENT:g}"),
+        f"{told}: memory in {ROWS:,} rows": figure([taken[ROWS] / 1e6], "MB"),
+        f"{told}: memory at once": figure([taken[2 * batch] / 1e6], "MB"),
+        f"{told}: memory, in rows / at once": figure([taken[ROWS] / taken[2 * batch]], "x", f"<= {LEAST_MEMORY:g}"),
+        f"{told}: gradients apart, of the greatest": figure([apart], "", f"<= {SAME_GRADIENT:g}"),
     }
 
 
@@ -208,9 +201,9 @@ def machine(threads: int, device: str) -> str:
     """What it was measured on; a processor's bf16 is fast by AMX, or by AVX-512."""
     flags = Path("/proc/cpuinfo")
     told = flags.read_text(encoding="utf-8") if flags.is_file() else ""
-    parts = [platform.machine(), f"{os.cpu_count()} cores", f"{threads} threads"]
-    parts += [f"bf16 by {name}" for flag, name in FAST.items() if flag in told][:1]
-    return ", ".join([*parts, torch.cuda.get_device_name(device)] if device.startswith("cuda") else parts)
+    more = [f"bf16 by {name}" for flag, name in FAST.items() if flag in told][:1]
+    more += [torch.cuda.get_device_name(device)] if device.startswith("cuda") else []
+    return bench_figures.machine(threads, *more)
 
 
 def arguments(words: list[str] | None) -> argparse.Namespace:
@@ -248,17 +241,12 @@ def main(words: list[str] | None = None) -> Figures:
     if args.quick:
         return figures
     beside = f"beside lightly {importlib.metadata.version('lightly')}" if lightly else "alone"
-    row = {
-        "benchmark": "methods_speed", "machine": machine(args.threads, args.device),
-        "load": [round(before, 1), round(os.getloadavg()[0], 1)], "date": time.strftime("%Y-%m-%d"),
-        "size": args.side, "width": args.side,
-        "vectors": f"batch {args.batch}, {args.precision}, {args.workers} workers, {args.rounds} rounds, {beside}",
-        "figures": figures,
-    }  # fmt: skip
-    kept = args.rows.read_text(encoding="utf-8").splitlines() if args.rows.is_file() else []
-    args.rows.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(args.rows) as partial:
-        partial.write_text("".join(f"{line}\n" for line in [*kept, json.dumps(row)]), encoding="utf-8")
+    told = f"batch {args.batch}, {args.precision}, {args.workers} workers, {args.rounds} rounds, {beside}"
+    row = bench_figures.row(
+        "methods_speed", machine(args.threads, args.device), before,
+        size=args.side, width=args.side, vectors=told, figures=figures,
+    )  # fmt: skip
+    bench_figures.keep(args.rows, row)
     return figures
 
 

@@ -21,7 +21,6 @@ import argparse
 import hashlib
 import json
 import os
-import platform
 import shutil
 import sys
 import tempfile
@@ -30,8 +29,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import bench_figures
 import numpy as np
-from retrieval_figures import Figures, figure, keep_row, rounds, same, say, shown, steps, timed
+from bench_figures import Figures, figure, timed
+from retrieval_figures import rounds, same, say, shown, steps
 from retrieval_vectors import Clustered, Windows, rows_of
 
 from retrieval import index as indexes
@@ -301,7 +302,7 @@ def main() -> None:
             row = measured(options, size, source)
             print("\n".join(shown(row)), flush=True)
             if not options.quick:
-                keep_row(options.rows, row)
+                bench_figures.keep(options.rows, row, lambda other, wanted=wanted: same(other) == wanted)
     except ValueError as error:
         sys.exit(f"bench_retrieval: {error}")
 
@@ -314,10 +315,9 @@ def measured(options: argparse.Namespace, size: int, source: Any) -> dict[str, A
         if options.keep is not None:
             options.keep.mkdir(parents=True, exist_ok=True)
         figures = Bench(options, size, source, (options.keep or Path(folder)) / name).measure()
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, {options.threads} threads, FAISS {faiss.__version__}"
-    load = [round(before, 1), round(os.getloadavg()[0], 1)]
+    machine = bench_figures.machine(options.threads, f"FAISS {faiss.__version__}")
     told = {"vectors": source.told, "size": size, "width": source.width, "figures": figures}
-    return {"benchmark": "retrieval", "machine": machine, "load": load, "date": time.strftime("%Y-%m-%d"), **told}
+    return bench_figures.row("retrieval", machine, before, **told)
 
 
 if __name__ == "__main__":

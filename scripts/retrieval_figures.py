@@ -1,20 +1,14 @@
-"""How the retrieval benchmark times, tells and keeps its figures (see scripts/bench_retrieval.py)."""
+"""How the retrieval benchmark takes turns and shows its figures (see scripts/bench_retrieval.py)."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-from retrieval.files import replacing
-
-Figures = dict[str, dict[str, Any]]
 
 
 def say(text: str) -> None:
@@ -44,19 +38,6 @@ def rounds(what: str, contenders: dict[str, Callable[[], object]], count: int) -
     return {name: np.array(times) for name, times in taken.items()}
 
 
-def timed(what: Callable[[], Any]) -> tuple[Any, float, float]:
-    """The result, CPU seconds, wall seconds."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    result = what()
-    return result, time.process_time() - cpu, time.perf_counter() - wall
-
-
-def figure(values: Any, unit_name: str, target: str = "") -> dict[str, Any]:
-    """Median and quartiles, and what is aimed at: "", ">= number" or "<= number"."""
-    low, middle, high = np.percentile(np.atleast_1d(values), (25, 50, 75)).tolist()
-    return {"value": middle, "low": low, "high": high, "unit": unit_name, "target": target}
-
-
 def met(told: dict[str, Any]) -> bool:
     """Whether a figure is what was aimed at."""
     sign, number = told["target"].split()
@@ -73,14 +54,6 @@ def shown(row: dict[str, Any]) -> Iterator[str]:
         verdict = f"{told['target']:<8} {'met' if met(told) else 'MISSED'}" if name in aimed else ""
         yield f"{name:<66} {spread:<48} {verdict}".rstrip()
     yield f"{sum(map(met, aimed.values()))} of {len(aimed)} targets met"
-
-
-def keep_row(path: Path, row: dict[str, Any]) -> None:
-    """Add a row, instead of one that was measured on the same vectors."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    others = [line for line in lines if line and same(json.loads(line)) != same(row)]
-    with replacing(path) as partial:
-        partial.write_text("".join(line + "\n" for line in [*others, json.dumps(row)]), encoding="utf-8")
 
 
 def same(row: dict[str, Any]) -> list[Any]:

@@ -174,6 +174,24 @@ def test_filters_keys_and_more_like_this(page):
     page.run("document.querySelector('#help').close()")
 
 
+def test_what_all_of_a_kind_have_in_common_is_left_out_where_ticked(page, service):
+    find(page, "blue")
+    page.until(ANSWERED)
+    scores = "[...document.querySelectorAll('#results li')].map((li) => li.moment.score)"
+    among = page.run("document.querySelector('input[name=among]:checked').value")
+    plain = page.run(scores)
+    for ticked in (True, False):
+        page.run("document.querySelector('#centered').focus()")
+        page.key(" ")
+        page.until(f"document.querySelector('#centered').checked === {json.dumps(ticked)} && " + ANSWERED)
+        question = {"text": "blue", "among": among, "top": 20, "centered": ticked}
+        found = service.post("/api/search", question).json["moments"]
+        assert page.run(scores) == pytest.approx([hit["score"] for hit in found])
+        assert (page.run(scores) == plain) is not ticked
+    page.key("j")  # keys work from there, too
+    page.until("document.querySelectorAll('#results .card')[1].hasAttribute('aria-current')")
+
+
 def test_the_heat_map_lies_over_the_player(page, service):
     find(page, "red")
     page.until("document.querySelector('#status').innerText.includes('best first')")

@@ -212,10 +212,10 @@ const KEYS = {
 
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-  const typing = event.target.matches("input:not([type=radio]), select, textarea");
+  const typing = event.target.matches("input:not([type=radio], [type=checkbox]), select, textarea");
   if (event.key === "Escape" && typing) return event.target.blur();
   if (typing && !(event.target === $("text") && event.key === "ArrowDown")) return undefined;
-  if (event.key === " " && event.target.matches("button:not(.card)")) return undefined;
+  if (event.key === " " && event.target.matches("button:not(.card), input[type=checkbox]")) return undefined;
   if (event.key.startsWith("Arrow") && event.target.matches("input[type=radio]")) return undefined;
   const act = KEYS[event.key];
   if (!act || !stage) return undefined;

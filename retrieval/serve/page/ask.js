@@ -3,6 +3,7 @@ import { $, el } from "./dom.js";
 
 const RECORD_SECONDS = 15;
 const NAMES = { video: "pictures", image: "images", audio: "sounds", text: "words", any: "anything" };
+const UNLIKE = "Without what all that this store holds of a kind has in common: one voice, one room, one camera";
 const ENDINGS = { audio: /\.(wav|mp3|flac|ogg|oga|opus|m4a|aac|aiff?)$/i, image: /\.(png|jpe?g|gif|webp|bmp|tiff?)$/i };
 
 export function kindOf(file) {
@@ -69,8 +70,11 @@ export class Ask {
       return select;
     });
     this.selects = selects;
+    this.centered = el("input", { type: "checkbox", id: "centered" });
+    this.centered.onchange = () => this.search();
+    const unlike = el("label", { className: "tick", title: UNLIKE }, this.centered, el("span", {}, "another voice or room"));
     const only = el("span", { id: "only", className: "chip", hidden: true });
-    $("filters").replaceChildren(among, said, ...selects, only);
+    $("filters").replaceChildren(among, said, ...selects, unlike, only);
   }
 
   // What is asked, as the service takes it.
@@ -80,7 +84,7 @@ export class Ask {
     const filters = { columns };
     if ($("said").value.trim()) filters.said = $("said").value.trim();
     if (this.recording) filters.recording = this.recording;
-    return { among, filters };
+    return { among, filters, ...(this.centered.checked && { centered: true }) };
   }
 
   within(recording) {

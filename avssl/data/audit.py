@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from avssl.data import apart, media, narration, sides, subtitles
+from avssl.data import apart, languages, media, narration, sides, subtitles
 from avssl.data.labels import FOLDERS, attach, folders_of, of_folders, read_labels
 from avssl.data.manifest import SPLITS, Manifest, Recording, few
 from avssl.data.spoken import Speech, said
@@ -140,7 +140,7 @@ def not_found(recordings: Sequence[Recording], further: Sequence[sides.Wanted], 
         *(f"no recording has the stream {one.name}: it is looked for beside clip.mp4, in clip.{one.name}.mkv or in "
           f"pictures in clip.{one.name}/" for one in further if one.name not in streams),
         *(f"no narration is in {tag}: a file's name (clip.{tag}.vtt), its header or its stream tells the language"
-          for tag in speech.languages if not any(subtitles.same(one, tag) for one in spoken)),
+          for tag in speech.languages if not any(languages.same(one, tag) for one in spoken)),
     ]  # fmt: skip
 
 

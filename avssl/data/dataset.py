@@ -18,10 +18,9 @@ from torch import Generator, Tensor
 from avssl.data import cache, streams, windows
 from avssl.data.manifest import Manifest, Recording
 from avssl.data.media import Decoded, Unreadable, decode
-from avssl.data.narration import Phrase, nearest_phrases, said_inside
+from avssl.data.narration import Phrase
 from avssl.sample import Needs, Sample
 
-FAR_SECONDS = 15.0  # words further than this from a window's middle are not about it
 LEAST_SECONDS = 0.3  # a stream that is shorter is a stray packet or a cover
 LOST_SECONDS = 0.5  # pictures missing for longer than this make a sample unusable
 
@@ -180,10 +179,14 @@ class Source:
         """The sample at windows drawn by ``generator``. Raises Unreadable for bad media."""
         item = self.items[index]
         phrases = self.items.phrases(index) if self.needs.window in ("narration", "inside") else ()
-        return self.at(index, windows.choose(item.start, item.end, self.needs, generator, phrases))
+        return self.at(index, windows.choose(item.start, item.end, self.needs, generator, phrases), generator)
 
-    def at(self, index: int, starts: Sequence[float]) -> Sample:
-        """The sample at given windows: their beginnings in seconds, on the grid of the item. Raises Unreadable."""
+    def at(self, index: int, starts: Sequence[float], generator: Generator | None = None) -> Sample:
+        """The sample at given windows: their beginnings in seconds, on the grid of the item. Raises Unreadable.
+
+        generator: draws which of several languages is heard where they say something at the same time; without it that
+        is the first of them.
+        """
         item, recording, whole = self.items[index], self.items.recording(index), self.needs
         needs = having(recording, whole)
         parts: dict[str, object] = {name: self._stream(index, name, starts) for name in whole.streams}
@@ -210,15 +213,14 @@ class Source:
         if whole.audio_seconds > needs.audio_seconds:
             parts["audio"] = torch.zeros(len(starts), round(whole.audio_seconds * whole.hz))
         if needs.narrations:
-            said = [
-                heard(recording.narration, start, needs) for start in (starts if needs.narrations_each else starts[:1])
-            ]
-            parts["text"] = tuple(phrase.text for phrases in said for phrase in phrases)
+            phrases = recording.narration if generator is None else windows.in_turns(recording.narration, generator)
+            said = [windows.heard(phrases, start, needs) for start in (starts if needs.narrations_each else starts[:1])]
+            parts["text"] = tuple(phrase.text for near in said for phrase in near)
             if needs.narration_times:
                 times = [
                     (phrase.start - start, phrase.end - start)
-                    for start, phrases in zip(starts, said, strict=False)
-                    for phrase in phrases
+                    for start, near in zip(starts, said, strict=False)
+                    for phrase in near
                 ]
                 parts["times"] = torch.tensor(times, dtype=torch.float32)
         if needs.label:
@@ -256,15 +258,6 @@ def having(recording: Recording, needs: Needs) -> Needs:
         frames=0 if recording.video is None else needs.frames,
         audio_seconds=0.0 if recording.audio is None else needs.audio_seconds,
     )
-
-
-def heard(narration: Sequence[Phrase], start: float, needs: Needs) -> list[Phrase]:
-    """The phrases nearest to the middle of the window that begins at ``start``, as many as are needed; what is padded
-    has no text and no time."""
-    if needs.words_inside:
-        narration = said_inside(narration, start, start + needs.window_seconds)
-    near = nearest_phrases(narration, start + needs.window_seconds / 2, needs.narrations, FAR_SECONDS)
-    return near + [Phrase(math.nan, math.nan, "")] * (needs.narrations - len(near))
 
 
 def read(

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+FAR_SECONDS = 15.0
+"""words further than this from a window's middle are not about it"""
 _TAG = re.compile(
     r"</?[A-Za-z][\w:.-]*(?:\s+[\w:-]+\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s<>]+))*\s*/?>"  # <i>, </font>, <font color=red>
     r"|<(?:v|lang|c)[.\s][^<>]*>"  # <v Anna>
@@ -151,6 +153,6 @@ def said_inside(phrases: Sequence[Phrase], start: float, end: float) -> list[Phr
         words = tuple(word for word in phrase.words if start <= (word[0] + word[1]) / 2 < end)
         if words:
             text = " ".join(word for _, _, word in words)
-            end = max(word[1] for word in words)
-            kept.append(replace(phrase, start=words[0][0], end=end, text=text, words=words))
+            last = max(word[1] for word in words)
+            kept.append(replace(phrase, start=words[0][0], end=last, text=text, words=words))
     return kept

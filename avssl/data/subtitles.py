@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import pysubs2
 
+from avssl.data.languages import same
 from avssl.data.narration import Phrase, clean, plain
 
 SUFFIXES = (".vtt", ".srt", ".ass", ".ssa", ".align")
@@ -142,14 +143,6 @@ def webvtt(phrases: Iterable[Phrase]) -> str:
             said = "".join(f"<{_clock(start)}><c>{_escaped(word)}</c> " for start, _, word in phrase.words).strip()
         parts.append(f"{_clock(phrase.start)} --> {_clock(phrase.end)}\n{said}")
     return "\n\n".join(parts) + "\n"
-
-
-def same(tag: str, language: str) -> bool:
-    """Whether a file's or stream's tag is this language: ``en``, ``en-US`` and, of streams, ``eng`` are ``en``."""
-    tag, language = tag.lower(), language.lower()
-    return (
-        tag == language or tag.startswith((f"{language}-", f"{language}_")) or (len(tag) == 3 and tag[:2] == language)
-    )
 
 
 def _escaped(text: str) -> str:

@@ -1,4 +1,5 @@
-"""Where the windows of an item begin. Pure functions of the item's span, what is needed, and a generator."""
+"""Where the windows of an item begin, and what is said in them. Pure functions of the item's span or phrases, what is
+needed, and a generator."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Generator
 
-from avssl.data.narration import Phrase
+from avssl.data.narration import FAR_SECONDS, Phrase, nearest_phrases, said_inside
 from avssl.sample import Needs
 
 _SLACK = 1e-6  # of a grid step: spans come from decoded times, which carry rounding
@@ -84,3 +85,19 @@ def _around(start: float, needs: Needs, last: int, generator: Generator, phrases
             apart = [p for p in range(last + 1) if all(abs(p - other) >= gap for other in places)] or centred
         places.append(apart[_draw(len(apart), generator)])
     return places
+
+
+def in_turns(narration: Sequence[Phrase], generator: Generator) -> Sequence[Phrase]:
+    """Phrases of several languages in an order drawn at random, so that of equally near ones each comes first."""
+    if len({phrase.language for phrase in narration}) < 2:
+        return narration
+    return [narration[place] for place in torch.randperm(len(narration), generator=generator).tolist()]
+
+
+def heard(narration: Sequence[Phrase], start: float, needs: Needs) -> list[Phrase]:
+    """The phrases nearest to the middle of the window that begins at ``start``, as many as are needed; what is padded
+    has no text and no time."""
+    if needs.words_inside:
+        narration = said_inside(narration, start, start + needs.window_seconds)
+    near = nearest_phrases(narration, start + needs.window_seconds / 2, needs.narrations, FAR_SECONDS)
+    return near + [Phrase(math.nan, math.nan, "")] * (needs.narrations - len(near))

@@ -24,8 +24,6 @@ BATCH = 32
 """windows that go through an encoder together; fixed, so that the same recordings give the same bits"""
 OWN = ("video", "image", "audio", "text")
 """modalities that are read from the recording itself; others are streams of that name"""
-FAR_SECONDS = 15.0
-"""words further than this from a window's middle are not about it"""
 SAID_SECONDS = 2.0
 """words further than this from a window are not said there"""
 

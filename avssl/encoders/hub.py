@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import socket
 import sys
 from collections.abc import Iterator
@@ -186,6 +187,8 @@ def tokenizer(path: str) -> str:
     backend = getattr(found, "backend_tokenizer", None)
     if backend is None:
         raise ValueError(f"encoders.text.path: the tokenizer of {path} has no tokenizer.json")
+    if set(found.get_vocab()) <= set(found.all_special_tokens):  # made up where its files are missing
+        raise ValueError(f"encoders.text.path: no tokenizer in {path}: tokenizer.json or vocab.txt is missing")
     backend.no_padding()
     backend.no_truncation()
     return str(backend.to_str())
@@ -218,5 +221,6 @@ def terms(license_: str) -> str:
 
 
 def restricted(license_: str) -> bool:
-    """Whether a stated licence forbids commercial use by its name: "nc" is one of its words."""
-    return "nc" in license_.lower().replace("_", "-").split("-") or "non-commercial" in license_.lower()
+    """Whether a stated licence forbids commercial use by its name: "nc" is one of its words, or it says so."""
+    words = re.findall(r"[a-z0-9]+", license_.lower())
+    return "nc" in words or "noncommercial" in "".join(words)

@@ -11,9 +11,9 @@ from torch import Tensor
 from avssl.data import streams
 from avssl.data.manifest import Manifest, Recording
 from avssl.data.media import Unreadable
-from avssl.data.narration import nearest
+from avssl.data.narration import FAR_SECONDS, nearest
 from avssl.embedding.network import Embedder, Vectors
-from avssl.embedding.recordings import BATCH, FAR_SECONDS, OWN
+from avssl.embedding.recordings import BATCH, OWN
 from avssl.embedding.window import Clips, Window
 from avssl.inputs import Inputs
 from avssl.methods.base import Method

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from avssl.data.manifest import Manifest, Recording
-from avssl.data.narration import nearest
-from avssl.embedding.recordings import FAR_SECONDS
+from avssl.data.narration import FAR_SECONDS, nearest
 from avssl.embedding.window import Window
 from avssl.evaluation.middles import chosen_label, middle_of, read_middle
 from avssl.inputs import Inputs

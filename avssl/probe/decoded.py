@@ -22,7 +22,7 @@ from torch import Tensor
 
 from avssl.data.media import Unreadable, probe
 from avssl.data.media import decode as read
-from avssl.data.narration import nearest
+from avssl.data.narration import FAR_SECONDS, nearest
 from avssl.embedding.window import Window
 from avssl.inputs import Inputs
 from avssl.probe.examples import Example, Examples
@@ -30,7 +30,6 @@ from avssl.train.checkpoint import replace_text
 
 MOST_WINDOWS = 8
 """windows of one recording, spread evenly over it"""
-FAR_SECONDS = 15.0
 BAD_BUDGET = 0.05
 """share of examples that may be unreadable, as of what is learnt from (``data.bad_budget``)"""
 NAMED = 3

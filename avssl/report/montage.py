@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from avssl.data.manifest import Manifest, Recording
 from avssl.data.media import Unreadable
-from avssl.data.narration import nearest
-from avssl.embedding.recordings import FAR_SECONDS
+from avssl.data.narration import FAR_SECONDS, nearest
 from avssl.embedding.window import Window
 from avssl.evaluation.middles import middle_of
 from avssl.localize import film

@@ -37,7 +37,11 @@ class FasterWhisper:
     def hear(self, sound: Sound, language: str) -> list[Heard]:
         """Segments with words."""
         segments, _ = self.model.transcribe(
-            sound, language=language, word_timestamps=True, condition_on_previous_text=False
+            sound,
+            language=language,
+            word_timestamps=True,
+            condition_on_previous_text=False,
+            no_speech_threshold=None,  # what holds no speech is told by `speech.doubt`, as it was asked for
         )
         return [
             Heard(

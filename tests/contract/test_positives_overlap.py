@@ -10,7 +10,7 @@ from contract import recorded, timed, tiny
 from torch import Generator
 
 from avssl.config import shipped
-from avssl.data import dataset
+from avssl.data import windows
 from avssl.methods.base import find
 
 PICTURES, SOUNDS = ("video", "picture", "image"), ("audio", "sound")
@@ -128,9 +128,9 @@ def test_words_are_said_while_their_clip_is_shown(told, seed, monkeypatch):
 @pytest.mark.parametrize("told", TOLD, ids=" ".join)
 def test_the_law_sees_words_of_another_time(told, monkeypatch):
     run = recorded.run(*told)
-    right = dataset.heard
+    right = windows.heard
     monkeypatch.setattr(
-        dataset, "heard", lambda said, start, needs: right(said, (start + 4.0) % recorded.SECONDS, needs)
+        windows, "heard", lambda said, start, needs: right(said, (start + 4.0) % recorded.SECONDS, needs)
     )
     with pytest.raises(AssertionError, match="are not said while"):
         check_words(run, recorded.source(monkeypatch, run), 0)

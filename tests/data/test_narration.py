@@ -129,6 +129,9 @@ def test_words_said_inside_a_window() -> None:
     assert narration.said_inside([timed], 0.6, 1.2)[0].text == "bin blue at"
     assert narration.said_inside([timed], 2.0, 3.0) == []
     assert narration.said_inside([], 0.0, 1.0) == []
+    later = narration.Phrase(2.0, 3.0, "by two", ((2.0, 2.4, "by"), (2.4, 3.0, "two")))
+    assert narration.said_inside([timed, later], 0.0, 3.0) == [timed, later], "what one ends with ends no other"
+    assert [one.text for one in narration.said_inside([timed, later], 1.0, 2.3)] == ["at f", "by"]
 
 
 def test_nearest() -> None:

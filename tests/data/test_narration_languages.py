@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import wave
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Generator
 from avssl import cli
 from avssl.data import subtitles
 from avssl.data.dataset import Items, Source
+from avssl.data.languages import same
 from avssl.data.manifest import Manifest, Recording, make
 from avssl.data.narration import Phrase, clean, said_inside
 from avssl.data.sentences import sentences
@@ -67,6 +69,37 @@ def test_a_recording_in_two_languages_gives_both_to_those_who_ask_for_phrases(fo
     assert len({(row.start, row.end) for row in rows}) == 2, "each is a vector of its own"
     lines = [replace(phrase, language="") for phrase in one.narration]
     assert [row.text for row in _merged(lines)] == ["the bell die Glocke"], "of one language they are two lines of one"
+
+
+@pytest.mark.parametrize("how", [{}, {"window": "narration"}, {"window": "inside"}, {"words_inside": True}])
+def test_who_asks_for_one_phrase_hears_each_language_as_often(folder, how):
+    """Their cues stand at the same time: none of them is nearer."""
+    held = make(folder, workers=1, languages=("en", "de"))
+    needs = Needs(audio_seconds=1.0, narrations=1, **how)
+    source = Source(Items(held, "train", 10.0, needs), needs, None)
+    heard = Counter(source.get(0, Generator().manual_seed(seed)).text for seed in range(60))
+    assert heard.keys() == {("the bell",), ("die Glocke",)}
+    assert min(heard.values()) > 15
+    assert {source.at(0, [1.0]).text for _ in range(9)} == {("the bell",)}, "where nothing is drawn it is the first"
+
+
+@pytest.mark.parametrize(
+    ("tag", "language", "is_it"),
+    [("en", "en", True), ("en-US", "en", True), ("en_us", "EN", True), ("eng", "en", True), ("en", "eng", True),
+     ("eng-US", "en", True), ("en", "en-US", False), ("en-US", "en-us", True), ("de", "en", False),
+     ("spa", "es", True), ("jpn", "ja", True), ("por", "pt", True), ("swe", "sv", True), ("ger", "de", True),
+     ("deu", "de", True), ("ger", "deu", True), ("chi", "zh", True), ("zho", "zh", True), ("pol", "pl", True),
+     ("est", "es", False), ("arm", "ar", False), ("swe", "sw", False), ("slo", "sl", False), ("yue", "zh", False),
+     ("eng", "e", False), ("", "en", False)],
+)  # fmt: skip
+def test_tags_of_two_and_of_three_letters_are_of_one_language(tag, language, is_it):
+    assert same(tag, language) is is_it
+
+
+def test_a_file_of_another_language_whose_tag_begins_alike_is_not_taken(tmp_path):
+    for tag in ("est", "spa"):
+        (tmp_path / f"clip.{tag}.vtt").touch()
+    assert [path.name for path in subtitles.beside(tmp_path / "clip.mp4", languages=("es",))] == ["clip.spa.vtt"]
 
 
 @pytest.mark.parametrize(

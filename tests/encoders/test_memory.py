@@ -55,6 +55,17 @@ def looked(*numbers):
         return Look()(inputs(*numbers))
 
 
+@pytest.mark.parametrize("place", [0, 4999, 9999])
+def test_inputs_that_differ_in_one_number_are_others(place, tmp_path):
+    """Two windows of a film may begin alike, or be alike but for a corner."""
+    look, held = Look(), Memory(tmp_path, GB)
+    x = torch.zeros(2, 100, 100, dtype=torch.uint8)
+    x[1].view(-1)[place] = 200
+    seen = held(look, x)
+    assert look.rows == 2
+    assert seen[1].flatten().tolist() == [0.0, 200.0]
+
+
 def test_inputs_that_differ_in_kind_or_shape_are_others(tmp_path):
     look, held = Look(), Memory(tmp_path, GB)
     zeros = torch.zeros(1, 4, dtype=torch.uint8)

@@ -21,6 +21,7 @@ CARDS = {
     "\ufeff---\r\nlicense: apache-2.0\r\n---\r\n": ("apache-2.0", "licence: apache-2.0\n"),
     "---\nlicense: other\nlicense_name: their-own\n---\n": ("their-own", "licence: their-own\n"),
     "---\nlicense: [mit, cc0-1.0]\n---\n": ("mit, cc0-1.0", "licence: mit, cc0-1.0\n"),
+    "---\nlicense: [cc-by-nc, mit]\n---\n": ("cc-by-nc, mit", "cc-by-nc, mit (not for commercial use"),
     "---\nlicense: mit\nno end": ("", "not stated"),
     "---\nlicense: {broken\n---\n": ("", "not stated"),
     "# A tower\n---\nlicense: mit\n---\n": ("", "not stated"),
@@ -38,6 +39,15 @@ def test_the_license_is_told(card, tmp_path, capsys):
     err = capsys.readouterr().err
     assert told in err
     assert err.startswith(f"encoders.image: {path}, licence: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "is_it"),
+    [("fair-noncommercial-research-license", True), ("noncommercial", True), ("research, non-commercial", True),
+     ("Non Commercial", True), ("CC_BY_NC_SA", True), ("apache-2.0", False), ("ncsa", False), ("", False)],
+)  # fmt: skip
+def test_a_licence_that_forbids_commercial_use_is_known_by_its_name(name, is_it):
+    assert hub.restricted(name) is is_it
 
 
 def test_weights_that_are_a_pickle_are_not_read(tmp_path):
@@ -81,6 +91,16 @@ def test_the_towers_own_tokenizer_ends_long_texts_too(tmp_path):
     own = Inputs(InputsConfig(tokens=5), Vocabulary(pretrained.vocabulary(spec(str(tmp_path)))))
     rows = own.tokens(["a bell", "a bell rings loud", ""]).tolist()
     assert rows == [[2, 5, 6, 3, -1], [2, 5, 6, 7, 3], [-1] * 5]
+
+
+def test_a_text_tower_without_its_tokenizer_is_told(tmp_path):
+    """transformers makes one up, of no words."""
+    path = checkpoints.make(tmp_path / "bert", "bert")
+    for name in ("tokenizer.json", "vocab.txt", "tokenizer_config.json"):
+        (Path(path) / name).unlink(missing_ok=True)
+    with pytest.raises(ValueError, match=r"^encoders\.text\.path: no tokenizer in .*") as caught:
+        pretrained.vocabulary(spec(path))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

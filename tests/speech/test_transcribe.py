@@ -17,7 +17,7 @@ from avssl.data.manifest import Manifest, make
 from avssl.data.narration import Phrase
 from avssl.data.subtitles import read
 from avssl.speech import transcribe as module
-from avssl.speech.doubt import Heard
+from avssl.speech.doubt import Heard, Rule
 from avssl.speech.transcribe import transcribe
 
 
@@ -83,6 +83,8 @@ def test_what_was_heard_is_not_heard_again_unless_something_changed(talk, tmp_pa
     assert heard(settings="y", language="de")[:3] == (1, 1, 0)
     assert heard(settings="y", language="de", again=True)[:3] == (1, 1, 1), "what has narration, too"
     assert len(list((tmp_path / "n").iterdir())) == 2, "one file for each"
+    assert heard(rule=Rule(compression=3.0))[:3] == (1, 1, 0)
+    assert heard(rule=Rule(compression=3.0))[:3] == (0, 0, 1)
 
 
 def test_a_recording_of_many_blocks_is_heard_once_throughout(talk, tmp_path, monkeypatch):
@@ -123,6 +125,25 @@ def test_a_tiny_whisper_from_end_to_end(talk, tmp_path, capsys):
     assert (sentence.text, sentence.words, sentence.language) == (said.text, said.words, "de")
     assert cli.run([*words, "--language", "de", "--compression", "9"]) == 0
     assert "heard before 2" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [(["--compression", "9"], "left out: no"), (["--compression", "0"], "segments left out: repeats itself"),
+     (["--compression", "9", "--no-speech", "0"], "segments left out: no speech")],
+)  # fmt: skip
+def test_what_is_doubted_is_as_asked(talk, tmp_path, capsys, asked, told):
+    """A network of random weights says what nobody would, and is sure of no word."""
+    model = saved(tmp_path / "whisper")
+    write_wav(tmp_path / "media" / "long.wav", 0.3 * np.sin(2 * np.pi * 600 * np.arange(48000) / 16000))
+    make(tmp_path / "media", out=tmp_path / "x.jsonl")
+    words = ["transcribe", str(tmp_path / "x.jsonl"), "-o", str(tmp_path / "y.jsonl"), "--model", str(model)]
+    assert cli.run([*words, "--language", "de", *asked]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "heard 2" in shown
+    assert (told in shown) is told.startswith("segments")
+    (said,) = (one.narration for one in Manifest.load(tmp_path / "y.jsonl").recordings if one.key == "long")
+    assert bool(said) is not told.startswith("segments")
 
 
 @pytest.mark.parametrize(
@@ -183,6 +204,22 @@ def test_what_whisper_hears_lies_in_the_sound(tmp_path, heads):
     assert [one.no_speech for one in found] == pytest.approx([silent.item()] * len(found), rel=1e-4)
 
 
+def test_how_likely_words_are_is_asked_one_after_the_other(tmp_path):
+    from avssl.speech.whisper import Whisper
+
+    whisper = Whisper(str(saved(tmp_path / "whisper")))
+    features, _ = whisper.features(np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32))
+    before, tokens = [whisper.start, 258, 261], [5, 70, 9, 33]
+    logs = []
+    with torch.no_grad():
+        for number, token in enumerate(tokens):
+            said = torch.tensor([[*before, *tokens[:number]]])
+            odds = whisper.model(input_features=features, decoder_input_ids=said).logits[0, -1].double().exp()
+            logs.append((odds[token] / odds.sum()).log().item())
+        found = whisper._likely(features, before, torch.tensor(tokens))
+    assert found == pytest.approx(np.mean(logs), abs=1e-4)
+
+
 def test_a_word_begins_with_the_token_that_begins_with_a_space(tmp_path):
     """Its time is that token's, kept inside the segment; it ends where the next begins, the last with the segment."""
     from avssl.speech.whisper import Whisper
@@ -239,8 +276,9 @@ def test_segments_of_faster_whisper_become_ours(monkeypatch, tmp_path):
         def detect_language(self, sound):
             return "de", 0.9, []
 
-        def transcribe(self, sound, language, word_timestamps, condition_on_previous_text):
+        def transcribe(self, sound, language, word_timestamps, condition_on_previous_text, no_speech_threshold):
             assert (language, word_timestamps, condition_on_previous_text) == ("de", True, False)
+            assert no_speech_threshold is None, "it would leave segments out by a rule of its own"
             word = SimpleNamespace(start=0.5, end=0.9, word=" ja")
             segment = {"start": 0.5, "end": 1.0, "text": " ja ", "no_speech_prob": 0.2, "avg_logprob": -0.3}
             return iter([SimpleNamespace(**segment, words=[word])]), None

@@ -118,6 +118,24 @@ def test_what_fits_nowhere_is_dropped_and_the_rest_stays(monkeypatch):
     assert all(one.after is not None for _, said in keeping.place() for one in said)
 
 
+def test_what_many_say_is_compared_with_those_who_do_not_say_it(monkeypatch):
+    """Half of the recordings show the same thing and tell of it: they are no examples of what it does not fit."""
+    shown = {n: {WORDS[0 if n % 2 else 1 + n // 2]: (1.0 + 0.2 * n, 2.0 + 0.2 * n)} for n in range(24)}
+    aligner, _ = made(monkeypatch, shown, late(shown, SHIFTS + SHIFTS))
+    for _, (placed,) in aligner.place():
+        assert placed.standing > 0.9
+
+
+@pytest.mark.parametrize(("weight", "jitter"), [(1.0, 0.8), (2.0, 0.5), (0.25, 1.2)])
+def test_a_move_is_the_most_probable_of_evidence_and_normally_distributed_delays(weight, jitter, monkeypatch):
+    """Log evidence that grows by one each second: slope against the square over twice the variance."""
+    rule = Rule(weight=weight, jitter_seconds=jitter, step_seconds=0.01, standing=0)
+    aligner, _ = made(monkeypatch, events(12), late(events(12), [0.0] * 12), rule)
+    monkeypatch.setattr(alignment, "evidence", lambda words, a, b, c, shifts, at: shifts / 2)  # of each of two views
+    _, (placed,) = next(iter(aligner.place()))
+    assert placed.shift == pytest.approx(weight * jitter**2, abs=0.011)
+
+
 def test_one_view_that_knows_is_enough(monkeypatch):
     shown = events(12)
     aligner, _ = made(monkeypatch, shown, late(shown, SHIFTS), blind=("audio",))

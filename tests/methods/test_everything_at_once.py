@@ -52,14 +52,19 @@ SIX = [
 """what is told, the two sides that are compared, and the paper's weight"""
 
 
-def test_the_loss_is_the_weighted_sum_of_six_terms():
+@pytest.mark.parametrize("equal", [False, True])
+def test_the_loss_is_the_weighted_sum_of_six_terms(equal):
     run = tiny.run("everything_at_once", *WORDS)
     method, batch = run.method(), run.batch()
+    if equal:  # two recordings say the same
+        assert batch["recording"][0] != batch["recording"][-1]
+        batch["tokens"][-1] = batch["tokens"][0]
     step = method(batch)
     given = {"video": batch["video"], "audio": batch["audio"], "text": batch["tokens"][:, 0]}
     tokens = {kind: method.tokens(kind, x) for kind, x in given.items()}
     other = batch["recording"][:, None] != batch["recording"]
     elsewhere = other & (given["text"][:, None] != given["text"]).any(2)
+    assert bool(elsewhere[0, -1]) is not equal
     expected = 0.0
     for name, first, second, weight in SIX:
         one, two = (method.side({kind: tokens[kind] for kind in side}) for side in (first, second))

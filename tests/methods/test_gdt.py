@@ -56,7 +56,7 @@ def literal(x, recording, starts, shift, reversal, temperature, gap):
 
 @pytest.mark.parametrize("shift", CHOICES)
 @pytest.mark.parametrize("reversal", CHOICES)
-@pytest.mark.parametrize("gap", [0.5, 3.0])
+@pytest.mark.parametrize("gap", [0.5, 1.5, 3.0])
 def test_the_loss_is_the_papers(shift, reversal, gap):
     method, batch, x = made(shift, reversal, f"method.shift_seconds={gap}", "method.temperature=0.3")
     expected = literal(x, tiny.RECORDING, batch["start"].tolist(), shift, reversal, 0.3, gap)

@@ -94,6 +94,17 @@ def test_two_views_agree_where_both_are_sure_and_near():
     assert found.steps[0, 0].nonzero().flatten().tolist() == [1, 2, 3, 4], "around 2.5, four steps long"
 
 
+@pytest.mark.parametrize(
+    ("apart", "length", "least", "sure"),
+    [(3, 4.0, 0.5, False), (3, 4.0, 0.1, True), (1, 3.0, 0.5, True), (2, 4.0, 0.5, False)],
+)
+def test_spans_agree_by_the_share_that_both_hold(apart, length, least, sure):
+    """Of spans ``length`` long and so far apart both hold ``length - apart`` of ``length + apart`` steps."""
+    first, second = peaks([2], [0.9]), peaks([2 + apart], [0.9])
+    found = agreed(first, second, torch.full((1, 1), length), torch.ones(1, 1, dtype=torch.bool), 1.0, least)
+    assert found.sure.tolist() == [[sure]]
+
+
 def test_sentences_stay_until_the_views_are_asked_and_then_move():
     run = tiny.run("tan", *WORDS)
     method, batch = run.method(), run.batch()

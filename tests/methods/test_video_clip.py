@@ -83,6 +83,18 @@ def test_neighborhoods_hold_each_item_once_and_like_beside_like():
     assert neighborhoods(vectors[:1], 4).tolist() == [0]
 
 
+def test_who_joins_is_chosen_from_so_many_times_the_nearest():
+    angles = torch.arange(12) * 0.1
+    vectors = torch.stack([angles.cos(), angles.sin()], 1)
+    ranks = set()
+    for seed in range(40):
+        torch.manual_seed(seed)
+        founder, *joined = neighborhoods(vectors, 3, 2)[:3].tolist()
+        nearest = (vectors @ vectors[founder]).argsort(descending=True).tolist()
+        ranks |= {nearest.index(one) for one in joined}
+    assert ranks == {1, 2, 3, 4}
+
+
 def test_batches_follow_the_mined_order_from_the_second_epoch_on():
     run = tiny.run("video_clip", *WORDS)
     method = run.method()

@@ -81,6 +81,10 @@ def probe(
         raise ValueError(f"--rest is {rest}; kept or random")
     if rest == "random" and "finetune" not in hows:
         raise ValueError(f"--rest random is for --how finetune; --how {' --how '.join(hows)} has no use for it")
+    if freeze and not {"finetune", "transfer"} & set(hows):
+        raise ValueError(f"--freeze is for --how finetune; --how {' --how '.join(hows)} has no use for it")
+    if under and not {"linear", "knn", "transfer"} & set(hows):
+        raise ValueError(f"--under is for --how linear and knn; --how {' --how '.join(hows)} has no use for it")
     rates = rate or [0.3, 0.1, 0.03]
     if steps < 1 or batch < 2 or min(rates) <= 0:
         raise ValueError(f"--steps {steps}, --batch {batch}, --rate {min(rates):g}: at least 1, 2 and above 0")
@@ -110,17 +114,24 @@ def probe(
         room.mkdir(parents=True, exist_ok=True)
     beside_rows = next(folder for folder in rows.absolute().parents if folder.is_dir())
     failed: list[str] = []
+    names: dict[str, str] = {}  # of label sets; a second one of a name is called as it was given
     with nullcontext(room) if room else aside(beside_rows) as into:
         for number, spec in enumerate(data):
             with _watched() as tell:
                 try:
                     for study in _studies(runs, spec, into, device, wanted, tell):
+                        name = study.data.name if names.setdefault(study.data.name, spec) == spec else spec
                         for question in questions:
                             found = [row for row in known if asked(row, question, study)]
                             if not found:
-                                found = _answer(study, question)
+                                try:
+                                    found = _answer(study, question)
+                                except ValueError as error:  # the other questions are no worse for it
+                                    failed.append(str(error))
+                                    continue
                                 kept.add(rows, found)
-                            told += [{**row, "run": study.run} for row in found]
+                            latest = {repr(row.get("part")): row for row in found}
+                            told += [{**row, "run": study.run, "data": name} for row in latest.values()]
                         if "cam" in hows:
                             several = len(data) * len(runs) > 1
                             name = f"{output.stem}-{Path(study.run).name}-{number}.png" if several else output.name
@@ -230,12 +241,15 @@ def _sheet(study: "Study", path: Path) -> None:
     vectors = study.vectors("trained")
     fitted = linear.fit(vectors, labels, cut, len(names))
     maps = cam.ClassMaps(study.method, fitted, study.decoded.modality).eval().to(next(study.method.parameters()).device)
-    places = cut.test[np.linspace(0, len(cut.test) - 1, min(DRAWN, len(cut.test))).round().astype(int)]
+    judged = cut.test[np.isin(labels[cut.test], labels[cut.both])]  # of other classes the probe knows no place
+    if not len(judged):
+        raise ValueError(f"{study.data.name}: no class of those judged is among those fitted on, so nothing is drawn")
+    places = judged[np.linspace(0, len(judged) - 1, min(DRAWN, len(judged))).round().astype(int)]
     guesses = fitted.predict(vectors[places])
     title = f"{study.run} on {study.data.name}"
     cam.sheet(path, maps, study.decoded, places.tolist(), names, guesses.tolist(), labels[places].tolist(), title)
     right = int((guesses == labels[places]).sum())
-    typer.echo(f"wrote {path}: {counted(len(places), 'example')} of {len(cut.test)} judged, {right} named rightly")
+    typer.echo(f"wrote {path}: {counted(len(places), 'example')} of {len(judged)} judged, {right} named rightly")
 
 
 def _show(console: Console, rows: "list[Row]", hows: list[str]) -> None:

@@ -270,7 +270,7 @@ def table(rows: Iterable[Row]) -> tuple[list[str], list[list[str]]]:
     lines: dict[tuple[str, str, str, str], dict[int, str]] = {}
     for row in rows:
         if row["probe"] == "finetune":
-            label = f"{row['data']}, {row['fraction']:.0%}" if row["fraction"] < 1 else row["data"]
+            label = f"{row['data']}, {100 * row['fraction']:g}%" if row["fraction"] < 1 else row["data"]
             for who, told in (("", row), ("untrained", row["beside"]["untrained"])):
                 key = (label, row["run"], f"rest {row['rest']}", who)
                 lines.setdefault(key, {})[row["freeze"]] = f"{100 * told['accuracy']:.1f}"

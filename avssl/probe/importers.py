@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,23 +44,35 @@ def read(
 
     Raises ValueError where there is no such thing, or nothing in it is labeled.
     """
+    packed = spec.endswith(ARCHIVES)
+    if labels is not None and (spec.startswith(PREFIX) or packed):
+        whose = "an archive" if packed else "a set of torchvision"
+        raise ValueError(f"--labels {labels}: {spec} is {whose}, which has labels of its own; unpack it into a folder")
     if spec.startswith(PREFIX):
-        return torchvision(spec, room, say)
+        return _unchosen(torchvision(spec, room, say), label)
     path = Path(spec)
     if not path.exists():
         raise ValueError(f"{spec}: no such file or folder; nothing is downloaded, so put the data there")
-    packed = path.name.endswith(ARCHIVES)
     if path.is_file() and not packed:
         return manifest(Manifest.load(path), path.stem, label, labels)
-    if labels is not None and not packed:
-        return manifest(make(path), path.resolve().name, label, labels)
+    if labels is not None:
+        return manifest(made := make(path), path.resolve().name, label, labels, made.left_out)
     found = folder(unpacked(path, room, say), stem(path)) if packed else folder(path, path.resolve().name)
+    return _unchosen(found, label)
+
+
+def _unchosen(found: Examples, label: str) -> Examples:
     unused = (f"{found.name}: --label {label} chooses nothing here; a file's folder, or its name, is its label",)
     return replace(found, warnings=(*found.warnings, *unused)) if label else found
 
 
-def manifest(held: Manifest, name: str, label: str, table: Path | None) -> Examples:
-    """The labeled recordings of a manifest; ``table`` replaces its labels and splits."""
+def manifest(
+    held: Manifest, name: str, label: str, table: Path | None, left_out: Sequence[tuple[str, str]] = ()
+) -> Examples:
+    """The labeled recordings of a manifest; ``table`` replaces its labels and splits.
+
+    Contents are those that the files have now: what the manifest tells of them is of when it was made.
+    """
     recordings, warnings = list(held.recordings), list[str]()
     if table is not None:
         recordings, warnings = attach(recordings, read_labels(table), table)
@@ -75,13 +87,15 @@ def manifest(held: Manifest, name: str, label: str, table: Path | None) -> Examp
         [
             Example(
                 path=held.path_of(recording), name=recording.key, label=recording.labels[chosen], part=recording.split,
-                kinds=_held(recording), seconds=recording.seconds, sha256=recording.sha256,
+                kinds=_held(recording), seconds=recording.seconds,
+                sha256="" if held.path_of(recording).is_file() else recording.sha256,
                 phrases=recording.narration,
             )
             for recording in recordings
             if chosen in recording.labels
         ],
-        warnings=warnings,
+        [f"{held.root / one}: {reason}" for one, reason in left_out],
+        warnings,
     )  # fmt: skip
 
 

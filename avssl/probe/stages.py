@@ -185,7 +185,7 @@ def table(rows: Iterable[Row]) -> tuple[list[str], list[list[str]]]:
     for row in rows:
         if row["probe"] == "stages":
             stage = row["part"]["stage"]
-            label = f"{row['data']}, {row['fraction']:.0%}" if row["fraction"] < 1 else row["data"]
+            label = f"{row['data']}, {100 * row['fraction']:g}%" if row["fraction"] < 1 else row["data"]
             for who, told in (("", row), ("untrained", row["beside"]["untrained"])):
                 lines.setdefault((label, row["run"], who), {})[stage] = f"{100 * told['accuracy']:.1f}"
     columns = sorted({stage for cells in lines.values() for stage in cells}, key=lambda name: (len(name), name))

@@ -56,6 +56,14 @@ def test_nothing_hidden_is_shown_and_a_band_is_not_judged(hidden):
     assert torch.equal(plain["seen"], ~plain["judged"])
 
 
+@pytest.mark.parametrize("hidden", ["rim", "top", "any"])
+def test_a_part_of_which_the_band_leaves_nothing_is_refused(hidden):
+    with pytest.raises(
+        ValueError, match=r"^method\.share=0\.05, gap=0\.2: of .* nothing is left to judge beside the band"
+    ):
+        tiny.run("masked_part", f"method.hidden={hidden}", "method.share=0.05", "method.gap=0.2").method()
+
+
 def test_any_part_from_any_other():
     names = {}
     for out in given("method.hidden=any", "method.gap=0"):

@@ -15,7 +15,7 @@ from probe.labeled import colored, split
 from rich.console import Console
 
 from avssl.cli import probe, run
-from avssl.probe import kept, transfer
+from avssl.probe import cam, kept, transfer
 
 SMALL = ["inputs.height=16", "inputs.width=16", "encoders.image.width=16", "steps=2", "data.batch=4", "data.workers=0"]
 
@@ -195,6 +195,53 @@ def test_a_label_set_that_fails_leaves_the_figures_of_the_others(home, capsys, t
     assert len(kept.read(rows)) == 1
 
 
+def test_a_question_that_cannot_be_answered_leaves_the_others(home, capsys, tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    words = ["--how", "finetune", "--steps", 1, "--rate", 0.1, "--freeze", 9, "--freeze", 1, "--how", "knn"]
+    assert probed(home, *words, "--rows", rows) == 2
+    assert "freeze=9: the image encoder has 4 stages" in capsys.readouterr().err
+    assert [(row["probe"], row.get("freeze")) for row in kept.read(rows)] == [("finetune", 1), ("knn", None)]
+
+
+def test_label_sets_of_one_name_are_told_apart(home, capsys, tmp_path):
+    other = tmp_path / "colors"
+    shutil.copytree(home / "colors", other)
+    (path,) = sorted(other.glob("test/kind0/*.png"))[:1]
+    path.unlink()
+    rows = tmp_path / "rows.jsonl"
+    words = ["probe", str(home / "run"), str(home / "colors"), str(other), "--how", "transfer", "--steps", "1"]
+    assert run([*words, "--rate", "0.1", "--rows", str(rows)]) == 0
+    told = capsys.readouterr().out
+    assert f"run on {other}, 19 examples judged" in told
+    assert "run on colors, 20 examples judged" in told
+    assert "on 0 of 2" in told or "on 1 of 2" in told or "on 2 of 2" in told
+    (titles,) = (line for line in told.splitlines() if line.startswith("protocol"))
+    assert titles.split() == ["protocol", "network", "colors", str(other)]
+
+
+def test_rows_computed_again_are_shown_once(home, capsys, tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    for again in (["--again"], ["--again"], []):
+        assert probed(home, "--how", "stages", "--size", 32, "--rows", rows, *again) == 0
+        told = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("stages")]
+        assert len(kept.read(rows)) % 4 == 0
+    assert len(kept.read(rows)) == 8
+    assert len(told) <= 4 * 1 + 1, told
+
+
+def test_maps_are_drawn_of_classes_that_were_fitted_on(home, capsys, tmp_path, monkeypatch):
+    shutil.copytree(home / "colors", tmp_path / "colors")
+    for folder in [one for one in tmp_path.glob("colors/*/kind2") if one.parent.name != "test"]:
+        shutil.rmtree(folder)
+    drawn = []
+    monkeypatch.setattr(cam, "sheet", lambda *given: drawn.append((given[4], given[6])))
+    words = ["probe", str(home / "run"), str(tmp_path / "colors"), "--how", "cam", "--rows", str(tmp_path / "r.jsonl")]
+    assert run([*words, "-o", str(tmp_path / "cam.png")]) == 0
+    ((names, labels),) = drawn
+    assert {names[label] for label in labels} == {"kind0", "kind1", "kind3"}
+    assert "of 15 judged" in capsys.readouterr().out
+
+
 def test_the_transfer_table_says_who_is_ahead_of_labels():
     rows = [
         row("linear", "own", "simclr", "food", 0.769, 0.3, [0.469, 0.4, 0.5]),
@@ -223,6 +270,8 @@ def test_the_transfer_table_says_who_is_ahead_of_labels():
         (["--steps", "0"], "--steps 0"),
         (["--how", "transfer", "--rest", "random"], "--rest random is for --how finetune; --how transfer has no use"),
         (["--rest", "random"], "--how linear has no use for it"),
+        (["--how", "stages", "--under", "noise 1"], "--under is for --how linear and knn; --how stages has no use"),
+        (["--how", "linear", "--freeze", "1"], "--freeze is for --how finetune; --how linear has no use for it"),
         (["--size", "0", "--how", "stages"], "'--size': "),
         (["--per-class", "-1"], "'--per-class': "),
         (["--seed", "-1"], "'--seed': "),

@@ -172,6 +172,13 @@ def test_a_label_chosen_among_class_folders_is_told_to_be_of_no_use(tmp_path):
     assert told.startswith("set: --label colour chooses nothing here; a file's folder")
 
 
+@pytest.mark.parametrize("spec", ["set.tar.gz", "torchvision:MNIST:set"])
+def test_a_table_is_refused_where_it_would_not_be_looked_at(tmp_path, spec):
+    (tmp_path / "labels.tsv").write_text("clip\tkind\n0\tx\n")
+    with pytest.raises(ValueError, match=r"has labels of its own; unpack it into a folder"):
+        importers.read(spec, tmp_path, labels=tmp_path / "labels.tsv")
+
+
 def test_what_is_not_there_is_told(tmp_path):
     with pytest.raises(ValueError, match="nothing is downloaded"):
         importers.read(str(tmp_path / "none"), tmp_path)

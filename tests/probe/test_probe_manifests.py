@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from probe.laid import told
 
 from avssl.config import InputsConfig
-from avssl.data.manifest import Manifest, Recording
+from avssl.data.labels import FOLDERS
+from avssl.data.manifest import Manifest, Recording, make
 from avssl.data.narration import Phrase
 from avssl.inputs import Inputs, Vocabulary
 from avssl.probe import decoded, importers
@@ -63,6 +66,31 @@ def test_rows_of_a_table_that_name_no_recording_are_told(tmp_path):
     for label in ("", "sort"):
         with pytest.raises(ValueError, match=r"^bare: nothing in it is labeled; give --labels TSV.*labels folders"):
             importers.read(str(tmp_path / "bare.jsonl"), tmp_path, label=label)
+
+
+def test_the_question_changes_with_the_files_not_with_what_a_manifest_tells_of_them(tmp_path):
+    for part, kind in (("train", "a"), ("train", "b"), ("test", "a"), ("test", "b")):
+        path = tmp_path / "set" / part / kind / f"{part}{kind}.png"
+        path.parent.mkdir(parents=True)
+        Image.new("RGB", (8, 8), (len(part), ord(kind), 0)).save(path)
+    make(tmp_path / "set", labels=Path(FOLDERS), workers=1).save(tmp_path / "made.jsonl")
+    before = importers.read(str(tmp_path / "made.jsonl"), tmp_path).digest
+    assert importers.read(str(tmp_path / "made.jsonl"), tmp_path).digest == before
+    Image.new("RGB", (8, 8), (9, 9, 9)).save(path)
+    assert importers.read(str(tmp_path / "made.jsonl"), tmp_path).digest != before
+
+
+def test_files_that_cannot_be_read_are_told_of_a_folder_with_a_table_too(tmp_path):
+    (tmp_path / "set").mkdir()
+    for name in "abcdef":
+        Image.new("RGB", (8, 8), (ord(name), 0, 0)).save(tmp_path / "set" / f"{name}.png")
+    (tmp_path / "set" / "g.png").write_text("no picture")
+    rows = "".join(f"{name}\t{'bin' if name < 'd' else 'set'}\n" for name in "abcdefg")
+    (tmp_path / "labels.tsv").write_text("clip\tcommand\n" + rows)
+    data = importers.read(str(tmp_path / "set"), tmp_path, labels=tmp_path / "labels.tsv")
+    assert len(data.examples) == 6
+    (told,) = data.left_out
+    assert told.startswith(f"{tmp_path / 'set' / 'g.png'}: ")
 
 
 def test_which_encoder_judges(tmp_path):

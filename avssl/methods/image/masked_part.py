@@ -68,6 +68,15 @@ def region(part: Part, size: tuple[int, int], share: float, generator: Generator
     return inside
 
 
+def masks(cfg: Config, part: Part, size: tuple[int, int], generator: Generator) -> tuple[Tensor, Tensor]:
+    """What is seen and what is judged where ``part`` is hidden, bool [H, W] each."""
+    hidden = region(part, size, cfg.share, generator)
+    seen = ~hidden if cfg.seen == "rest" else region(cfg.seen, size, cfg.share, generator) & ~hidden
+    reach = round(cfg.gap * min(size))
+    near = F.max_pool2d(seen[None].float(), 2 * reach + 1, 1, reach)[0] > 0
+    return seen, hidden & ~near
+
+
 class Hide(views.OneView):
     """A view of each picture, and what of it is ``seen`` and what is ``judged``, bool [H, W]."""
 
@@ -82,11 +91,8 @@ class Hide(views.OneView):
         size = (drawn["picture"].shape[1], drawn["picture"].shape[2])
         known = [part for part in PARTS if part != cfg.seen]
         part = known[views.integer(generator, len(known))] if cfg.hidden == "any" else cfg.hidden
-        hidden = region(part, size, cfg.share, generator)
-        seen = ~hidden if cfg.seen == "rest" else region(cfg.seen, size, cfg.share, generator) & ~hidden
-        reach = round(cfg.gap * min(size))
-        near = F.max_pool2d(seen[None].float(), 2 * reach + 1, 1, reach)[0] > 0
-        return {**drawn, "seen": seen, "judged": hidden & ~near}
+        seen, judged = masks(cfg, part, size, generator)
+        return {**drawn, "seen": seen, "judged": judged}
 
 
 class MaskedPart(OfViews[Config]):
@@ -98,6 +104,12 @@ class MaskedPart(OfViews[Config]):
             raise ValueError(
                 f"method.seen={cfg.seen}: nothing of it is left where {cfg.hidden} is hidden; name another"
             )
+        for part in PARTS if cfg.hidden == "any" else [cfg.hidden]:
+            if part != cfg.seen and not masks(cfg, part, self.size, Generator().manual_seed(0))[1].any():
+                raise ValueError(
+                    f"method.share={cfg.share}, gap={cfg.gap}: of {part} nothing is left to judge beside the band at "
+                    f"{self.size[0]} x {self.size[1]} pixels; hide more, or make the band narrower"
+                )
         shape = shape_of(encoders["image"], *self.size)
         self.decoder = nn.Sequential(Across(shape), Decoder(shape, 3, self.size, cfg.planes))
 

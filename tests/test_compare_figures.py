@@ -9,6 +9,7 @@ from probe.labeled import split
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
+import compare_figures
 import examiner
 
 
@@ -28,3 +29,34 @@ def test_the_best_stage_is_the_one_that_validation_pictures_prefer():
     assert best["chosen"] == {"stage": "stage2", "untrained_stage": "stage1"}
     assert (best["trained"], best["untrained"]) == (0.6, 0.3)
     assert best["gain"][0] == pytest.approx(0.3)
+
+
+def seeds(*gains, learns=True):
+    return [{"learns": learns, "figures": {"best": {"gain": gain}}} for gain in gains]
+
+
+@pytest.mark.parametrize(
+    ("gains", "verdict"),
+    [
+        ([(0.03, 0.01, 0.05)], "yes"),
+        ([(0.03, 0.01, 0.05), (0.02, 0.0, 0.04)], "within noise"),
+        ([(0.09, 0.07, 0.11), (0.01, -0.01, 0.03)], "within noise"),
+        ([(0.03, 0.01, 0.05), (0.02, 0.005, 0.04)], "yes"),
+        ([(0.01, -0.01, 0.03), (-0.02, -0.04, 0.0)], "no"),
+    ],
+)
+def test_ahead_is_who_is_surely_ahead_in_every_seed(gains, verdict):
+    assert compare_figures.beats(seeds(*gains)) == verdict
+    assert compare_figures.beats(seeds(*gains, learns=False)) == ""
+    low, high = min(low for _, low, _ in gains), max(high for *_, high in gains)
+    assert compare_figures.gain(seeds(*gains)).endswith(f"({100 * low:+.1f} to {100 * high:+.1f})")
+
+
+def test_surely_ahead_of_labels_is_with_intervals_apart_in_all_seeds():
+    def told(*figures):
+        return {"figures": {name: {"trained": value, "interval": [value - 0.02, value + 0.02]}
+                            for name, value in zip("abc", figures, strict=True)}}  # fmt: skip
+
+    own, labels = [told(0.60, 0.53, 0.40), told(0.58, 0.53, 0.40)], [told(0.50, 0.50, 0.50), told(0.52, 0.50, 0.50)]
+    assert compare_figures.wins(own, labels, ["a", "b", "c"]) == (2, 1)
+    assert compare_figures.wins([*own, told(0.55, 0.53, 0.40)], labels, ["a", "b", "c"]) == (2, 0)

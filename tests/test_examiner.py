@@ -152,3 +152,22 @@ def test_clean_answers_and_what_is_fitted_on_are_clean_whatever_was_asked_before
     assert right(examined) > 0.8
     (one,) = fits
     np.testing.assert_array_equal(one.x[one.cut.both], clean[one.cut.both])
+
+
+def test_an_answer_is_found_only_for_the_very_question(sets, fits, tmp_path, monkeypatch):
+    method = tiny.run("simclr").method().eval()
+
+    def fitted(seed=0):
+        before = len(fits)
+        examiner.Examination(method, sets, seed, 7, tmp_path, lambda what, done, total: None).answers()
+        return len(fits) - before
+
+    whole = fitted()
+    assert whole > 10
+    assert fitted() == 0
+    assert fitted(seed=1) == whole, "another draw of labels"
+    monkeypatch.setattr(examiner, "STAGE_PENALTIES", (1.0,))
+    assert 0 < fitted() < whole, "stages alone"
+    with torch.no_grad():
+        next(method.encoders["image"].parameters()).mul_(1.5)
+    assert fitted() == whole

@@ -98,7 +98,8 @@ def test_keys_are_slow_and_enter_the_queue_after_the_step():
     with torch.no_grad():
         second = method.views.made(batch)[tiny.ITEMS :]
         key = ops.unit(method.slow_head(method.slow_encoder(second).vector))
-    old = [parameter.clone() for parameter in method.slow_encoder.parameters()]
+    slow = [*method.slow_encoder.parameters(), *method.slow_head.parameters()]
+    old = [parameter.clone() for parameter in slow]
     queue = method.queue.clone()
     optimizer = torch.optim.SGD(method.turns()["main"], 0.1)
     method(batch).loss.backward()
@@ -107,8 +108,8 @@ def test_keys_are_slow_and_enter_the_queue_after_the_step():
     method.after_step(0.5)
     torch.testing.assert_close(method.queue[: tiny.ITEMS], key)
     assert method.recording[: tiny.ITEMS].tolist() == list(tiny.RECORDING)
-    quick = list(method.encoders["image"].parameters())
-    for before, after, new in zip(old, method.slow_encoder.parameters(), quick, strict=True):
+    quick = [*method.encoders["image"].parameters(), *method.head.parameters()]
+    for before, after, new in zip(old, slow, quick, strict=True):
         torch.testing.assert_close(after, 0.75 * before + 0.25 * new)
     assert any(not torch.equal(a, b) for a, b in zip(old, quick, strict=True))
 

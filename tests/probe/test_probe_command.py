@@ -118,7 +118,8 @@ def test_accuracy_against_frozen_stages_is_told_from_two_values_on():
 
 
 def test_a_transfer_table_without_a_row_is_told():
-    few = [asked("linear", fraction=0.1), asked("finetune", fraction=0.1, freeze=0)]
+    few = [asked("linear", fraction=0.1), asked("finetune", fraction=0.1, freeze=0), asked("linear", under="noise 1"),
+           asked("finetune", freeze=1), asked("finetune", freeze=0, rest="random"), asked("knn")]  # fmt: skip
     told = shown(few, "transfer")
     assert "no transfer table: it takes rows of --fraction 1" in told
     assert "protocol" not in told

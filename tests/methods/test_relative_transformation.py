@@ -147,7 +147,8 @@ def test_targets_do_not_depend_on_the_resolution(side):
         torch.testing.assert_close(a["target"], b["target"])
 
 
-def test_affine_numbers_mean_what_they_say(monkeypatch):
+@pytest.mark.parametrize("aspect", [1.0, 2.0, 0.75])
+def test_affine_numbers_mean_what_they_say(aspect, monkeypatch):
     """Each number alone, in pictures: a spot at the middle's right goes where angle, shift, scale and shear send it."""
     run = tiny.run("relative_transformation", "method.kind=affine", "method.shift=0.25", "method.inside=false")
     transform = run.kind.transform(run.cfg.method, run.inputs)
@@ -160,7 +161,9 @@ def test_affine_numbers_mean_what_they_say(monkeypatch):
     ]:
         drawn_numbers = (torch.tensor(numbers, dtype=torch.float64) + 1) / 2
         monkeypatch.setattr(torch, "rand", lambda *size, given=drawn_numbers, **kwargs: given)
-        matrix, target = transform.affine(Generator())
+        matrix, target = transform.affine(Generator(), aspect)
+        if not any(numbers[1:3]):  # a circle stays one in a picture that is not square; shifts are shares of each side
+            spot, place = ((x / aspect, y) for x, y in (spot, place))
         assert target.tolist() == pytest.approx(numbers)
         back = matrix @ torch.tensor([*place, 1.0], dtype=torch.float64)
         assert back[:2].tolist() == pytest.approx(spot, abs=1e-9)

@@ -8,9 +8,8 @@ coefficients row by row, x right and y down, in units of 1/32 of the side, less 
 spread (the authors' for 32 pixels); an affine one is angle (counter-clockwise), shift right, shift down, scale and
 shear of the way from the original to the copy, each from -1 to 1.
 
-Deviations: what is outside the picture is gray, as the authors', and its border tells the geometry; ``inside`` shows
-real surroundings instead. The small move of the original repeats its edge. The ranges of the affine kind are ours; any
-encoder takes the place of theirs.
+Deviations: outside the picture is gray, as the authors', and its border tells the geometry; ``inside`` shows real
+surroundings instead. The small move of the original repeats its edge. The affine ranges and the encoder are ours.
 """
 
 from __future__ import annotations
@@ -90,7 +89,8 @@ class Warp:
     def __call__(self, sample: Sample, generator: Generator, progress: float) -> dict[str, Tensor]:
         """Draws a small move, a mirroring and the transformation."""
         picture = views.flip(views.shift(sample.video[0, 0], generator, 4 / 32), generator)
-        matrix, target = (self.projective if self.cfg.kind == "projective" else self.affine)(generator)
+        draw = self.projective if self.cfg.kind == "projective" else self.affine
+        matrix, target = draw(generator, picture.shape[2] / picture.shape[1])
         shown, warped = (warp(picture, m, self.cfg.inside) for m in (torch.eye(3, dtype=torch.float64), matrix))
         return {"original": shown, "warped": warped, "target": target.float()}
 
@@ -108,7 +108,7 @@ class Warp:
         corners = ", ".join(f"({x:.2f}, {y:.2f})" for x, y in (ends[:2] / ends[2] / 32).T.tolist())
         return {"target": f"its corners, clockwise, are the original's (right, down) {corners}"}
 
-    def projective(self, generator: Generator) -> tuple[Tensor, Tensor]:
+    def projective(self, generator: Generator, aspect: float = 1.0) -> tuple[Tensor, Tensor]:
         """Corners scaled, turned and moved -> the map back, and its normalized coefficients."""
         turn = views.integer(generator, 4) if self.cfg.quarters else 0
         ends = CORNERS.roll(-turn, 0) * views.uniform(generator, *self.cfg.scale)
@@ -118,16 +118,16 @@ class Warp:
         coefficients = torch.linalg.inv(units) @ matrix @ units
         return matrix, ((coefficients / coefficients[2, 2]).flatten()[:8] - USUAL) / SPREAD
 
-    def affine(self, generator: Generator) -> tuple[Tensor, Tensor]:
-        """Sheared, scaled, turned, moved -> the map back, and the five numbers that were drawn."""
+    def affine(self, generator: Generator, aspect: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Sheared, scaled, turned, as ``aspect`` W / H has it, moved -> the map back, and the five numbers drawn."""
         cfg, target = self.cfg, torch.rand(5, generator=generator, dtype=torch.float64) * 2 - 1
         turn, right, down, size, tilt = target.tolist()
         angle, lean = math.radians(turn * cfg.degrees), math.tan(math.radians(tilt * cfg.shear))
         scale = (cfg.scale[0] * (1 - size) + cfg.scale[1] * (1 + size)) / 2
         cos, sin = scale * math.cos(angle), scale * math.sin(angle)
-        rows = [[cos, cos * lean + sin, 2 * right * cfg.shift], [-sin, cos - sin * lean, 2 * down * cfg.shift]]
-        forth = torch.tensor([*rows, [0, 0, 1]], dtype=torch.float64)
-        return torch.linalg.inv(forth), target
+        first = [cos, (cos * lean + sin) / aspect, 2 * right * cfg.shift]
+        second = [-sin * aspect, cos - sin * lean, 2 * down * cfg.shift]
+        return torch.linalg.inv(torch.tensor([first, second, [0, 0, 1]], dtype=torch.float64)), target
 
 
 class RelativeTransformation(OfPictures[Config]):

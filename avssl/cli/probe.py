@@ -120,7 +120,7 @@ def probe(
             with _watched() as tell:
                 try:
                     for study in _studies(runs, spec, into, device, wanted, tell):
-                        name = study.data.name if names.setdefault(study.data.name, spec) == spec else spec
+                        called = study.data.name if names.setdefault(study.data.name, spec) == spec else spec
                         for question in questions:
                             found = [row for row in known if asked(row, question, study)]
                             if not found:
@@ -131,7 +131,7 @@ def probe(
                                     continue
                                 kept.add(rows, found)
                             latest = {repr(row.get("part")): row for row in found}
-                            told += [{**row, "run": study.run, "data": name} for row in latest.values()]
+                            told += [{**row, "run": study.run, "data": called} for row in latest.values()]
                         if "cam" in hows:
                             several = len(data) * len(runs) > 1
                             name = f"{output.stem}-{Path(study.run).name}-{number}.png" if several else output.name

@@ -17,7 +17,7 @@ from avssl.train import build
 from avssl.train.checkpoint import replace_text
 
 SETTINGS = ("method", "inputs", "encoders", "optim", "precision")
-"""parts of a configuration by which a row is known to be of today's"""
+"""parts of a configuration by which, and by its batch, a row is known to be of today's"""
 BREAK_SECONDS, BREAK_STEPS = 60.0, 20
 """a run that told nothing for so long, and for the time of so many of its usual lines, was interrupted"""
 
@@ -44,7 +44,7 @@ def of_today(row: dict[str, Any], cfg: RunConfig) -> bool:
     except ValueError:  # it has an option, or a value, that is gone
         return False
     today = build.dump(cfg)
-    return all(told[part] == today[part] for part in SETTINGS)
+    return all(told[part] == today[part] for part in SETTINGS) and told["data"]["batch"] == today["data"]["batch"]
 
 
 def seconds_at(folder: Path) -> tuple[list[int], list[float]]:

@@ -26,6 +26,8 @@ def test_a_row_is_of_today_while_its_settings_are():
     assert kept.of_today(row, loaded("optim.lr=1e-3", "steps=7", "seed=3"))
     assert not kept.of_today(row, loaded())
     assert not kept.of_today(row, loaded("optim.lr=1e-3", "encoders.audio.width=64"))
+    assert not kept.of_today(row, loaded("optim.lr=1e-3", "data.batch=2"))
+    assert kept.of_today(row, loaded("optim.lr=1e-3", "data=y")), "the same recordings may lie elsewhere"
     assert kept.of_today({}, loaded()), "a row that tells no settings"
 
 

@@ -1,5 +1,6 @@
 """avssl probe: what a run's encoder has learnt, told by labels it was not trained on."""
 
+import itertools
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
@@ -7,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from avssl.cli._counting import counting
 from avssl.cli._named import check_output
+from avssl.cli._probed import show
 from avssl.words import counted
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from avssl.probe.study import Row, Study, Tell
 
 HOWS = ("linear", "knn", "stages", "finetune", "transfer", "cam")
+POOLED = ("mean", "max")
 ROWS = Path("results/probe.jsonl")
 NAMED = 10
 """files that are left out, told by name"""
@@ -44,6 +46,10 @@ def probe(
     under: Annotated[
         list[str] | None,
         typer.Option(help="linear, knn: judge worse examples, such as 'noise 3', 'blur 2', 'contrast 4'."),
+    ] = None,
+    pooled: Annotated[
+        list[str] | None,
+        typer.Option(help="linear, knn: vectors are the encoder's own, which are means (mean), or its map's max."),
     ] = None,
     bad_budget: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the examples that may be unreadable; they are left out.")
@@ -85,6 +91,11 @@ def probe(
         raise ValueError(f"--freeze is for --how finetune; --how {' --how '.join(hows)} has no use for it")
     if under and not {"linear", "knn", "transfer"} & set(hows):
         raise ValueError(f"--under is for --how linear and knn; --how {' --how '.join(hows)} has no use for it")
+    for name in pooled or []:
+        if name not in POOLED:
+            raise ValueError(f"--pooled {name}: there are {', '.join(POOLED)}")
+    if pooled and not {"linear", "knn", "transfer"} & set(hows):
+        raise ValueError(f"--pooled is for --how linear and knn; --how {' --how '.join(hows)} has no use for it")
     rates = rate or [0.3, 0.1, 0.03]
     if steps < 1 or batch < 2 or min(rates) <= 0:
         raise ValueError(f"--steps {steps}, --batch {batch}, --rate {min(rates):g}: at least 1, 2 and above 0")
@@ -93,7 +104,8 @@ def probe(
         raise ValueError(f"{output}: the sheet is a .png")
     if "cam" in hows:
         check_output("-o", output)
-    questions = list(_questions(hows, fraction or [1.0], ["", *(under or [])], size, freeze or [0], tuning))
+    frozen = {"under": ["", *(under or [])], "pooled": list(dict.fromkeys(pooled or POOLED[:1]))}
+    questions = list(_questions(hows, fraction or [1.0], frozen, size, freeze or [0], tuning))
 
     import torch
 
@@ -138,7 +150,7 @@ def probe(
                             _sheet(study, output.with_name(name))
                 except ValueError as error:  # the other label sets are no worse for it
                     failed.append(str(error))
-    _show(Console(), told, hows)
+    show(Console(), told, hows)
     if told:
         Console(stderr=True).print(f"{counted(len(told), 'row')} in {rows}", style="dim", highlight=False)
     if failed:
@@ -146,19 +158,25 @@ def probe(
 
 
 def _questions(
-    hows: list[str], fractions: list[float], under: list[str], size: int, freeze: list[int], tuning: dict[str, Any]
+    hows: list[str],
+    fractions: list[float],
+    frozen: dict[str, list[str]],
+    size: int,
+    freeze: list[int],
+    tuning: dict[str, Any],
 ) -> Iterator[dict[str, Any]]:
     """What is asked about each run and label set: evaluator and settings."""
     names = dict.fromkeys(name for how in hows for name in (("linear", "finetune") if how == "transfer" else (how,)))
     for name in names:
         for share in fractions:
             if name in ("linear", "knn"):
-                yield from ({"probe": name, "fraction": share, "under": worse} for worse in under)
+                for how, worse in itertools.product(frozen["pooled"], frozen["under"]):
+                    yield {"probe": name, "fraction": share, "under": worse, "pooled": how}
             elif name == "stages":
                 yield {"probe": name, "fraction": share, "size": size}
             elif name == "finetune":
-                for frozen in freeze:
-                    yield {"probe": name, "fraction": share, "freeze": frozen, **tuning}
+                for count in freeze:
+                    yield {"probe": name, "fraction": share, "freeze": count, **tuning}
 
 
 def _answer(study: "Study", question: dict[str, Any]) -> "list[Row]":
@@ -250,37 +268,3 @@ def _sheet(study: "Study", path: Path) -> None:
     cam.sheet(path, maps, study.decoded, places.tolist(), names, guesses.tolist(), labels[places].tolist(), title)
     right = int((guesses == labels[places]).sum())
     typer.echo(f"wrote {path}: {counted(len(places), 'example')} of {len(judged)} judged, {right} named rightly")
-
-
-def _show(console: Console, rows: "list[Row]", hows: list[str]) -> None:
-    """Every figure beside what it must be compared with, then the tables that were asked for."""
-    from avssl.probe import finetune, stages, told, transfer
-
-    for data, run in dict.fromkeys((row["data"], row["run"]) for row in rows):
-        own = [row for row in rows if (row["data"], row["run"]) == (data, run)]
-        judged = f"{own[0]['modality']} encoder of {run} on {data}, {own[0]['judged']} examples judged"
-        console.print(judged, highlight=False, markup=False)
-        titles, lines = told.table(own)
-        table = Table(*titles, box=None, padding=(0, 1, 0, 0), pad_edge=False)
-        for cells in lines:
-            table.add_row(*cells)
-        console.print(table)
-        console.print("")
-    if rows:
-        console.print(told.NOTE, style="dim", highlight=False)
-    tables = {"stages": stages.table, "finetune": finetune.table, "transfer": transfer.table}
-    for name in dict.fromkeys(hows):
-        if name in tables and (name != "finetune" or len({x["freeze"] for x in rows if x["probe"] == name}) > 1):
-            titles, lines = tables[name](rows)
-            if not lines:
-                console.print(
-                    f"no {name} table: it takes rows of --fraction 1, --freeze 0 and --rest kept, and there is none"
-                )
-                continue
-            body = Table(*titles, box=None, pad_edge=False)
-            for cells in lines:
-                body.add_row(*cells)
-            console.print("")
-            console.print(body)
-    for line in transfer.summary(rows) if "transfer" in hows else ():
-        console.print(line, highlight=False)

@@ -26,9 +26,17 @@ def encoder_of(method: Method[Any], modality: str) -> nn.Module:
     return encoder
 
 
-def vectors(method: Method[Any], data: Decoded, tell: Callable[[int, int], None] | None = None) -> NDArray[np.float32]:
-    """The encoder's own vector of each example, [N, D], averaged over its windows; not the projection of the loss."""
-    return data.averaged(np.concatenate(list(seen(method, data, lambda out: out.vector, tell))))
+def vectors(
+    method: Method[Any], data: Decoded, tell: Callable[[int, int], None] | None = None, pooled: str = "mean"
+) -> NDArray[np.float32]:
+    """The encoder's vector of each example, [N, D], averaged over its windows; not the projection of the loss.
+
+    ``pooled``: "mean" is the encoder's own; "max" the maximum of its last map over places and moments, which is what
+    methods learn with that pool so. Raises ValueError for the maximum of texts, whose maps are zero where padded.
+    """
+    if pooled == "max" and data.modality == "text":
+        raise ValueError("--pooled max: words are not places or moments; it is for pictures, videos and sounds")
+    return data.averaged(np.concatenate(list(seen(method, data, lambda out: out.pooled(pooled), tell))))
 
 
 def seen(

@@ -23,6 +23,10 @@ Tell = Callable[[str, int, int], None]
 """(what, done, of how many)"""
 
 
+LATER = {"pooled": "mean"}
+"""settings that older rows do not tell, and what theirs was"""
+
+
 class Answers(NamedTuple):
     """Class numbers of the judged examples of all rounds, and what was chosen in each round."""
 
@@ -48,9 +52,9 @@ class Study:
     decoded: Decoded
     seed: int = 0
     tell: Tell = quiet
-    _vectors: dict[tuple[str, str], Floats] = field(default_factory=dict)
+    _vectors: dict[tuple[str, str, str], Floats] = field(default_factory=dict)
     _raw: dict[str, tuple[str, Floats]] = field(default_factory=dict)
-    _fits: dict[tuple[str, float, str, int], Any] = field(default_factory=dict)
+    _fits: dict[tuple[str, float, str, str, int], Any] = field(default_factory=dict)
 
     @property
     def method(self) -> Method[Any]:
@@ -65,12 +69,13 @@ class Study:
         """The label set as it is, or under a corruption (:func:`avssl.probe.corrupted.worse`)."""
         return worse(self.decoded, under, self.seed) if under else self.decoded
 
-    def vectors(self, name: str, under: str = "") -> Floats:
-        """Encoder vectors [N, D], trained or untrained."""
-        if (name, under) not in self._vectors:
+    def vectors(self, name: str, under: str = "", pooled: str = "mean") -> Floats:
+        """Encoder vectors [N, D], trained or untrained; ``pooled`` as :func:`avssl.probe.features.vectors` has it."""
+        key = (name, under, pooled)
+        if key not in self._vectors:
             tell = partial(self.tell, f"features, {name}")
-            self._vectors[name, under] = features.vectors(self.who(name), self.windows(under), tell)
-        return self._vectors[name, under]
+            self._vectors[key] = features.vectors(self.who(name), self.windows(under), tell, pooled)
+        return self._vectors[key]
 
     def raw(self, under: str = "") -> tuple[str, Floats]:
         """What there is without an encoder: its name, [N, D]."""
@@ -78,10 +83,11 @@ class Study:
             self._raw[under] = features.raw(self.windows(under))
         return self._raw[under]
 
-    def seen(self, under: str = "") -> dict[str, tuple[Floats, Floats]]:
+    def seen(self, under: str = "", pooled: str = "mean") -> dict[str, tuple[Floats, Floats]]:
         """Name -> features [N, D] that are fitted on, and those of the same examples that are judged."""
         name = self.raw()[0]
-        who = {one: (self.vectors(one), self.vectors(one, under)) for one in ("trained", "untrained")}
+        both = ("trained", "untrained")
+        who = {one: (self.vectors(one, "", pooled), self.vectors(one, under, pooled)) for one in both}
         return {**who, name: (self.raw()[1], self.raw(under)[1])}
 
     def rounds(self, fraction: float) -> list[Round]:
@@ -95,11 +101,12 @@ class Study:
 
     def judged(self, question: Mapping[str, Any], fit: Callable[..., Any], told: Sequence[str]) -> dict[str, Answers]:
         """:func:`compared` on the encoder's vectors; what was fitted on clean ones is used again under corruptions."""
-        seen, fraction, name = self.seen(question["under"]), question["fraction"], question["probe"]
+        fraction, name, pooled = question["fraction"], question["probe"], question.get("pooled", "mean")
+        seen = self.seen(question["under"], pooled)
         clean = {who: x for who, (x, _) in seen.items()}
 
         def once(who: str, place: int, *given: Any) -> Any:
-            key = (name, fraction, who, place)
+            key = (name, fraction, pooled, who, place)
             if key not in self._fits:
                 self._fits[key] = fit(*given)
             return self._fits[key]
@@ -153,7 +160,7 @@ def asked(row: Mapping[str, Any], question: Mapping[str, Any], study: Study) -> 
         **question, "digest": study.loaded.digest, "data_digest": study.data.digest,
         "modality": study.decoded.modality, "seed": study.seed,
     }  # fmt: skip
-    return all(row.get(name) == value for name, value in same.items())
+    return all(row.get(name, LATER.get(name)) == value for name, value in same.items())
 
 
 def compared(

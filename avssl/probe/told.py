@@ -26,6 +26,7 @@ def about(row: Row) -> str:
     """The evaluator with what is special about this row."""
     words = [str(row["part"].get("stage", row["probe"]))]
     words += [str(row["under"])] if row.get("under") else []
+    words += ["max-pooled"] if row.get("pooled") == "max" else []
     if row.get("freeze") or row.get("rest") == "random":
         words.append(f"{row['freeze']} frozen, others {row['rest']}")
     words += [f"{100 * row['fraction']:g} %"] if row["fraction"] < 1 else []

@@ -17,8 +17,9 @@ SUPERVISED = "supervised"
 
 
 def wanted(row: Row) -> bool:
-    """Whether a row belongs into the table: all labels, clean examples, nothing frozen, all of it what was learnt."""
-    whole = not row.get("freeze") and row.get("rest", "kept") == "kept"
+    """Whether a row belongs into the table: all labels, clean examples, the encoder's own vectors, nothing frozen, all
+    of it what was learnt."""
+    whole = not row.get("freeze") and row.get("rest", "kept") == "kept" and row.get("pooled", "mean") == "mean"
     return row["probe"] in PROTOCOLS and row["fraction"] == 1 and whole and not row.get("under")
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from probe.labeled import colored, split
 from rich.console import Console
 
-from avssl.cli import probe, run
+from avssl.cli import _probed, run
 from avssl.probe import cam, kept, transfer
 
 SMALL = ["inputs.height=16", "inputs.width=16", "encoders.image.width=16", "steps=2", "data.batch=4", "data.workers=0"]
@@ -74,6 +74,21 @@ def test_figures_stand_beside_what_has_learnt_nothing(home, capsys):
     assert out.read_text().startswith(before)
 
 
+def test_a_map_pooled_by_its_maximum_is_a_question_of_its_own(home, capsys, tmp_path):
+    out = tmp_path / "probe.jsonl"
+    assert probed(home, "--how", "knn", "--rows", out) == 0
+    older = [{name: value for name, value in row.items() if name != "pooled"} for row in kept.read(out)]
+    out.write_text("".join(json.dumps(row) + "\n" for row in older))
+    assert probed(home, "--how", "knn", "--pooled", "mean", "--rows", out) == 0
+    assert len(kept.read(out)) == 1, "rows that do not tell it are of the encoder's own vectors"
+    capsys.readouterr()
+    assert probed(home, "--how", "knn", "--pooled", "mean", "--pooled", "max", "--rows", out) == 0
+    assert [row.get("pooled") for row in kept.read(out)] == [None, "max"]
+    told = capsys.readouterr().out
+    assert "knn max-pooled" in told
+    assert told.count("\nknn ") == 2
+
+
 def test_transfer_freezing_and_maps(home, capsys, tmp_path, monkeypatch):
     titles, titled = [], Figure.suptitle
     monkeypatch.setattr(
@@ -106,7 +121,7 @@ def asked(probe, **more):
 
 def shown(rows, *hows):
     console = Console(file=io.StringIO(), width=200)
-    probe._show(console, rows, list(hows))
+    _probed.show(console, rows, list(hows))
     return console.file.getvalue()
 
 
@@ -119,7 +134,8 @@ def test_accuracy_against_frozen_stages_is_told_from_two_values_on():
 
 def test_a_transfer_table_without_a_row_is_told():
     few = [asked("linear", fraction=0.1), asked("finetune", fraction=0.1, freeze=0), asked("linear", under="noise 1"),
-           asked("finetune", freeze=1), asked("finetune", freeze=0, rest="random"), asked("knn")]  # fmt: skip
+           asked("linear", pooled="max"), asked("finetune", freeze=1), asked("finetune", freeze=0, rest="random"),
+           asked("knn")]  # fmt: skip
     told = shown(few, "transfer")
     assert "no transfer table: it takes rows of --fraction 1" in told
     assert "protocol" not in told
@@ -272,6 +288,8 @@ def test_the_transfer_table_says_who_is_ahead_of_labels():
         (["--how", "transfer", "--rest", "random"], "--rest random is for --how finetune; --how transfer has no use"),
         (["--rest", "random"], "--how linear has no use for it"),
         (["--how", "stages", "--under", "noise 1"], "--under is for --how linear and knn; --how stages has no use"),
+        (["--pooled", "sum"], "--pooled sum: there are mean, max"),
+        (["--how", "stages", "--pooled", "max"], "--pooled is for --how linear and knn; --how stages has no use"),
         (["--how", "linear", "--freeze", "1"], "--freeze is for --how finetune; --how linear has no use for it"),
         (["--size", "0", "--how", "stages"], "'--size': "),
         (["--per-class", "-1"], "'--per-class': "),

@@ -14,7 +14,7 @@ from torch import nn
 from avssl.config import EncoderConfig
 from avssl.encoders import audio, image, text, video, vit
 from avssl.methods.image.split_brain import PARTS, Halves
-from avssl.probe import features, finetune, linear, stages
+from avssl.probe import features, finetune, knn, linear, stages
 from avssl.probe.decoded import Decoded
 
 SPEC = EncoderConfig(width=32)
@@ -55,6 +55,26 @@ def test_features_are_the_encoders_own_vectors_and_not_the_projection(pictures):
     np.testing.assert_allclose(one.vectors("trained"), expected, atol=1e-5)
     assert not np.allclose(one.vectors("untrained"), expected, atol=1e-2)
     assert one.vectors("trained").shape == (80, 32)
+
+
+def test_a_map_is_pooled_by_its_maximum_where_asked(pictures):
+    data, x = pictures
+    one = study(data, x)
+    with torch.no_grad():
+        whole = one.method.encoders["image"](torch.from_numpy(x)).maps[-1]
+    np.testing.assert_allclose(one.vectors("trained", pooled="max"), whole.amax((2, 3)).numpy(), atol=1e-5)
+    assert not np.allclose(one.vectors("trained"), whole.amax((2, 3)).numpy(), atol=1e-2)
+    question = {"probe": "knn", "fraction": 1.0, "under": "noise 5"}
+    told = {how: knn.evaluate(one, {**question, "pooled": how})[0]["accuracy"] for how in ("mean", "max", "mean")}
+    alone = [knn.evaluate(study(data, x), {**question, "pooled": how})[0]["accuracy"] for how in ("mean", "max")]
+    assert list(told.values()) == alone, "neither answers for the other"
+    assert alone[0] != alone[1]
+
+
+def test_the_maximum_over_words_is_refused():
+    words = Decoded("text", np.zeros((2, 4), np.int64), np.arange(2), tiny.run("mil_nce").inputs)
+    with pytest.raises(ValueError, match="words are not places or moments"):
+        features.vectors(tiny.run("mil_nce").method(), words, pooled="max")
 
 
 def test_the_method_may_change_what_its_encoder_sees(pictures):

@@ -5,11 +5,14 @@ Contrastive Learning of Visual Representations, ICML 2020, arXiv:2002.05709: mul
 with an L2 penalty by L-BFGS, no augmentation, the penalty chosen on validation examples, then a fit on both.
 
 Deviations: features are standardized on what is fitted on; fewer penalties; they are tried from the strongest down,
-each from the solution before, and no more once the validation accuracy has fallen three times.
+each from the solution before, and no more once the validation accuracy has been behind the best by more than two
+standard errors three times: of few validation examples a lower accuracy is chance, and strong penalties may tell
+nothing.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +27,8 @@ from avssl.probe.study import Row, Study
 PENALTIES = tuple(float(10**power) for power in np.arange(1.0, -6.01, -0.5))
 """weights of half the squared norm beside the mean loss of an example; scikit-learn's C is 1 / (penalty x examples)"""
 PATIENCE = 3
+ERRORS = 2.0
+"""standard errors by which a validation accuracy is worse than the best"""
 STEPS = 400
 TOLERANCE = 1e-4
 TOLD = ("penalty", "validation", "at_edge", "converged")
@@ -65,7 +70,7 @@ def fit(
         cut: places of the parts.
         classes: K; a class without a training example gets a score that never wins.
         penalties: tried in this order, the strongest first.
-        patience: how many that are worse than the best before are tried until no more are.
+        patience: how many that are surely worse than the best before are tried until no more are.
     """
     mean, deviation = _statistics(x[cut.train])
     train, val = (x[cut.train] - mean) / deviation, (x[cut.val] - mean) / deviation
@@ -77,7 +82,7 @@ def fit(
         if accuracy > best:
             best, chosen, worse = accuracy, place, 0
         else:
-            worse += accuracy < best
+            worse += best - accuracy > ERRORS * math.sqrt(best * (1 - best) / len(val))
         if worse == patience:
             break
     both = cut.both

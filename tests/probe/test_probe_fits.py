@@ -73,6 +73,36 @@ def test_the_penalty_is_the_one_that_validation_likes_best():
     assert linear.fit(x, y, cut, 3, (1.0, 0.1)).at_edge
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_strong_penalties_that_tell_nothing_do_not_end_the_search(seed):
+    """What the features share hides the classes from strong penalties, whose validation accuracies go up and down."""
+    draw = np.random.default_rng(seed)
+    y = np.arange(480) % 12
+    x = 12 * draw.normal(size=(480, 6)) @ draw.normal(size=(6, 40)) + 2 * draw.normal(size=(12, 40))[y]
+    x = (x + draw.normal(size=x.shape)).astype(np.float32)
+    places = np.arange(480)
+    cut = Round(places[:240], places[240:300], places[300:])
+    found = linear.fit(x, y, cut, 12, tuple(10.0**power for power in range(1, -6, -1)), patience=1)
+    assert found.penalty < 0.1
+    assert (found.predict(x[cut.test]) == y[cut.test]).mean() > 0.8
+
+
+def test_what_is_surely_worse_ends_the_search(monkeypatch):
+    x, y, cut = made(count=1200, noise=3.0, width=30)
+    solved, solve = [], linear._Path.solve
+
+    def once(path, penalty):
+        solved.append(penalty)
+        weights, offsets, names = solve(path, penalty)
+        return (weights, offsets, names) if penalty > 0.01 else (0 * weights, np.eye(3)[0], names)
+
+    monkeypatch.setattr(linear._Path, "solve", once)
+    assert linear.fit(x, y, cut, 3).penalty > 0.01
+    tried = solved[: solved.index(10.0, 1)]
+    assert tried == list(linear.PENALTIES[: len(tried)])
+    assert sum(penalty <= 0.0101 for penalty in tried) == 3
+
+
 def test_the_scale_of_a_feature_does_not_matter_and_constant_ones_do_nothing():
     x, y, cut = made(noise=2.0)
     scaled = np.concatenate([x * np.float32(1000), np.full((len(x), 2), 7, np.float32)], 1)

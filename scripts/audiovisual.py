@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import audiovisual_curves
+import audiovisual_probes
 import audiovisual_state
 import audiovisual_tables
 import budget
@@ -182,8 +183,14 @@ def row(asked: dict[str, Any], cfg: RunConfig, place: Ground, folder: Path) -> d
 
 
 def same(one: dict[str, Any], asked: dict[str, Any], cfg: RunConfig) -> bool:
-    """Whether a row is of just this run, with the settings of today, whatever its encoders were asked."""
-    return all(one[key] == value for key, value in asked.items() if key != "sets") and kept.of_today(one, cfg)
+    """Whether a row is of just this run, with the settings of today, whatever its encoders were asked, and how."""
+    told = {key: value for key, value in asked.items() if key not in ("sets", "search")}
+    return all(one[key] == value for key, value in told.items()) and kept.of_today(one, cfg)
+
+
+def answered(one: dict[str, Any], asked: dict[str, Any]) -> bool:
+    """Whether the encoders of a row of this run were asked all that is asked today, as it is asked today."""
+    return one.get("search") == asked["search"] and asked["sets"].items() <= one["sets"].items()
 
 
 def arguments(words: list[str] | None) -> argparse.Namespace:
@@ -235,11 +242,12 @@ def compare(args: argparse.Namespace, rows: list[dict[str, Any]]) -> list[dict[s
             steps = planned(args, place, alike, rows)
             asked = {
                 **alike, "steps": steps, "seed": seed, "used": place.uses.described(), "sets": place.probing.digests(),
+                "search": audiovisual_probes.SEARCH,
             }  # fmt: skip
             each = [f"steps={steps}", f"checkpoint_every={max(1, -(-steps // COURSE))}", f"keep={COURSE}"]
             cfg = run_config(name, place, [*args.set, f"seed={seed}", *each])
             before = [one for one in rows if same(one, asked, cfg)]
-            if any(asked["sets"].items() <= one["sets"].items() for one in before):
+            if any(answered(one, asked) for one in before):
                 continue
             turns.begin(number, f"{name} on {on}, seed {seed}", steps)
             done = row(asked, cfg, place, args.output / "runs" / f"{name}-{on}-{steps}-{seed}")

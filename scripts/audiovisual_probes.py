@@ -29,7 +29,9 @@ from avssl.train.checkpoint import replace_text
 MODALITIES = ("image", "video", "audio", "text")
 PENALTIES = tuple(10.0**power for power in range(1, -6, -1))
 PATIENCE = 1
-"""a penalty ten times weaker that does worse is the last; weaker ones take most of the time"""
+"""a penalty ten times weaker that is surely worse is the last; weaker ones take most of the time"""
+SEARCH = [PATIENCE, linear.ERRORS]
+"""how penalties are searched; what was found by another search is asked again"""
 FINGERS = 8
 """windows by which encoders are told apart"""
 ESC10 = "esc10"
@@ -131,7 +133,7 @@ class Probing:
 
     def _answer(self, finger: str, vectors: Callable[[], Floats], data: Examples, seed: int) -> Numbers:
         """Class numbers of the judged recordings of all rounds, asked or found."""
-        about = json.dumps([finger, data.digest, seed, PENALTIES, PATIENCE])
+        about = json.dumps([finger, data.digest, seed, PENALTIES, *SEARCH])
         path = self.room / "answers" / f"{hashlib.sha256(about.encode()).hexdigest()[:24]}.json"
         if path.is_file():
             return np.array(json.loads(path.read_text(encoding="utf-8")), np.int64)

@@ -33,7 +33,7 @@ import torch
 from compare_figures import UNTOLD
 from compare_sets import Sizes, label_sets, pictures
 from compare_tables import show
-from examiner import MAIN, Examination, LabelSet, figures
+from examiner import MAIN, SEARCH, Examination, LabelSet, figures
 from rich.console import Console
 
 from avssl import config
@@ -178,8 +178,10 @@ def finished(done: run.Run) -> None:
 
 
 def same(one: dict[str, Any], asked: dict[str, Any], cfg: RunConfig) -> bool:
-    """Whether a row is of just this run, with the settings of today, judged on these pictures."""
-    return all(one[key] == value for key, value in asked.items()) and kept.of_today(one, cfg)
+    """Whether a row is of just this run, with the settings of today, judged on these pictures, however penalties were
+    searched."""
+    told = {key: value for key, value in asked.items() if key != "search"}
+    return all(one[key] == value for key, value in told.items()) and kept.of_today(one, cfg)
 
 
 def arguments(words: list[str] | None) -> argparse.Namespace:
@@ -243,8 +245,10 @@ def compare(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
         asked = {
             **alike, "steps": steps, "seed": seed,
             "sets": {which: held.about(seed) for which, held in sets.items()}, "tuning_steps": args.tuning_steps,
+            "search": SEARCH,
         }  # fmt: skip
-        if any(same(one, asked, cfg) for one in rows):
+        before = [one for one in rows if same(one, asked, cfg)]
+        if any(one.get("search") == SEARCH for one in before):
             continue
         turns.begin(number, f"{name}, seed {seed}", steps)
         length = [f"steps={steps}"] if variant.learns else []
@@ -256,7 +260,7 @@ def compare(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
             turns.fail(f"{name}, seed {seed}", error)
             continue
         turns.done()
-        rows.append({**done, "minutes": args.minutes_per_run})
+        rows[:] = [*(one for one in rows if one not in before), {**done, "minutes": args.minutes_per_run}]
         kept.keep(args.rows, rows)
     turns.end()
 

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from seeds import Row, by_label, spread
+from scipy.stats import t as student
+from seeds import CERTAIN, NORMAL, Row, by_label, spread
 
 WORSE = {"blur": "blur", "noise": "noise", "contrast": "contrast"}
 UNTOLD = {
@@ -58,26 +59,45 @@ def stages_of(rows: Sequence[Row]) -> list[str]:
     return sorted({name for row in rows for name in row["figures"] if name.startswith("stage")})
 
 
+def gained(seeds: Sequence[Row], question: str = "best") -> tuple[float, float, float]:
+    """Mean gain over the untrained network, and its 95 % interval: how other test pictures, and other training, would
+    change it.
+
+    Of one seed it is that of test pictures alone. Of several the squares of both standard errors are added: the mean
+    one of test pictures, which are the same for all seeds, and sqrt(s^2 / n) of n seeds; the factor is Student's t with
+    Satterthwaite's degrees of freedom, without end for pictures.
+    """
+    gains = [row["figures"][question]["gain"] for row in seeds]
+    if len(gains) == 1:
+        return gains[0]
+    middle = statistics.fmean(value for value, _, _ in gains)
+    pictures = statistics.fmean(((high - low) / (2 * NORMAL)) ** 2 for _, low, high in gains)
+    training = statistics.variance(value for value, _, _ in gains) / len(gains)
+    if not training:
+        half = NORMAL * math.sqrt(pictures)
+    else:
+        freedom = (len(gains) - 1) * ((pictures + training) / training) ** 2
+        half = float(student.ppf(0.5 + CERTAIN / 2, freedom)) * math.sqrt(pictures + training)
+    return middle, middle - half, middle + half
+
+
 def beats(seeds: Sequence[Row], question: str = "best") -> str:
-    """Whether a figure is ahead of the untrained network's, in every seed by more than the interval of the gain.
+    """Whether a figure is ahead of the untrained network's by more than its interval (:func:`gained`).
 
     ``best`` is the stage that validation pictures prefer, for each of both.
     """
     if not seeds[0]["learns"]:
         return ""
-    gains = [row["figures"][question]["gain"] for row in seeds]
-    if all(low > 0 for _, low, _ in gains):
-        return "yes"
-    return "no" if statistics.fmean(value for value, _, _ in gains) <= 0 else "within noise"
+    value, low, _ = gained(seeds, question)
+    return "yes" if low > 0 else "no" if value <= 0 else "within noise"
 
 
 def gain(seeds: Sequence[Row], question: str = "best") -> str:
-    """Mean gain over the untrained network, and the widest ends of the seeds' intervals."""
+    """:func:`gained` in percent."""
     if not seeds[0]["learns"]:
         return ""
-    gains = [row["figures"][question]["gain"] for row in seeds]
-    low, high = min(low for _, low, _ in gains), max(high for _, _, high in gains)
-    return f"{100 * statistics.fmean(value for value, _, _ in gains):+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+    value, low, high = (100 * one for one in gained(seeds, question))
+    return f"{value:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
 def solved(row: Row) -> float | None:

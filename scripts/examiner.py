@@ -32,7 +32,9 @@ PENALTIES = tuple(10.0**power for power in range(1, -6, -1))
 STAGE_PENALTIES = PENALTIES[:5]
 """a stage has more values than a vector, and weak penalties take the most time; ``at_edge`` tells where one is due"""
 PATIENCE = 1
-"""a penalty ten times weaker that does worse is the last; weaker ones take most of the time"""
+"""a penalty ten times weaker that is surely worse is the last; weaker ones take most of the time"""
+SEARCH = [PATIENCE, linear.ERRORS]
+"""how penalties are searched; answers of another search are not taken"""
 FRACTIONS = {"labels_1": 0.01, "labels_10": 0.1}
 """share of the labels that the linear probe is given"""
 CORRUPTED = ("blur 2", "noise 3", "contrast 4")
@@ -123,17 +125,17 @@ class Examination:
         """(name, label set, settings, how it is asked)."""
         row = stages.stages(features.encoder_of(self.method, "image"))
         for number in range(1, len(row.names) + 1):
-            settings = [STAGE_VALUES, STAGE_PENALTIES, PATIENCE]
+            settings = [STAGE_VALUES, STAGE_PENALTIES, *SEARCH]
             yield f"stage{number}", MAIN, settings, partial(self.stage, number)
-        yield "linear", MAIN, [PENALTIES, PATIENCE], partial(self.linear, MAIN)
+        yield "linear", MAIN, [PENALTIES, *SEARCH], partial(self.linear, MAIN)
         yield "knn", MAIN, knn.NEIGHBORS, self.knn
         for name, share in FRACTIONS.items():
-            yield name, MAIN, [share, PENALTIES, PATIENCE], partial(self.linear, MAIN, share)
+            yield name, MAIN, [share, PENALTIES, *SEARCH], partial(self.linear, MAIN, share)
         for under in CORRUPTED:
-            yield under.split()[0], MAIN, [under, PENALTIES, PATIENCE], partial(self.linear, MAIN, 1.0, under)
+            yield under.split()[0], MAIN, [under, PENALTIES, *SEARCH], partial(self.linear, MAIN, 1.0, under)
         for which in self.sets:
             if which != MAIN:
-                yield f"{which}_linear", which, [PENALTIES, PATIENCE], partial(self.linear, which)
+                yield f"{which}_linear", which, [PENALTIES, *SEARCH], partial(self.linear, which)
             name = "tuned" if which == MAIN else f"{which}_tuned"
             # what is tuned starts from the weights, which the fingerprint's pictures tell
             yield name, which, [self.steps, RATE, "standardized"], partial(self.tuned, which)

@@ -190,6 +190,24 @@ def test_an_older_row_that_was_asked_less_is_replaced_without_training(compared,
     assert after["avol_net"]["probes"] == before[0]["probes"], "answers were kept"
 
 
+@pytest.mark.parametrize("search", [None, [1, 0.0]])
+def test_a_row_whose_penalties_were_searched_otherwise_is_asked_again_without_training(compared, monkeypatch, search):
+    folder, words = compared
+    before = (folder / "rows.jsonl").read_text()
+    first, second = rows_of(folder)
+    older = {**first, "search": search, "probes": {}} if search else {k: first[k] for k in first if k != "search"}
+    (folder / "rows.jsonl").write_text("".join(json.dumps(one) + "\n" for one in [older, second]))
+    trained, start = [], audiovisual.run.start
+    monkeypatch.setattr(audiovisual.run, "start", lambda *given: trained.append(start(*given)) or trained[-1])
+    audiovisual.main(words)
+    assert [one.how for one in trained] == ["already"]
+    after = {row["name"]: row for row in rows_of(folder)}
+    assert len(rows_of(folder)) == 2
+    assert all(row["search"] == [1, 2.0] for row in after.values())
+    assert after[first["name"]]["probes"] == first["probes"]
+    (folder / "rows.jsonl").write_text(before)
+
+
 def test_a_row_of_other_settings_than_todays_is_of_another_run(compared):
     folder, _ = compared
     row = rows_of(folder)[0]

@@ -100,6 +100,22 @@ def test_what_is_done_is_not_done_again(compared, monkeypatch, capsys):
     assert "A linear probe of each stage" in capsys.readouterr().out
 
 
+def test_a_row_whose_penalties_were_searched_otherwise_is_made_anew_in_its_place(compared, monkeypatch):
+    folder, words = compared
+    before = (folder / "rows.jsonl").read_text()
+    known = [json.loads(line) for line in before.splitlines()]
+    older = [{**known[0], "search": [1, 0.0]}, *known[1:]]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(one) + "\n" for one in older))
+    anew: list[str] = []
+    monkeypatch.setattr(compare, "row", lambda asked, *_: anew.append(asked["name"]) or {**known[0], **asked})
+    compare.main(words)
+    assert anew == [known[0]["name"]]
+    after = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+    assert len(after) == len(known)
+    assert all(row["search"] == [1, 2.0] for row in after)
+    (folder / "rows.jsonl").write_text(before)
+
+
 def test_every_method_of_pictures_is_compared_on_one_trunk():
     from avssl.methods.base import catalogue, find
 

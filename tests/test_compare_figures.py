@@ -36,20 +36,26 @@ def seeds(*gains, learns=True):
 
 
 @pytest.mark.parametrize(
-    ("gains", "verdict"),
+    ("gains", "low", "verdict"),
     [
-        ([(0.03, 0.01, 0.05)], "yes"),
-        ([(0.03, 0.01, 0.05), (0.02, 0.0, 0.04)], "within noise"),
-        ([(0.09, 0.07, 0.11), (0.01, -0.01, 0.03)], "within noise"),
-        ([(0.03, 0.01, 0.05), (0.02, 0.005, 0.04)], "yes"),
-        ([(0.01, -0.01, 0.03), (-0.02, -0.04, 0.0)], "no"),
+        ([(0.03, 0.012, 0.05)], 0.012, "yes"),  # of one seed as it is
+        ([(0.03, -0.012, 0.05)], -0.012, "within noise"),
+        ([(0.03, 0.01, 0.05)] * 3, 0.01, "yes"),  # pictures are the same for all seeds: more of them help nothing
+        # 0.005^2 of pictures and 0.01^2 / 3 of seeds: 0.00764; 2 x (5.83 / 3.33)^2 = 6.1 degrees of freedom, t 2.435
+        ([(0.01, 0.0002, 0.0198), (0.02, 0.0102, 0.0298), (0.03, 0.0202, 0.0398)], 0.0014, "yes"),
+        # 0.0102^2 and 0.04^2: 0.0413; 1.13 degrees of freedom, t 9.65
+        ([(0.09, 0.07, 0.11), (0.01, -0.01, 0.03)], -0.348, "within noise"),
+        ([(0.01, -0.01, 0.03), (-0.02, -0.04, 0.0)], -0.078, "no"),
     ],
 )
-def test_ahead_is_who_is_surely_ahead_in_every_seed(gains, verdict):
+def test_ahead_is_who_is_ahead_by_more_than_pictures_and_training_would_change(gains, low, verdict):
+    value, least, most = compare_figures.gained(seeds(*gains))
+    assert value == pytest.approx(sum(gain for gain, _, _ in gains) / len(gains))
+    assert least == pytest.approx(low, abs=1e-3 if len(gains) == 2 else 1e-4)
+    assert most - value == pytest.approx(value - least, abs=0.025)
     assert compare_figures.beats(seeds(*gains)) == verdict
-    assert compare_figures.beats(seeds(*gains, learns=False)) == ""
-    low, high = min(low for _, low, _ in gains), max(high for *_, high in gains)
-    assert compare_figures.gain(seeds(*gains)).endswith(f"({100 * low:+.1f} to {100 * high:+.1f})")
+    assert compare_figures.beats(seeds(*gains, learns=False)) == compare_figures.gain(seeds(*gains, learns=False)) == ""
+    assert compare_figures.gain(seeds(*gains)) == f"{100 * value:+.1f} ({100 * least:+.1f} to {100 * most:+.1f})"
 
 
 def test_surely_ahead_of_labels_is_with_intervals_apart_in_all_seeds():

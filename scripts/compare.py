@@ -260,7 +260,8 @@ def compare(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
             turns.fail(f"{name}, seed {seed}", error)
             continue
         turns.done()
-        rows[:] = [*(one for one in rows if one not in before), {**done, "minutes": args.minutes_per_run}]
+        minutes = before[0]["minutes"] if before else args.minutes_per_run
+        rows[:] = [*(one for one in rows if one not in before), {**done, "minutes": minutes}]
         kept.keep(args.rows, rows)
     turns.end()
 

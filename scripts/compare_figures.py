@@ -65,7 +65,8 @@ def gained(seeds: Sequence[Row], question: str = "best") -> tuple[float, float, 
 
     Of one seed it is that of test pictures alone. Of several the squares of both standard errors are added: the mean
     one of test pictures, which are the same for all seeds, and sqrt(s^2 / n) of n seeds; the factor is Student's t with
-    Satterthwaite's degrees of freedom, without end for pictures.
+    Satterthwaite's degrees of freedom, without end for pictures. That is wider than need be: how networks differ in
+    what pictures they get right is in both.
     """
     gains = [row["figures"][question]["gain"] for row in seeds]
     if len(gains) == 1:

@@ -100,11 +100,13 @@ def test_what_is_done_is_not_done_again(compared, monkeypatch, capsys):
     assert "A linear probe of each stage" in capsys.readouterr().out
 
 
-def test_a_row_whose_penalties_were_searched_otherwise_is_made_anew_in_its_place(compared, monkeypatch):
+@pytest.mark.parametrize("search", [None, [1, 0.0]])
+def test_a_row_whose_penalties_were_searched_otherwise_is_made_anew_in_its_place(compared, monkeypatch, search):
     folder, words = compared
     before = (folder / "rows.jsonl").read_text()
     known = [json.loads(line) for line in before.splitlines()]
-    older = [{**known[0], "search": [1, 0.0]}, *known[1:]]
+    first = {**known[0], "search": search, "minutes": 8.0}
+    older = [{key: first[key] for key in first if search or key != "search"}, *known[1:]]
     (folder / "rows.jsonl").write_text("".join(json.dumps(one) + "\n" for one in older))
     anew: list[str] = []
     monkeypatch.setattr(compare, "row", lambda asked, *_: anew.append(asked["name"]) or {**known[0], **asked})
@@ -112,6 +114,7 @@ def test_a_row_whose_penalties_were_searched_otherwise_is_made_anew_in_its_place
     assert anew == [known[0]["name"]]
     after = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
     assert len(after) == len(known)
+    assert after[-1]["minutes"] == 8.0, "what it was given stays"
     assert all(row["search"] == [1, 2.0] for row in after)
     (folder / "rows.jsonl").write_text(before)
 

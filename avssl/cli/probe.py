@@ -1,6 +1,5 @@
 """avssl probe: what a run's encoder has learnt, told by labels it was not trained on."""
 
-import itertools
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
@@ -49,7 +48,7 @@ def probe(
     ] = None,
     pooled: Annotated[
         list[str] | None,
-        typer.Option(help="linear, knn: vectors are the encoder's own, which are means (mean), or its map's max."),
+        typer.Option(help="linear, knn: the encoder's own vectors (mean), or its last map's maximum (max)."),
     ] = None,
     bad_budget: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the examples that may be unreadable; they are left out.")
@@ -104,8 +103,10 @@ def probe(
         raise ValueError(f"{output}: the sheet is a .png")
     if "cam" in hows:
         check_output("-o", output)
-    frozen = {"under": ["", *(under or [])], "pooled": list(dict.fromkeys(pooled or POOLED[:1]))}
-    questions = list(_questions(hows, fraction or [1.0], frozen, size, freeze or [0], tuning))
+    pools = pooled or ["mean"]
+    pools = ["mean", *pools] if "transfer" in hows else pools  # its table is of the encoder's own vectors
+    vectors = [{"under": worse, "pooled": pool} for pool in dict.fromkeys(pools) for worse in ["", *(under or [])]]
+    questions = list(_questions(hows, fraction or [1.0], vectors, size, freeze or [0], tuning))
 
     import torch
 
@@ -160,20 +161,22 @@ def probe(
 def _questions(
     hows: list[str],
     fractions: list[float],
-    frozen: dict[str, list[str]],
+    vectors: list[dict[str, str]],
     size: int,
     freeze: list[int],
     tuning: dict[str, Any],
 ) -> Iterator[dict[str, Any]]:
     """What is asked about each run and label set: evaluator and settings."""
+    from avssl.probe import linear
+
     names = dict.fromkeys(name for how in hows for name in (("linear", "finetune") if how == "transfer" else (how,)))
     for name in names:
         for share in fractions:
             if name in ("linear", "knn"):
-                for how, worse in itertools.product(frozen["pooled"], frozen["under"]):
-                    yield {"probe": name, "fraction": share, "under": worse, "pooled": how}
+                search = {"search": linear.SEARCH} if name == "linear" else {}
+                yield from ({"probe": name, "fraction": share, **search, **one} for one in vectors)
             elif name == "stages":
-                yield {"probe": name, "fraction": share, "size": size}
+                yield {"probe": name, "fraction": share, "size": size, "search": linear.SEARCH}
             elif name == "finetune":
                 for count in freeze:
                     yield {"probe": name, "fraction": share, "freeze": count, **tuning}

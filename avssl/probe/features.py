@@ -31,8 +31,9 @@ def vectors(
 ) -> NDArray[np.float32]:
     """The encoder's vector of each example, [N, D], averaged over its windows; not the projection of the loss.
 
-    ``pooled``: "mean" is the encoder's own; "max" the maximum of its last map over places and moments, which is what
-    methods learn with that pool so. Raises ValueError for the maximum of texts, whose maps are zero where padded.
+    ``pooled``: "mean" is the encoder's own (of a pretrained tower its own pooling); "max" the maximum of its last map
+    over places and moments, which methods with ``pooling: max`` train. Raises ValueError for the maximum of texts,
+    whose maps are zero where padded.
     """
     if pooled == "max" and data.modality == "text":
         raise ValueError("--pooled max: words are not places or moments; it is for pictures, videos and sounds")

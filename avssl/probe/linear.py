@@ -29,6 +29,8 @@ PENALTIES = tuple(float(10**power) for power in np.arange(1.0, -6.01, -0.5))
 PATIENCE = 3
 ERRORS = 2.0
 """standard errors by which a validation accuracy is worse than the best"""
+SEARCH = [PATIENCE, ERRORS]
+"""how penalties are searched, for rows"""
 STEPS = 400
 TOLERANCE = 1e-4
 TOLD = ("penalty", "validation", "at_edge", "converged")
@@ -82,7 +84,8 @@ def fit(
         if accuracy > best:
             best, chosen, worse = accuracy, place, 0
         else:
-            worse += best - accuracy > ERRORS * math.sqrt(best * (1 - best) / len(val))
+            likely = min(best, (len(val) + 1) / (len(val) + 2))  # nobody is sure to be right
+            worse += best - accuracy > ERRORS * math.sqrt(likely * (1 - likely) / len(val))
         if worse == patience:
             break
     both = cut.both

@@ -89,6 +89,29 @@ def test_a_map_pooled_by_its_maximum_is_a_question_of_its_own(home, capsys, tmp_
     assert told.count("\nknn ") == 2
 
 
+@pytest.mark.parametrize("how", ["linear", "stages"])
+def test_a_row_whose_penalties_were_searched_otherwise_is_asked_again(home, capsys, tmp_path, how):
+    out = tmp_path / "probe.jsonl"
+    assert probed(home, "--how", how, "--size", 32, "--rows", out) == 0
+    now = kept.read(out)
+    for search in (None, [3, 0.0]):
+        dropped = [{key: row[key] for key in row if key != "search"} for row in now]
+        older = [{**row, "search": search} for row in dropped] if search else dropped
+        out.write_text("".join(json.dumps(row) + "\n" for row in older))
+        assert probed(home, "--how", how, "--size", 32, "--rows", out) == 0
+        assert len(kept.read(out)) == 2 * len(now)
+        assert [row["search"] for row in kept.read(out)[len(now) :]] == [[3, 2.0]] * len(now)
+
+
+def test_a_transfer_table_is_of_the_encoders_own_vectors(home, capsys, tmp_path):
+    out = tmp_path / "probe.jsonl"
+    assert probed(home, "--how", "transfer", "--pooled", "max", "--steps", 1, "--rate", 0.1, "--rows", out) == 0
+    assert [row.get("pooled") for row in kept.read(out)] == ["mean", "max", None]
+    told = capsys.readouterr().out
+    assert "protocol" in told
+    assert "linear   " in told.split("protocol")[1]
+
+
 def test_transfer_freezing_and_maps(home, capsys, tmp_path, monkeypatch):
     titles, titled = [], Figure.suptitle
     monkeypatch.setattr(

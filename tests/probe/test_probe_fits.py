@@ -87,6 +87,28 @@ def test_strong_penalties_that_tell_nothing_do_not_end_the_search(seed):
     assert (found.predict(x[cut.test]) == y[cut.test]).mean() > 0.8
 
 
+def test_one_miss_where_all_were_right_is_not_surely_worse(monkeypatch):
+    x, y, cut = made(count=60, noise=0.01)
+    cut = Round(cut.train, cut.val[:6], cut.test)
+    solved, solve = [], linear._Path.solve
+
+    def missing(path, penalty):
+        solved.append(penalty)
+        weights, offsets, names = solve(path, penalty)
+        return (weights, offsets, names) if penalty > 5 else (0 * weights, np.eye(3)[0], names)
+
+    assert linear.fit(x, y, cut, 3).validation == 1.0
+    monkeypatch.setattr(linear._Path, "solve", missing)
+    linear.fit(x, y, cut, 3, (10.0, 1.0, 0.1), patience=1)
+    assert solved[:3] == [10.0, 1.0, 10.0], "four of six wrong are, so the last fit follows"
+    solved.clear()
+    one = Round(
+        cut.train, np.array([k for k in cut.val if y[k] == 0] + [k for k in cut.val if y[k] == 1][:1]), cut.test
+    )
+    linear.fit(x, y, one, 3, (10.0, 1.0, 0.1), patience=1)
+    assert solved[:3] == [10.0, 1.0, 0.1], "one is not"
+
+
 def test_what_is_surely_worse_ends_the_search(monkeypatch):
     x, y, cut = made(count=1200, noise=3.0, width=30)
     solved, solve = [], linear._Path.solve

@@ -168,6 +168,9 @@ def test_an_answer_is_found_only_for_the_very_question(sets, fits, tmp_path, mon
     assert fitted(seed=1) == whole, "another draw of labels"
     monkeypatch.setattr(examiner, "STAGE_PENALTIES", (1.0,))
     assert 0 < fitted() < whole, "stages alone"
+    monkeypatch.setattr(examiner, "SEARCH", [1, 0.0])
+    assert 4 < fitted() < whole, "all whose penalty is searched"
+    assert fitted() == 0
     with torch.no_grad():
         next(method.encoders["image"].parameters()).mul_(1.5)
     assert fitted() == whole

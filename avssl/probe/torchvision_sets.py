@@ -74,6 +74,9 @@ def _parts(kind: Callable[..., Any], root: str, spec: str) -> Iterator[tuple[str
     if "train" in takes:
         wanted = [("train", {"train": True}), ("test", {"train": False})]
     elif "split" in takes:
+        other = getattr(kind, "splits", ())  # of EMNIST they are collections
+        if other and not {called for names in NAMES.values() for called in names} & set(other):
+            raise ValueError(f"{spec}: its splits are {', '.join(other)}, none a part; give one as class folders")
         wanted = [(part, {"split": called}) for part, names in NAMES.items() for called in names]
     found: dict[str, Any] = {}
     why = ""

@@ -48,7 +48,7 @@ def rarity(prior: Tensor, uniform: float) -> Tensor:
 
     Args:
         prior: adds up to 1; Q' is the number of bins with a share.
-        uniform: l; at 1 all weights are 1.
+        uniform: l; at 1 all bins with a share weigh 1. Those without one weigh 0.
     """
     seen = (prior > 0).to(prior.dtype)
     mixed = (1 - uniform) * prior + uniform * seen / seen.sum()

@@ -29,13 +29,13 @@ from pathlib import Path
 from typing import Any
 
 import audiovisual_curves
-import audiovisual_probes
 import audiovisual_state
 import audiovisual_tables
 import budget
 import kept
 import numpy as np
 from audiovisual_grounds import Ground, ground
+from examiner import SEARCH
 from rich.console import Console
 
 from avssl import config
@@ -242,7 +242,7 @@ def compare(args: argparse.Namespace, rows: list[dict[str, Any]]) -> list[dict[s
             steps = planned(args, place, alike, rows)
             asked = {
                 **alike, "steps": steps, "seed": seed, "used": place.uses.described(), "sets": place.probing.digests(),
-                "search": audiovisual_probes.SEARCH,
+                "search": SEARCH,
             }  # fmt: skip
             each = [f"steps={steps}", f"checkpoint_every={max(1, -(-steps // COURSE))}", f"keep={COURSE}"]
             cfg = run_config(name, place, [*args.set, f"seed={seed}", *each])

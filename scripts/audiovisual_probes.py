@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from examiner import PATIENCE, PENALTIES, SEARCH
 
 from avssl.cli._counting import counting
 from avssl.data.manifest import Manifest
@@ -27,11 +28,6 @@ from avssl.train.build import Loaded
 from avssl.train.checkpoint import replace_text
 
 MODALITIES = ("image", "video", "audio", "text")
-PENALTIES = tuple(10.0**power for power in range(1, -6, -1))
-PATIENCE = 1
-"""a penalty ten times weaker that is surely worse is the last; weaker ones take most of the time"""
-SEARCH = [PATIENCE, linear.ERRORS]
-"""how penalties are searched; what was found by another search is asked again"""
 FINGERS = 8
 """windows by which encoders are told apart"""
 ESC10 = "esc10"

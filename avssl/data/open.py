@@ -89,7 +89,7 @@ def _refuse_special(path: str | os.PathLike[str]) -> bytes:
         raise Unreadable(name, "is an animated WebP, which is not decoded", "make it a gif, png or mp4")
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(_LISTS):
         raise Unreadable(name, "is a playlist or text", "name the media files themselves")
-    if still.format_of(head) == "jpeg_pipe" and still.is_cut_jpeg(name):
+    if still.is_cut(name, head):
         raise Unreadable(name, "is broken: the picture ends before its end", "a whole copy of it is needed")
     return head
 

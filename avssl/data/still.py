@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import struct
+from typing import BinaryIO
 
 HEAD = 64
 """bytes that tell the format"""
@@ -58,17 +59,24 @@ def may_be_turned(path: str | os.PathLike[str], format_name: str) -> bool:
     return any(word in content for word in (b"Exif\0", b"eXIf", b"EXIF"))
 
 
-def is_cut_jpeg(path: str | os.PathLike[str]) -> bool:
-    """Whether a JPEG ends before its picture does: FFmpeg shows what is missing in green and says nothing."""
+def is_cut(path: str | os.PathLike[str], head: bytes) -> bool:
+    """Whether a JPEG or GIF that begins with these HEAD bytes ends before its first picture does: FFmpeg fills the
+    rest and says nothing. Of other formats it says so."""
     try:
-        with open(path, "rb") as file:
-            file.seek(-min(len(_END), os.path.getsize(path)), os.SEEK_END)
-            if file.read() == _END:
-                return False
-            file.seek(0)
-            content = file.read(MOST)
+        if head.startswith(b"\xff\xd8\xff"):
+            return _is_cut_jpeg(path)
+        return head.startswith(b"GIF8") and _is_cut_gif(path)
     except OSError:
         return False
+
+
+def _is_cut_jpeg(path: str | os.PathLike[str]) -> bool:
+    with open(path, "rb") as file:
+        file.seek(-min(len(_END), os.path.getsize(path)), os.SEEK_END)
+        if file.read() == _END:
+            return False
+        file.seek(0)
+        content = file.read(MOST)
     return len(content) < MOST and not _has_end(content)
 
 
@@ -81,6 +89,34 @@ def _has_end(content: bytes) -> bool:
             return True
         if kind != 0xD8:
             place += int.from_bytes(content[place : place + 2], "big")
+    return False
+
+
+def _is_cut_gif(path: str | os.PathLike[str]) -> bool:
+    """What an animation lacks at its end is no fault of its first picture, over which the others are drawn."""
+    with open(path, "rb") as file:
+        file.seek(_palette(file.read(13)[10:11]), os.SEEK_CUR)
+        while (kind := file.read(1)) == b"!":
+            file.read(1)
+            if not _skip_blocks(file):
+                return True
+        if kind == b",":
+            file.seek(_palette(file.read(9)[8:9]) + 1, os.SEEK_CUR)
+            return not _skip_blocks(file)
+    return kind == b""
+
+
+def _palette(flags: bytes) -> int:
+    """Bytes of the color table that this byte of a GIF speaks of."""
+    return 3 << ((flags[0] & 7) + 1) if flags and flags[0] & 0x80 else 0
+
+
+def _skip_blocks(file: BinaryIO) -> bool:
+    """Go past a GIF's blocks, each behind its length, to the length of 0 that ends them; False where it lacks."""
+    while length := file.read(1):
+        if length == b"\0":
+            return True
+        file.seek(length[0], os.SEEK_CUR)
     return False
 
 

@@ -111,6 +111,32 @@ def test_a_cut_jpeg_is_left_out(tmp_path: Path) -> None:
     assert told["cut.jpg"] == "is broken: the picture ends before its end; a whole copy of it is needed"
 
 
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp", "bmp", "ppm", "tiff", "jp2"])
+def test_a_cut_picture_is_not_shown(tmp_path: Path, suffix: str) -> None:
+    PICTURE.resize((300, 200)).save(tmp_path / f"whole.{suffix}", comment="longer than a block " * 20)
+    content = (tmp_path / f"whole.{suffix}").read_bytes()
+    decode(tmp_path / f"whole.{suffix}", times=[0.0])
+    for kept in (12, 100, len(content) // 3, len(content) * 9 // 10):
+        (tmp_path / f"cut.{suffix}").write_bytes(content[:kept])
+        for read in (scan, lambda path: decode(path, times=[0.0])):
+            with pytest.raises(Unreadable):
+                read(tmp_path / f"cut.{suffix}")
+    assert [name for name, _ in make(tmp_path, workers=1).left_out] == [f"cut.{suffix}"]
+
+
+def test_whole_gifs_of_every_kind_are_kept(tmp_path: Path) -> None:
+    other = Image.fromarray(NOISE[::-1])
+    PICTURE.save(tmp_path / "several.gif", save_all=True, append_images=[other] * 4, duration=200, loop=0, comment="a")
+    content = (tmp_path / "several.gif").read_bytes()
+    (tmp_path / "cut in its fourth.gif").write_bytes(content[: len(content) * 7 // 10])
+    PICTURE.convert("1").save(tmp_path / "small.gif")
+    (tmp_path / "without a trailer.gif").write_bytes((tmp_path / "small.gif").read_bytes()[:-1])
+    (tmp_path / "after.gif").write_bytes((tmp_path / "small.gif").read_bytes() + b"after")
+    made = make(tmp_path, workers=1)
+    assert (len(made.recordings), made.left_out) == (5, ())
+    assert decode(tmp_path / "cut in its fourth.gif", times=[0.0, 0.3], size=(40, 60)).video.shape[0] == 2
+
+
 @pytest.mark.parametrize("more", [{}, {"progressive": True}])
 def test_a_jpeg_damaged_in_its_middle_is_not_shown(tmp_path: Path, more: dict[str, Any]) -> None:
     PICTURE.resize((300, 200)).save(tmp_path / "a.jpg", quality=95, **more)

@@ -32,7 +32,9 @@ def sync(
         typer.Option(help="A manifest: choose on its validation recordings what confidence is asked for, and keep it."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per recording.")] = False,
-    reach: Annotated[float | None, typer.Option(help="Greatest offset looked for, in seconds; 1 unless given.")] = None,
+    reach: Annotated[
+        float | None, typer.Option(help="Greatest offset looked for, in seconds; 1, or all it names, unless given.")
+    ] = None,
     tolerance: Annotated[
         float | None, typer.Option(help="Greatest offset that is in sync, in seconds; 0.1 unless given.")
     ] = None,
@@ -64,8 +66,7 @@ def sync(
     where = device_of(device)
     loaded = load_run(run)
     loaded.method.to(where)
-    recording.refuse_unless_timed(loaded.method)
-    limits = Limits(reach or recording.REACH_SECONDS, tolerance or recording.TOLERANCE_SECONDS)
+    limits = Limits(recording.reach_of(loaded.method, reach), tolerance or recording.TOLERANCE_SECONDS)
     if choose is not None:
         _choose(run, loaded, choose, limits, where, log)
     asked = Asked(confidence, confidence) if confidence else _stored(run, loaded, limits, log)

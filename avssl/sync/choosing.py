@@ -12,7 +12,7 @@ import torch
 from avssl.inputs import Inputs
 from avssl.methods.base import Method
 from avssl.sync.asked import Chosen, Found, chosen
-from avssl.sync.recording import REACH_SECONDS, TOLERANCE_SECONDS, synchrony
+from avssl.sync.recording import TOLERANCE_SECONDS, reach_of, synchrony
 
 MOST = 100
 """recordings, spread over all"""
@@ -24,7 +24,7 @@ def choose(
     paths: Sequence[Path],
     digest: str,
     *,
-    reach_seconds: float = REACH_SECONDS,
+    reach_seconds: float | None = None,
     tolerance_seconds: float = TOLERANCE_SECONDS,
     device: str | torch.device = "cpu",
     tell: Callable[[int, int], None] = lambda done, of: None,
@@ -39,6 +39,7 @@ def choose(
 
     Raises ValueError where too few can be compared.
     """
+    reach = reach_of(method, reach_seconds)
     places = np.linspace(0, len(paths) - 1, min(len(paths), MOST)).round().astype(int).tolist()
     looked = [paths[place] for place in places]
     found: dict[bool, list[Found]] = {True: [], False: []}
@@ -46,7 +47,7 @@ def choose(
         for own, sounds in found.items():
             try:
                 one = synchrony(
-                    method, inputs, path, reach_seconds=reach_seconds, tolerance_seconds=tolerance_seconds,
+                    method, inputs, path, reach_seconds=reach, tolerance_seconds=tolerance_seconds,
                     sound_of=None if own else looked[(number + len(looked) // 2) % len(looked)], device=device,
                 )  # fmt: skip
             except ValueError:
@@ -54,4 +55,4 @@ def choose(
             if one.offset is not None:
                 sounds.append((one.offset, one.confidence))
         tell(number + 1, len(looked))
-    return chosen(found[True], found[False], reach_seconds, tolerance_seconds, digest)
+    return chosen(found[True], found[False], reach, tolerance_seconds, digest)

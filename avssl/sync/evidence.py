@@ -96,20 +96,22 @@ class Slid:
 
 
 class Told:
-    """Offsets that the network names itself; the mean of its log-probabilities over windows."""
+    """Offsets up to ``reach`` seconds that the network names itself; the mean of its log-probabilities over windows."""
 
-    def __init__(self, method: TellsOffset, inputs: Inputs, device: torch.device):
+    def __init__(self, method: TellsOffset, inputs: Inputs, reach: float, device: torch.device):
         self.method, self.inputs, self.device = method, inputs, device
         needs = method.needs(method.cfg, inputs)  # type: ignore[attr-defined]
         self.seconds: float = needs.window_seconds
-        self.offsets: Floats = np.array(method.offsets)
+        offsets: Floats = np.array(method.offsets)
+        self.within = np.abs(offsets) <= reach + 1e-6
+        self.offsets: Floats = offsets[self.within]
         self.logs: list[Floats] = []
 
     @torch.inference_mode()
     def add(self, video: Tensor, wave: Tensor) -> None:
         """One more window."""
         logits = self.method.offset_logits(video.to(self.device), self.inputs.audio(wave).to(self.device))
-        self.logs.append(logits[0].double().log_softmax(0).cpu().numpy())
+        self.logs.append(logits[0].double().cpu()[self.within].log_softmax(0).numpy())
 
     def fits(self) -> Floats:
         """Probabilities [K]."""

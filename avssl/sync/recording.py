@@ -22,7 +22,7 @@ from avssl.sync.evidence import Evidence, Slid, Told, is_still
 from avssl.sync.span import both_there
 
 REACH_SECONDS = 1.0
-"""greatest offset that is looked for, either way"""
+"""greatest offset that is looked for, either way, by a method that has none of its own"""
 TOLERANCE_SECONDS = 0.1
 """offsets up to here are in sync: two and a half pictures at 25 per second"""
 MOST_SECONDS = 60.0
@@ -53,7 +53,7 @@ def synchrony(
     inputs: Inputs,
     path: str | Path,
     *,
-    reach_seconds: float = REACH_SECONDS,
+    reach_seconds: float | None = None,
     tolerance_seconds: float = TOLERANCE_SECONDS,
     asked: Asked = Asked(),
     most_seconds: float = MOST_SECONDS,
@@ -67,30 +67,29 @@ def synchrony(
             (:class:`TellsOffset`); on ``device`` and in eval mode.
         inputs: the run's.
         path: the recording.
-        reach_seconds: greatest offset that is looked for; the second kind of method has its own.
+        reach_seconds: greatest offset that is looked for; what :func:`reach_of` says unless given.
         tolerance_seconds: greatest offset that is called in sync.
         asked: least confidence; below it the recording is called dubbed.
         most_seconds: of a long recording that are looked at.
         sound_of: another recording, whose sound is taken from the same seconds on in place of its own.
         device: where the method is.
 
-    Raises ValueError for a method of neither kind, and for a recording without picture or sound, or too short.
+    Raises ValueError for a method of neither kind, a reach beyond its own, and for a recording without picture or
+    sound, or too short.
     """
     path = Path(path)
     heard = path if sound_of is None else Path(sound_of)
-    if not reach_seconds > 0:
-        raise ValueError(f"a reach of {reach_seconds:g} s; it must be above 0")
-    refuse_unless_timed(method)
+    reach = reach_of(method, reach_seconds)
     spans = [_span(each) for each in dict.fromkeys((path, heard))]
     began, ended = max(span[0] for span in spans), min(span[1] for span in spans)
     seconds = ended - began
     evidence: Evidence
     if isinstance(method, TellsOffset):
-        evidence = Told(method, inputs, torch.device(device))
+        evidence = Told(method, inputs, reach, torch.device(device))
         least = evidence.seconds
     else:
         assert isinstance(method, HasCourse)
-        evidence = Slid(method, inputs, seconds, reach_seconds, torch.device(device))
+        evidence = Slid(method, inputs, seconds, reach, torch.device(device))
         least = LEAST_SECONDS
     if seconds < least - 0.5 / inputs.cfg.fps:
         raise ValueError(
@@ -131,6 +130,25 @@ def refuse_unless_timed(method: Method[Any]) -> None:
         raise ValueError(
             f"{method.cfg.name} does not compare sound and picture step by step; trimodal and sync_offset do"
         )
+
+
+def reach_of(method: Method[Any], asked: float | None = None) -> float:
+    """The greatest offset in seconds that is looked for: as asked, or all that a method names, or 1.
+
+    Raises ValueError for a method that tells no offsets, and for a reach that is not above 0 or beyond those it names.
+    """
+    refuse_unless_timed(method)
+    if asked is not None and not asked > 0:
+        raise ValueError(f"a reach of {asked:g} s; it must be above 0")
+    if not isinstance(method, TellsOffset):
+        return asked or REACH_SECONDS
+    own, step = max(map(abs, method.offsets)), method.offsets[1] - method.offsets[0]
+    if asked and not step - 1e-6 <= asked <= own + 1e-6:
+        raise ValueError(
+            f"a reach of {asked:g} s; {method.cfg.name} was trained to name offsets of {step:g} to {own:g} s: ask for "
+            "one of these, or train it with more (method.offsets, method.step_pictures)"
+        )
+    return asked or own
 
 
 def spread(began: float, ended: float, stretch: float, most: float) -> list[float]:

@@ -129,6 +129,7 @@ def test_the_command_chooses_keeps_and_asks(kept, capsys):
     assert "of 21 validation recordings 0% are flagged, with another's sound" in told.err
     made = json.loads((kept / FILE).read_text())
     assert made["own_flagged"] == 0
+    assert made["reach_seconds"] == 1
     assert made["foreign_flagged"] >= 0.8
     assert call(kept, good, "--json") == 0
     told = capsys.readouterr()

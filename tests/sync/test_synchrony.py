@@ -21,7 +21,7 @@ from avssl.data.media import probe, scan
 from avssl.inputs import Inputs
 from avssl.methods.base import HasCourse, Method, Step, TellsOffset
 from avssl.sample import Needs
-from avssl.sync.recording import spread, synchrony
+from avssl.sync.recording import reach_of, spread, synchrony
 
 HZ, FPS = 8000, 12.5
 CFG = InputsConfig(height=32, width=32, frames=10, fps=FPS, hz=HZ, audio_seconds=0.8, audio="wave")
@@ -182,6 +182,26 @@ def test_a_method_that_names_offsets_is_asked_window_by_window(tmp_path):
     assert method.shown == [((1, 10, 3, 32, 32), (1, 6400))] * 5
 
 
+def test_no_offset_beyond_the_reach_is_found(tmp_path):
+    late = recording(tmp_path / "a.mp4", late=0.4)
+    assert synchrony(Flicker(), Inputs(CFG), late, reach_seconds=0.5).offset == pytest.approx(0.4, abs=0.04)
+    found = synchrony(Flicker(), Inputs(CFG), late, reach_seconds=0.24)
+    assert abs(found.offset) <= 0.24 + 1e-6
+    assert found.confidence < 0.5
+    found = synchrony(Names(), Inputs(CFG), late, reach_seconds=0.2)
+    odds = np.exp([0.0, 1.0, 6.0])
+    assert found.offset == 0.2
+    assert found.confidence == pytest.approx(odds[2] / odds.sum() - np.median(odds / odds.sum()), abs=1e-3)
+
+
+def test_the_reach_of_a_method_that_names_offsets_is_its_own():
+    assert (reach_of(Flicker()), reach_of(Flicker(), 0.3)) == (1.0, 0.3)
+    assert (reach_of(Names()), reach_of(Names(), 0.2)) == (0.4, 0.2)
+    for asked in (1.0, 0.1):
+        with pytest.raises(ValueError, match=f"a reach of {asked:g} s; .* trained to name offsets of 0.2 to 0.4 s"):
+            reach_of(Names(), asked)
+
+
 def test_the_protocols_are_told_apart():
     assert isinstance(Flicker(), HasCourse)
     assert not isinstance(Flicker(), TellsOffset)
@@ -281,6 +301,9 @@ def test_wrong_requests_are_one_line(tmp_path, model, capsys):
         errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
         assert len(errors) == 1
         assert said in errors[0]
+    model.method = Names().eval()
+    assert call(mute, "--reach", 1) == 2
+    assert "trained to name offsets of 0.2 to 0.4 s" in capsys.readouterr().err
     model.method = Simple().eval()
     assert call(short) == 2
     assert "does not compare sound and picture step by step" in capsys.readouterr().err

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from audiovisual_tables import FIGURES, FLAGSHIP, KINDS, TITLES
+from audiovisual_ahead import FLAGSHIP
+from audiovisual_tables import FIGURES, KINDS, TITLES
 from seeds import Row, by_label
 
 from retrieval.files import replacing

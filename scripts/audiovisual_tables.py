@@ -1,4 +1,4 @@
-"""The rows of results/audiovisual.jsonl as tables, and who is ahead of the flagship, at the end and in equal time.
+"""The rows of results/audiovisual.jsonl as tables.
 
 Used by scripts/audiovisual.py and scripts/results.py.
 """
@@ -6,17 +6,17 @@ Used by scripts/audiovisual.py and scripts/results.py.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from audiovisual_ahead import FLAGSHIP, Cells, Pairs, above, at_end, in_equal_time, learnt, values
 from markdown_table import lines_of
 from rich.console import Console
 from rich.table import Table
-from seeds import Row, by_label, difference, spread
+from seeds import Row, by_label, spread
 
-FLAGSHIP = "trimodal"
 KINDS = {"video": "picture", "audio": "sound", "text": "text"}
 TITLES = {"world": "the made-up world", "grid": "GRID"}
 FIGURES = {"ndcg10": "nDCG@10", "r1": "R@1"}
@@ -35,41 +35,19 @@ UNRANKED = (TASK, USES["foreign ones dropped"])
 """tasks are each method's own, and who drops everything misses nothing"""
 FEW = 6
 """probes that stand in one table; more are told encoder by encoder"""
-NAMED = 3
-"""methods above the flagship within the noise that a column names"""
-NOISE = (
-    "of seeds: the difference of the means is beyond its 95 % interval by Welch's t, which for three seeds of each is "
-    "2.8 standard errors or more and for two 4.3 or more; each comparison by itself"
-)
-ASKED = (
-    "by more than other held-out recordings would change it as well (interval of seeds, and of means over as many "
-    "recordings as were asked, which are the same for all seeds)"
-)
 PLOTS = Path(__file__).resolve().parent.parent / "results" / "plots"
-Cells = Mapping[str, Mapping[str, float]]
-"""column -> trained, untrained and what stands beside"""
-
-
-class Above(NamedTuple):
-    """Column -> methods above the flagship beyond the noise of seeds, and within it; of what nothing can be said."""
-
-    beyond: dict[str, list[str]]
-    within: dict[str, list[str]]
-    unsure: list[str]
-    sure: dict[str, list[str]]
-    """of those beyond the noise, who is beyond what other recordings would change too"""
 
 
 class Told(NamedTuple):
     """A table of one data set: title, columns of figures, label -> seed -> cells, what stands beside, in words, the
-    rows; and the cells after as many seconds of training as the flagship takes, where there is a course to tell."""
+    rows; and the cells of each method and of the flagship after equal time, where there is a course to tell."""
 
     title: str
     columns: list[str]
     cells: dict[str, list[Cells]]
     beside: dict[str, str]
     rows: dict[str, list[Row]]
-    in_time: dict[str, list[Cells]] | None = None
+    in_time: Pairs | None = None
 
     def lines(self) -> Iterator[list[str]]:
         """A line for each method, then those that have learnt nothing."""
@@ -89,27 +67,19 @@ class Told(NamedTuple):
         return [f"{rows[0]['steps']:,}", f"{_seconds(rows):.0f}", str(len(rows))]
 
     def ahead(self) -> str:
-        """Per column, the single methods whose mean is above the flagship's, beyond the noise and within it."""
-        own = self._flagship()
-        if own is None:
-            return f"`{FLAGSHIP}` has no run here to compare with."
-        found = self._above(own, self.cells)
-        lines = []
-        if found.beyond:
-            told = _listed(found.beyond)
-            none = [name for name, methods in found.beyond.items() if not methods]
-            told += [f"{', '.join(none)}: none"] if none else []
-            lines.append(f"Ahead of `{FLAGSHIP}` by more than the noise ({NOISE}): {'; '.join(told)}.")
-            if any(found.beyond.values()):
-                lines += [f"Of these, {ASKED}: {'; '.join(_listed(found.sure)) or 'none'}.", *self._sooner(own, found)]
-        if within := _listed({name: methods[:NAMED] for name, methods in found.within.items()}):
-            lines.append(f"Above it, but within the noise: {'; '.join(within)}.")
-        if found.unsure:
-            lines.append(f"Nothing can be said of {', '.join(found.unsure)}: the noise needs two seeds of each.")
-        few = [label for label in self.rows if len(self.cells[label]) < 2]
-        if few and found.beyond:
-            lines.append(f"Nothing can be said of {', '.join(few)}: one seed tells no noise.")
-        return " ".join(lines)
+        """Who is above the flagship, and who knows more than untrained."""
+        own, others = told_apart(self.rows)
+        ranked = [name for name in self.columns if name not in UNRANKED]
+        if own:
+            pairs = {label: (self.cells[label], self.cells[own]) for label in others}
+            told = list(
+                at_end(above(pairs, ranked, LOWER), [label for label in self.rows if len(self.cells[label]) < 2])
+            )
+        else:
+            told = [f"`{FLAGSHIP}` has no run here to compare with."]
+        if own and self.in_time:
+            told += in_equal_time(above(self.in_time, ranked, LOWER))
+        return " ".join([*told, *learnt(self.cells, ranked)])
 
     def note(self) -> str:
         """What is said below: who is ahead, or, of vectors, who has collapsed."""
@@ -124,36 +94,11 @@ class Told(NamedTuple):
         }  # fmt: skip
         return f"Alarms of collapse after training: {'; '.join(sorted(alarms)) or 'none'}."
 
-    def _flagship(self) -> str | None:
-        return next((label for label, rows in self.rows.items() if rows[0]["name"] == FLAGSHIP), None)
 
-    def _above(self, own: str, cells: Mapping[str, Sequence[Cells]]) -> Above:
-        others = [label for label, rows in self.rows.items() if not rows[0]["name"].startswith(FLAGSHIP)]
-        found = Above({}, {}, [], {})
-        for name in (name for name in self.columns if name not in UNRANKED):
-            sign = -1 if name in LOWER else 1
-            asked = next((int(one[name].get("n", 0)) for one in cells[own] if name in one), 0)
-            apart = {}
-            for label in others:
-                pair = [_values(cells[label], name), _values(cells[own], name)]
-                apart[label] = difference(*(pair if sign > 0 else pair[::-1]), asked)
-            known = {label: one for label, one in apart.items() if one is not None}
-            if not known:
-                found.unsure.append(name)
-                continue
-            order = sorted((label for label in known if known[label].margin > 0), key=lambda k: -known[k].margin)
-            found.beyond[name] = [f"{label} ({known[label]})" for label in order if known[label].told]
-            found.sure[name] = [label for label in order if known[label].sure]
-            found.within[name] = [f"{label} ({known[label]})" for label in order if not known[label].told]
-        return found
-
-    def _sooner(self, own: str, at_end: Above) -> Iterator[str]:
-        """Of the columns in which somebody is ahead at the end, who is after the flagship's seconds."""
-        if not self.in_time:
-            return
-        then = self._above(own, self.in_time).beyond
-        told = [f"{name}: {', '.join(then.get(name, [])) or 'none'}" for name, who in at_end.beyond.items() if who]
-        yield f"After as many seconds of training as it takes (mean {_seconds(self.rows[own]):.0f}): {'; '.join(told)}."
+def told_apart(rows: Mapping[str, Sequence[Row]]) -> tuple[str | None, list[str]]:
+    """The flagship's label, None where it has no rows, and those of the methods that it is compared with."""
+    own = next((label for label, seeds in rows.items() if seeds[0]["name"] == FLAGSHIP), None)
+    return own, [label for label, seeds in rows.items() if not seeds[0]["name"].startswith(FLAGSHIP)]
 
 
 def _seconds(rows: Sequence[Row]) -> float:
@@ -161,20 +106,11 @@ def _seconds(rows: Sequence[Row]) -> float:
     return statistics.fmean(row["train_seconds"] for row in rows)
 
 
-def _listed(found: Mapping[str, Sequence[str]]) -> list[str]:
-    """The columns that have methods, each with them."""
-    return [f"{name}: {', '.join(methods)}" for name, methods in found.items() if methods]
-
-
-def _values(seeds: Iterable[Cells], name: str) -> list[float]:
-    return [one[name]["trained"] for one in seeds if name in one]
-
-
 def _cell(seeds: Sequence[Cells], name: str) -> str:
     """Mean and spread, the untrained network's mean in brackets."""
-    values = _values(seeds, name)
+    after = values(seeds, name)
     before = [one[name]["untrained"] for one in seeds if name in one]
-    return f"{spread(values)} ({100 * statistics.fmean(before):.1f})" if values else ""
+    return f"{spread(after)} ({100 * statistics.fmean(before):.1f})" if after else ""
 
 
 def tables(rows: Sequence[Row]) -> Iterator[Told]:
@@ -184,9 +120,7 @@ def tables(rows: Sequence[Row]) -> Iterator[Told]:
         title, figure = TITLES.get(on, on), next(iter(held.values()))[0]["figure"]
         names = [f"{a} → {b}" for a in KINDS.values() for b in KINDS.values() if a != b]
         cells: dict[str, list[Cells]] = {label: [_found(row) for row in seeds] for label, seeds in held.items()}
-        lasts = [_seconds(seeds) for seeds in held.values() if seeds[0]["name"] == FLAGSHIP][:1]
-        then = {label: [_by(row, seconds) for row in seeds] for label, seeds in held.items() for seconds in lasts}
-        yield Told(f"{title}: finding, {FIGURES[figure]}", names, cells, {"chance": "chance"}, held, then)
+        yield Told(f"{title}: finding, {FIGURES[figure]}", names, cells, {"chance": "chance"}, held, _in_time(held))
         cells = {label: [_probed(row) for row in seeds] for label, seeds in held.items()}
         known = list(dict.fromkeys(name for seeds in cells.values() for one in seeds for name in one))
         known.sort(key=lambda name: list(KINDS.values()).index(name.split()[0]))
@@ -247,11 +181,25 @@ def _direction(name: str) -> str:
     return f"{KINDS[a]} → {KINDS[b]}" if a != b else ""
 
 
+def _in_time(held: Mapping[str, Sequence[Row]]) -> Pairs:
+    """Each method and the flagship after as many seconds of training as that of both takes that takes fewer."""
+    own, others = told_apart(held)
+    found: dict[str, tuple[list[Cells], list[Cells]]] = {}
+    for label in others if own else ():
+        seconds = min(_seconds(held[label]), _seconds(held[own]))
+        theirs, beside = ([_by(row, seconds) for row in held[name]] for name in (label, own))
+        found[label] = (theirs, beside)
+    return found
+
+
 def _by(row: Row, seconds: float) -> Cells:
     """The figures after so many seconds of training, or at the end; between the points of its course on lines."""
     times = [point["seconds"] for point in row["course"]]
     return {
-        _direction(name): {"trained": float(np.interp(seconds, times, [p["directions"][name] for p in row["course"]]))}
+        _direction(name): {
+            "trained": float(np.interp(seconds, times, [point["directions"][name] for point in row["course"]])),
+            "n": row["retrieval"][name]["n"],
+        }
         for name in row["course"][-1]["directions"]
     }
 

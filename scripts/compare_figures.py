@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy.stats import t as student
-from seeds import CERTAIN, NORMAL, Row, by_label, spread
+from seeds import Row, by_label, spread
+from seeds import gained as over_seeds
 
 WORSE = {"blur": "blur", "noise": "noise", "contrast": "contrast"}
 UNTOLD = {
@@ -60,26 +60,9 @@ def stages_of(rows: Sequence[Row]) -> list[str]:
 
 
 def gained(seeds: Sequence[Row], question: str = "best") -> tuple[float, float, float]:
-    """Mean gain over the untrained network, and its 95 % interval: how other test pictures, and other training, would
-    change it.
-
-    Of one seed it is that of test pictures alone. Of several the squares of both standard errors are added: the mean
-    one of test pictures, which are the same for all seeds, and sqrt(s^2 / n) of n seeds; the factor is Student's t with
-    Satterthwaite's degrees of freedom, without end for pictures. That is wider than need be: how networks differ in
-    what pictures they get right is in both.
-    """
-    gains = [row["figures"][question]["gain"] for row in seeds]
-    if len(gains) == 1:
-        return gains[0]
-    middle = statistics.fmean(value for value, _, _ in gains)
-    pictures = statistics.fmean(((high - low) / (2 * NORMAL)) ** 2 for _, low, high in gains)
-    training = statistics.variance(value for value, _, _ in gains) / len(gains)
-    if not training:
-        half = NORMAL * math.sqrt(pictures)
-    else:
-        freedom = (len(gains) - 1) * ((pictures + training) / training) ** 2
-        half = float(student.ppf(0.5 + CERTAIN / 2, freedom)) * math.sqrt(pictures + training)
-    return middle, middle - half, middle + half
+    """Mean gain over the untrained network, and its 95 % interval by other test pictures and other training
+    (:func:`seeds.gained`)."""
+    return over_seeds([row["figures"][question]["gain"] for row in seeds])
 
 
 def beats(seeds: Sequence[Row], question: str = "best") -> str:

@@ -83,6 +83,40 @@ def test_it_writes_a_manifest_and_tells_how_far_narration_moved(listed, network,
             assert now.middle == pytest.approx((said["start"] + said["end"]) / 2 + said["shift"], abs=1e-3)
 
 
+def told_by(listed, *words):
+    """What the command says became of every sentence: (shift, standing)."""
+    given = ["align", "runs/x", str(listed / "in.jsonl"), "-o", str(listed / "out.jsonl")]
+    assert run([*given, "--chatter", "0", "--json", str(listed / "told.json"), *words]) == 0
+    told = json.loads((listed / "told.json").read_text())["recordings"]
+    return [(said["shift"], said["standing"]) for one in told for said in one["said"]]
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        ("--window 0.75", {"window": 0.75}),
+        ("--hop 0.25", {"hop": 0.25}),
+        ("--most 0.1", {"most_seconds": 0.1}),
+        ("--jitter 0.01", {"jitter_seconds": 0.01}),
+        ("--weight 0.01", {"weight": 0.01}),
+        ("--at begin", {"at": "begin"}),
+        ("--split train", {"split": "train"}),
+    ],
+)
+def test_every_option_reaches_the_rule(words, asked, listed, network):
+    """The command does what the aligner does that is made with the same, and something else without the option."""
+    network("mil_nce")
+    loaded, held = _network.load("runs/x"), Manifest.load(listed / "in.jsonl")
+    window, hop, split = (asked.pop(name, None) for name in ("window", "hop", "split"))
+    rule = alignment.Rule(**{"most_seconds": 1.5, "jitter_seconds": 0.5, "weight": 1.0, "standing": 0.0, **asked})
+    embedder = Embedder(loaded.method, loaded.inputs, window)
+    placed = alignment.Aligner(embedder, held, rule, hop_seconds=hop, split=split).place()
+    wanted = [(row(one)["shift"], row(one)["standing"]) for _, said in placed for one in said if one.after is not None]
+    found = told_by(listed, "--standing", "0", *words.split())
+    assert found == wanted
+    assert found != told_by(listed, "--standing", "0")
+
+
 def test_a_run_that_knows_what_is_said_is_not_doubted(listed, network, monkeypatch, capsys):
     """Of a network that maps each text to its recording's windows."""
     network("mil_nce")

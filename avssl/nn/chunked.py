@@ -19,16 +19,16 @@ WITHIN = "encoder."
 """what the wrapper adds to its encoder's parameter names, and takes out of the state dict again"""
 
 
-def chunked(encoder: nn.Module, x: Tensor, n: int) -> Any:
-    """``encoder(x)`` for x [B, ...] in at most ``n`` chunks whose activations are computed again in the backward pass.
+def chunked(encoder: nn.Module, n: int, *x: Tensor) -> Any:
+    """``encoder(*x)`` for x [B, ...] in at most ``n`` chunks whose activations are computed again in the backward pass.
 
     The outputs (a tensor, or nested tuples of tensors, all with the batch first) and gradients equal the plain ones up
     to rounding, unless the encoder normalizes over its batch. Randomness inside (dropout) is replayed.
     """
     if n <= 1 or not torch.is_grad_enabled():
-        return encoder(x)
-    parts = [checkpoint(encoder, part, use_reentrant=False) for part in x.chunk(n)]
-    return _join(parts)
+        return encoder(*x)
+    chunks = zip(*(each.chunk(n) for each in x), strict=True)
+    return _join([checkpoint(encoder, *part, use_reentrant=False) for part in chunks])
 
 
 def _join(parts: list[Any]) -> Any:
@@ -49,15 +49,20 @@ class Chunked(nn.Module):
         self.register_state_dict_post_hook(_strip)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_pre_hook(_restore)  # type: ignore[no-untyped-call]
 
-    def forward(self, x: Tensor) -> Any:
+    def forward(self, *x: Tensor) -> Any:
         """As the encoder's."""
-        return chunked(self.encoder, x, self.n)
+        return chunked(self.encoder, self.n, *x)
 
     def __getattr__(self, name: str) -> Any:
         try:
             return super().__getattr__(name)
         except AttributeError:
             return getattr(super().__getattr__("encoder"), name)
+
+
+def unchunked(encoder: nn.Module) -> nn.Module:
+    """The encoder itself."""
+    return encoder.encoder if isinstance(encoder, Chunked) else encoder
 
 
 def _strip(module: nn.Module, state: dict[str, Any], prefix: str, metadata: Mapping[str, Any]) -> None:

@@ -14,6 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import Generator
 
 from avssl.methods.base import Localizes, localizes
+from avssl.nn import chunked
+from avssl.nn.chunked import Chunked
 from avssl.train import optim
 
 METHODS = tiny.names()
@@ -210,3 +212,30 @@ def test_law_10_the_state_dict_is_the_whole_truth(name, tmp_path):
         torch.manual_seed(3)
         losses.append(one(run.batch(1), turn).loss)
     assert torch.equal(*losses)
+
+
+@every_method
+def test_law_11_chunks_change_neither_loss_nor_gradients(name):
+    """Encoders that do not normalize over the batch, in three passes whose activations are computed again."""
+    tried = tiny.run(name)
+    kinds = {kind for kind, _ in tried.kind.towers(tried.cfg.method, tried.cfg.encoders).values()}
+    words = [f"encoders.{kind}.norm=group" for kind in kinds if getattr(tried.cfg.encoders, kind).name == "small"]
+    run = tiny.run(name, *words)
+    whole, parts = run.method(), run.method(chunks=3)
+    assert all(any(isinstance(one, Chunked) for one in encoder.modules()) for encoder in parts.encoders.values())
+    parts.load_state_dict(whole.state_dict())
+    for turn in whole.turns():
+        losses, gradients = [], []
+        for method in (whole, parts):
+            torch.manual_seed(7)
+            method.zero_grad(set_to_none=True)
+            loss = method(run.batch(), turn).loss
+            loss.backward()
+            losses.append(loss.item())
+            named = {key.replace(chunked.WITHIN, ""): one.grad for key, one in method.named_parameters()}
+            gradients.append({key: one for key, one in named.items() if one is not None})
+        assert losses[1] == pytest.approx(losses[0], rel=1e-4, abs=1e-5)
+        assert gradients[0].keys() == gradients[1].keys()
+        size = max(one.abs().max() for one in gradients[0].values())
+        for key, one in gradients[0].items():
+            assert (gradients[1][key] - one).abs().max() < 1e-4 * size, key

@@ -16,6 +16,7 @@ from avssl.config import MethodConfig, RunConfig
 from avssl.data.loader import Loader
 from avssl.inputs import Inputs, Vocabulary
 from avssl.methods.base import Batch, Method, catalogue, config_of, find
+from avssl.nn import chunked
 from avssl.sample import Needs, Sample
 
 ITEMS = 8
@@ -56,8 +57,8 @@ class Tiny:
     def needs(self) -> Needs:
         return self.kind.needs(self.cfg.method, self.inputs)
 
-    def method(self, seed: int = 0) -> Method[MethodConfig]:
-        """A fresh method, in training mode."""
+    def method(self, seed: int = 0, chunks: int = 1) -> Method[MethodConfig]:
+        """A fresh method, in training mode; its encoders in so many ``chunks``."""
         torch.manual_seed(seed)
         vocabulary = len(self.inputs.vocabulary) if self.inputs.vocabulary else 0
         size = self.cfg.inputs
@@ -69,6 +70,8 @@ class Tiny:
             vocabulary=vocabulary,
             hz=size.hz,
         )
+        if chunks > 1:
+            chunked.wrap(towers, chunks)
         return self.kind(self.cfg.method, self.inputs, towers, ITEMS).train()
 
     def batch(self, step: int = 0, size: int = ITEMS, progress: float = 0.0) -> Batch:

@@ -38,7 +38,7 @@ def loss_of(out: Out) -> Tensor:
 
 def gradients(encoder: nn.Module, x: Tensor, n: int) -> tuple[Tensor, dict[str, Tensor]]:
     encoder.zero_grad()
-    loss = loss_of(chunked(encoder, x, n))
+    loss = loss_of(chunked(encoder, n, x))
     loss.backward()
     return loss.detach(), {name: p.grad.clone() for name, p in encoder.named_parameters() if p.grad is not None}
 
@@ -80,13 +80,13 @@ def test_dropout_is_replayed() -> None:
         with torch.no_grad():
             weight[0, 0, 0, 0] += shift
         torch.manual_seed(3)
-        loss = loss_of(chunked(encoder, x, 2))
+        loss = loss_of(chunked(encoder, 2, x))
         with torch.no_grad():
             weight[0, 0, 0, 0] -= shift
         return loss
 
     torch.manual_seed(3)
-    loss_of(chunked(encoder, x, 2)).backward()
+    loss_of(chunked(encoder, 2, x)).backward()
     slope = (at(1e-5) - at(-1e-5)) / 2e-5
     assert weight.grad is not None
     assert torch.allclose(slope.detach(), weight.grad[0, 0, 0, 0], rtol=1e-4)
@@ -105,7 +105,7 @@ def test_activations_are_not_kept() -> None:
 
         encoder = Encoder()
         with torch.autograd.graph.saved_tensors_hooks(count, lambda t: t):
-            chunked(encoder, x, n)
+            chunked(encoder, n, x)
         return total
 
     assert kept(4) <= x.numel() < kept(1) / 4

@@ -21,6 +21,7 @@ from avssl.inputs import Inputs
 from avssl.methods.base import Batch, Step, detached
 from avssl.methods.pictures import OfViews
 from avssl.nn import masking
+from avssl.nn.chunked import unchunked
 from avssl.nn.decoders import CellDecoder
 
 
@@ -44,7 +45,7 @@ class MAE(OfViews[Config]):
 
     def __init__(self, cfg: Config, inputs: Inputs, encoders: nn.ModuleDict, length: int):
         super().__init__(cfg, inputs, encoders, length)
-        encoder = encoders["image"]
+        encoder = unchunked(encoders["image"])
         if not isinstance(encoder, ViTImage):
             raise ValueError("encoders.image.name: mae shows its encoder some patches alone; set vit")
         patch, size = encoder.patch, self.size

@@ -1,6 +1,6 @@
 """Spoken digit <-> picture of the digit, on speakers that were never heard.
 
-    python scripts/digits.py [--data DATA] [-o runs/digits] [--speakers george theo] [--seeds 0 1 2]
+    python scripts/digits.py [--data DATA] [-o runs/digits] [--speakers george theo] [--seeds 0 1 2] [--method avid]
 
 Spoken digits (DATA/fsdd/recordings: digit_speaker_take.wav; Jackson's Free Spoken Digit Dataset) are paired with
 pictures of handwritten ones (DATA/mnist/train and test, class folders of PNG; LeCun, Cortes), each recording with a few
@@ -11,7 +11,8 @@ For each speaker in turn a network learns from the others and is asked about thi
 pictures of MNIST's test part: is the digit of the best of all pictures the one that is said, and the other way round?
 Once as the vectors are, and once centered, as ``avssl search --centered`` asks: without what all that this speaker says
 has in common, which is his voice (all of it, or a few recordings). Beside it stands what logistic regression, told the
-digits of heard speakers, makes of the vectors of sound.
+digits of heard speakers, makes of the vectors of sound. Another method has the same trunk, inputs, batch and steps, and
+its own settings else.
 Clips are written once; a run that was stopped goes on; a row per speaker and seed is added to results/digits.jsonl.
 """
 
@@ -49,7 +50,20 @@ from retrieval.calibration import Background
 ROOT = Path(__file__).resolve().parent.parent
 HZ, FPS, SECONDS, SIDE = 8000, 5, 0.8, 32
 """of the clips: longer recordings are cut, shorter ones end in silence; pictures have an edge of two pixels"""
+SHIPPED = "digits"
+"""the config whose method is asked unless another is named"""
+ALIKE = (
+    "inputs.height=32", "inputs.width=32", "inputs.frames=4", "inputs.fps=5", "inputs.hz=8000",
+    "inputs.audio_seconds=0.8", "inputs.mels=40", "data.batch=64", "data.workers=1", "steps=1500",
+    "checkpoint_every=100",
+    *(f"encoders.{one}.{word}" for one in ("image", "video") for word in ("name=small", "width=96", "norm=batch")),
+    "encoders.image.stride=4", "encoders.video.stride=4",
+    "encoders.audio.name=small", "encoders.audio.width=96", "encoders.audio.norm=batch",
+)  # fmt: skip
+"""what that config says of trunk, inputs, batch and steps, for other methods"""
 WAYS = (("audio", "video"), ("video", "audio"))
+KINDS = {"video": "video", "image": "video", "audio": "audio"}
+"""a picture is one whether a method sees one of a window or all of them"""
 FEW = 20
 """recordings, of those that a voice is told by when it is told by few"""
 VALIDATION_TAKES = frozenset({"0", "1"})
@@ -176,10 +190,10 @@ def judged(loaded: Loaded, held: Manifest) -> dict[str, dict[str, float]]:
         for split in ("train", "val", "test")
     }
     told = {
-        split: {name: np.array([row["extra"]["digit"] for row in rows], int) for name, rows in seen.rows.items()}
+        split: {KINDS[name]: np.array([row["extra"]["digit"] for row in rows], int) for name, rows in seen.rows.items()}
         for split, seen in parts.items()
     }
-    seen, asked = parts["test"].vectors, told["test"]
+    seen, asked = {KINDS[name]: vectors for name, vectors in parts["test"].vectors.items()}, told["test"]
     centered = {name: less_mean(vectors) for name, vectors in seen.items()}
     ends = np.cumsum([0, *(len(one["audio"]) for one in told.values())])
     cut = Round(*(np.arange(begin, end) for begin, end in itertools.pairwise(ends)))
@@ -200,19 +214,25 @@ def judged(loaded: Loaded, held: Manifest) -> dict[str, dict[str, float]]:
     }
 
 
-def row(out: Path, held: Manifest, speaker: str, seed: int, changes: list[str]) -> dict[str, Any]:
+def changed(name: str) -> tuple[list[str], dict[str, Any]]:
+    """What is changed in a method's config, and by what its rows are told from the shipped one's."""
+    return ([], {}) if name == SHIPPED else (list(ALIKE), {"overrides": [f"--method {name}"]})
+
+
+def row(out: Path, held: Manifest, speaker: str, seed: int, name: str, changes: list[str]) -> dict[str, Any]:
     """Learn without one speaker, or go on, and ask about it."""
-    run, listed = out / f"{speaker}-{seed}", out / f"{speaker}.jsonl"
+    alike, told = changed(name)
+    run, listed = out / (f"{speaker}-{seed}" if not told else f"{name}-{speaker}-{seed}"), out / f"{speaker}.jsonl"
     own = without(held, speaker)
     own.save(listed)
     own = Manifest.load(listed)
-    command("train", find("digits"), f"data={listed}", f"seed={seed}", *changes, "-o", run)
+    command("train", find(name), f"data={listed}", f"seed={seed}", *alike, *changes, "-o", run)
     loaded = load_run(run)
     figures = {"trained": judged(loaded, own), "untrained": judged(load_run(run, trained=False), own)}
     asked = [recording.labels["digit"] for recording in own.split("test")]
     chance = float(np.square(np.unique(asked, return_counts=True)[1] / len(asked)).sum())
     return {
-        "config": "digits", "run": dump(loaded.cfg), "seed": seed, "speaker": speaker, "changes": changes,
+        "config": "digits", **told, "run": dump(loaded.cfg), "seed": seed, "speaker": speaker, "changes": changes,
         "steps": loaded.step, "split": "test", "data": own.digest(), "digest": loaded.digest, "asked": len(asked),
         "train_seconds": round(kept.trained(run)),
         **{
@@ -232,6 +252,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("AVSSL_DATA", "../shared/data")))
     parser.add_argument("--speakers", nargs="+", help="each is left out in turn; all of them unless given")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--method", default=SHIPPED, help="a config of pictures and sounds in one space, such as avid")
     parser.add_argument("--copies", type=int, default=3, help="pictures for each recording that is learnt from")
     parser.add_argument("--rows", type=Path, default=ROOT / "results" / "digits.jsonl", help="where rows are added")
     parser.add_argument("changes", nargs="*", help="of the config: steps=300 ...")
@@ -241,25 +262,30 @@ def main() -> None:
     rows = kept.rows_of(args.rows)
     everyone = sorted({recording.labels["speaker"] for recording in held.recordings})
     speakers = args.speakers or everyone
+    alike, told = changed(args.method)
+    cfg = load(find(args.method), [f"data={args.output}", *alike, *args.changes], config_of)
     for seed in args.seeds:
         for speaker in speakers:
             wanted = {
+                **told,
                 "speaker": speaker,
                 "seed": seed,
                 "changes": args.changes,
                 "data": without(held, speaker).digest(),
             }
-            cfg = load(find("digits"), [f"data={args.output}", *args.changes], config_of)
-            if not any(wanted.items() <= one.items() and kept.of_today(one, cfg) for one in rows):
-                rows.append(row(args.output, held, speaker, seed, args.changes))
+            done = (one for one in rows if wanted.items() <= one.items() and kept.of_today(one, cfg))
+            if not any(told or "overrides" not in one for one in done):
+                rows.append(row(args.output, held, speaker, seed, args.method, args.changes))
                 kept.keep(args.rows, rows)
-    table = Table("unheard", "seed", "from, to", "right", "untrained", "chance", box=None)
+    table = Table("method", "unheard", "seed", "from, to", "right", "untrained", "chance", box=None)
     for one in rows:
         further = {"right_digit_first_centered": "centered", "told_the_digits": "told the digits"}
         told = {f"{name}, {how}": of for key, how in further.items() for name, of in one.get(key, {}).items()}
         for name, figures in {**one["right_digit_first"], **told}.items():
             cells = (f"{100 * figures[who]:.1f} %" for who in ("trained", "untrained", "chance"))
-            table.add_row(one["speaker"], str(one["seed"]), name.replace("_to_", ", "), *cells)
+            table.add_row(
+                one["run"]["method"]["name"], one["speaker"], str(one["seed"]), name.replace("_to_", ", "), *cells
+            )
     Console().print(table)
 
 

@@ -148,6 +148,24 @@ def test_a_comparison_adds_a_row_and_is_not_repeated(digits, made, data, tmp_pat
     assert "bob" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("method", ["ave_net", "avid"])
+def test_another_method_has_rows_of_its_own(digits, made, data, tmp_path, monkeypatch, method):
+    """Of one picture or of a window's; neither takes the shipped method's row for its own, nor the other way round."""
+    _, out = made
+    rows = tmp_path / "rows.jsonl"
+    words = ["--data", str(data), "-o", str(out), "--speakers", "bob", "--copies", "1", "--rows", str(rows), "steps=1",
+             "data.batch=8", "data.workers=0", "data.cache_gb=0", "device=cpu", "checkpoint_every=1"]  # fmt: skip
+    for told in (["--method", method], [], ["--method", method]):
+        monkeypatch.setattr(sys, "argv", ["digits.py", *told, *words])
+        digits.main()
+    first, second = (json.loads(line) for line in rows.read_text().splitlines())
+    assert (first["overrides"], "overrides" in second) == ([f"--method {method}"], False)
+    assert [one["run"]["method"]["name"] for one in (first, second)] == [method, "paired_contrast"]
+    assert first["run"]["inputs"] == second["run"]["inputs"]
+    assert first["run"]["encoders"]["audio"] == second["run"]["encoders"]["audio"]
+    assert set(first["right_digit_first"]) == {"audio_to_video", "video_to_audio"}
+
+
 def test_what_is_not_there_is_told(digits, tmp_path):
     with pytest.raises(ValueError, match="no spoken digits there"):
         digits.spoken(tmp_path)

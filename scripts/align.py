@@ -6,8 +6,8 @@
 
 With --truth, the world's own narration is judged: it lags what it is about, and a quarter of it is about nothing
 visible and should be dropped. Without, every sentence is said to be right and is then spoiled: moved at random (a
-normal distribution of half a second), its words misheard (8 %), and a third of the recordings get a sentence of
-another one. It is then put right twice: with the times of words, if there are any, and without.
+normal distribution of half a second, or --jitter), its words misheard (8 %), and a third of the recordings get a
+sentence of another one. It is then put right twice: with the times of words, if there are any, and without.
 What is done is not done again; rows are added to results/align.jsonl.
 """
 
@@ -52,16 +52,18 @@ class Said(NamedTuple):
     named: bool = True
 
 
-def spoiled(recordings: list[Recording], words: list[str], seed: int) -> dict[str, list[Said]]:
+def spoiled(
+    recordings: list[Recording], words: list[str], seed: int, jitter: float = JITTER_SECONDS
+) -> dict[str, list[Said]]:
     """Recording -> its sentences late or early, with wrong words, and foreign ones among them."""
     found = {}
     for number, recording in enumerate(recordings):
         rng = np.random.default_rng([seed, number])
-        said = [_late(phrase, recording.seconds, words, rng) for phrase in recording.narration]
+        said = [_late(phrase, recording.seconds, words, rng, jitter) for phrase in recording.narration]
         if rng.random() < FOREIGN_SHARE:
             others = [one for one in recordings if one.narration and texts(one).isdisjoint(texts(recording))]
             borrowed = others[int(rng.integers(len(others)))].narration[0]
-            said.append(_late(borrowed, recording.seconds, words, rng)._replace(right=None))
+            said.append(_late(borrowed, recording.seconds, words, rng, jitter)._replace(right=None))
         found[recording.key] = said
     return found
 
@@ -71,9 +73,9 @@ def texts(recording: Recording) -> set[str]:
     return {phrase.text for phrase in recording.narration}
 
 
-def _late(phrase: Phrase, seconds: float, words: list[str], rng: np.random.Generator) -> Said:
+def _late(phrase: Phrase, seconds: float, words: list[str], rng: np.random.Generator, jitter: float) -> Said:
     length = phrase.end - phrase.start
-    start = float(np.clip(phrase.start + rng.normal(0, JITTER_SECONDS), 0, max(0.0, seconds - length)))
+    start = float(np.clip(phrase.start + rng.normal(0, jitter), 0, max(0.0, seconds - length)))
     shift = round(start - phrase.start, 3)
     later = moved(phrase, shift, seconds)
     heard = tuple((a, b, str(rng.choice(words)) if rng.random() < ERROR_RATE else word) for a, b, word in later.words)
@@ -149,7 +151,7 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
         words = sorted(
             {word for one in held.split("train") for phrase in one.narration for word in phrase.text.split()}
         )
-        said = spoiled(recordings, words, args.seed)
+        said = spoiled(recordings, words, args.seed, args.jitter)
     told = {"told": said}
     if any(row.phrase.words for rows in said.values() for row in rows):
         bare = {name: [Said(replace(row.phrase, words=()), row.right) for row in rows] for name, rows in said.items()}
@@ -182,6 +184,7 @@ def key(args: argparse.Namespace, digest: str) -> dict[str, Any]:
     overrides = [f"window={args.window}", f"at={args.at}", f"weight={args.weight}", f"standing={args.standing}"]
     overrides += [f"hop={args.hop}"] if args.hop else []
     overrides += [f"chatter={args.chatter}"]
+    overrides += [f"jitter={args.jitter}"] if args.jitter != JITTER_SECONDS else []
     return {
         "config": f"align_{of}", "digest": digest, "split": args.split, "spoiled": args.seed, "overrides": overrides,
     }  # fmt: skip
@@ -213,6 +216,7 @@ def main() -> None:
     parser.add_argument("--weight", type=float, default=Rule.weight)
     parser.add_argument("--standing", type=float, default=Rule.standing)
     parser.add_argument("--chatter", type=float, default=0.9, help="probability with which chatter is dropped")
+    parser.add_argument("--jitter", type=float, default=JITTER_SECONDS, help="seconds by which sentences are moved")
     parser.add_argument("--seed", type=int, default=0, help="of how narration is spoiled")
     parser.add_argument("--rows", type=Path, default=ROOT / "results" / "align.jsonl", help="where the row is added")
     args = parser.parse_args()

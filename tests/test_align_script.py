@@ -79,5 +79,7 @@ def test_spoiled_narration_moved_back_is_what_was_said():
     assert np.std(shifts) == pytest.approx(align.JITTER_SECONDS, rel=0.15)
     assert changed / 1200 == pytest.approx(align.ERROR_RATE, rel=0.3)
     assert sum(len(rows) == 2 for rows in said.values()) / 300 == pytest.approx(align.FOREIGN_SHARE, rel=0.25)
+    twice = align.spoiled(held, ["wrong"], 0, 2 * align.JITTER_SECONDS)
+    assert sum(abs(row.right or 0) for rows in twice.values() for row in rows) > 1.5 * np.abs(shifts).sum()
     assert align.spoiled(held, ["wrong"], 0) == said
     assert align.spoiled(held, ["wrong"], 1) != said

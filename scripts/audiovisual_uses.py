@@ -20,7 +20,7 @@ from avssl.data.manifest import Manifest, Recording
 from avssl.embedding import Embedder
 from avssl.embedding.alignment import Aligner, Rule
 from avssl.evaluation import in_sight
-from avssl.methods.base import HasCourse, TellsOffset
+from avssl.methods.base import HasCourse, TellsAligned, TellsOffset
 from avssl.sync import recording as judge
 from avssl.train.build import Loaded
 
@@ -57,7 +57,9 @@ class Uses:
         """Figure -> trained, untrained and chance; what comes from no network (raw narration) is chance."""
         asked: list[Callable[[], Figures]] = []
         method = networks["trained"].method
-        if isinstance(method, TellsOffset | HasCourse):
+        if isinstance(method, TellsOffset | HasCourse) or (
+            isinstance(method, TellsAligned) and networks["trained"].inputs.cfg.seconds + 2 * sync.MOST <= sync.SECONDS
+        ):  # a clip that is too long beside the greatest move cannot be tried
             asked.append(lambda: self.synchrony(networks))
         known = {name for space in method.spaces.values() for name in space.modalities}
         if "text" in known and known & {"video", "image", "audio"}:

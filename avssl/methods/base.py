@@ -195,6 +195,15 @@ class TellsOffset(Protocol):
 
 
 @runtime_checkable
+class TellsAligned(Protocol):
+    """A method that tells whether a sound is of the time of a clip, both as long as the run's windows."""
+
+    def in_step(self, video: Tensor, audio: Tensor) -> Tensor:
+        """Clips uint8 [B, T, 3, H, W], sounds log-mel [K, M, F] -> how well each fits each, -1..1 [B, K]."""
+        ...
+
+
+@runtime_checkable
 class TellsAlignable(Protocol):
     """A method that tells whether what is said can be seen at all, in a window and beside other sentences."""
 

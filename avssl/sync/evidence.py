@@ -1,4 +1,5 @@
-"""What a network says about offsets, gathered over stretches of one recording: by sliding courses, or told outright."""
+"""What a network says about offsets, gathered over stretches of one recording: by sliding courses, by trying the sounds
+around a clip, or told outright."""
 
 from __future__ import annotations
 
@@ -8,10 +9,11 @@ from typing import Protocol
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from avssl.inputs import Inputs
-from avssl.methods.base import HasCourse, TellsOffset
+from avssl.methods.base import HasCourse, TellsAligned, TellsOffset
 from avssl.ops import INAUDIBLE
 from avssl.sync.curve import Bools, Course, Floats, Sums, slide
 
@@ -93,6 +95,42 @@ class Slid:
     def fits(self) -> Floats:
         """Correlations [K]."""
         return self.sums.curve()
+
+
+class Tried:
+    """A clip in the middle of each stretch, with each of the sounds around it: the mean of how well they fit.
+
+    Args:
+        method: in eval mode, on ``device``.
+        inputs: the run's.
+        seconds: of the recording.
+        reach: greatest offset in seconds; at most what is left of the recording beside the clip, on either side.
+        device: where the method is.
+    """
+
+    def __init__(self, method: TellsAligned, inputs: Inputs, seconds: float, reach: float, device: torch.device):
+        self.method, self.inputs, self.device = method, inputs, device
+        fps = inputs.cfg.fps
+        self.count = max(0, math.floor(min(reach, (seconds - inputs.cfg.seconds) / 2) * fps + 1e-6))
+        self.seconds = inputs.cfg.seconds + 2 * self.count / fps
+        self.offsets: Floats = np.arange(-self.count, self.count + 1) / fps
+        self.scores: list[Floats] = []
+
+    @torch.inference_mode()
+    def add(self, video: Tensor, wave: Tensor) -> None:
+        """One more clip."""
+        cfg = self.inputs.cfg
+        wave = F.pad(wave, (0, 1))  # where a picture is no whole number of samples
+        begins = [round((self.count / cfg.fps + offset) * cfg.hz) for offset in self.offsets]
+        sounds = torch.stack([wave[0, begin:][: round(cfg.seconds * cfg.hz)] for begin in begins])
+        clip = video[:, self.count : self.count + cfg.frames]
+        fits = self.method.in_step(clip.to(self.device), self.inputs.audio(sounds).to(self.device))
+        self.scores.append(fits[0].double().cpu().numpy())
+
+    def fits(self) -> Floats:
+        """How well the sound fits [K], -1..1."""
+        found: Floats = np.mean(self.scores, 0)
+        return found
 
 
 class Told:

@@ -14,11 +14,11 @@ from avssl.data.media import probe
 from avssl.data.still import PICTURE_FORMATS
 from avssl.embedding.window import Window
 from avssl.inputs import Inputs
-from avssl.methods.base import HasCourse, Method, TellsOffset
+from avssl.methods.base import HasCourse, Method, TellsAligned, TellsOffset
 from avssl.ops import is_silent
 from avssl.sync.asked import Asked
 from avssl.sync.curve import peak
-from avssl.sync.evidence import Evidence, Slid, Told, is_still
+from avssl.sync.evidence import Evidence, Slid, Told, Tried, is_still
 from avssl.sync.span import both_there
 
 REACH_SECONDS = 1.0
@@ -28,6 +28,8 @@ TOLERANCE_SECONDS = 0.1
 MOST_SECONDS = 60.0
 """of a long recording that are looked at, spread over all of it"""
 LEAST_SECONDS = 0.5
+LEAST_TRIED = 2
+"""pictures on either side of a clip by which its sound is moved at least"""
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,9 @@ def synchrony(
     """By how much sound and picture of a recording are apart.
 
     Args:
-        method: one that compares sound and picture step by step (:class:`HasCourse`), or that tells offsets
-            (:class:`TellsOffset`); on ``device`` and in eval mode.
+        method: one that compares sound and picture step by step (:class:`HasCourse`), that tells whether a sound is
+            of the time of a clip (:class:`TellsAligned`), or that tells offsets (:class:`TellsOffset`); on ``device``
+            and in eval mode.
         inputs: the run's.
         path: the recording.
         reach_seconds: greatest offset that is looked for; what :func:`reach_of` says unless given.
@@ -74,8 +77,8 @@ def synchrony(
         sound_of: another recording, whose sound is taken from the same seconds on in place of its own.
         device: where the method is.
 
-    Raises ValueError for a method of neither kind, a reach beyond its own, and for a recording without picture or
-    sound, or too short.
+    Raises ValueError for a method of none of these kinds, a reach beyond its own, and for a recording without picture
+    or sound, or too short.
     """
     path = Path(path)
     heard = path if sound_of is None else Path(sound_of)
@@ -87,10 +90,13 @@ def synchrony(
     if isinstance(method, TellsOffset):
         evidence = Told(method, inputs, reach, torch.device(device))
         least = evidence.seconds
-    else:
-        assert isinstance(method, HasCourse)
+    elif isinstance(method, HasCourse):
         evidence = Slid(method, inputs, seconds, reach, torch.device(device))
         least = LEAST_SECONDS
+    else:
+        assert isinstance(method, TellsAligned)
+        evidence = Tried(method, inputs, seconds, reach, torch.device(device))
+        least = inputs.cfg.seconds + 2 * LEAST_TRIED / inputs.cfg.fps
     if seconds < least - 0.5 / inputs.cfg.fps:
         raise ValueError(
             f"{path}: has picture and sound together for {max(0.0, seconds):.2f} s; at least {least:g} s are needed"
@@ -126,9 +132,10 @@ def _span(path: Path) -> tuple[float, float]:
 
 def refuse_unless_timed(method: Method[Any]) -> None:
     """Raise ValueError for a method that cannot tell how far sound and picture are apart."""
-    if not isinstance(method, HasCourse | TellsOffset):
+    if not isinstance(method, HasCourse | TellsOffset | TellsAligned):
         raise ValueError(
-            f"{method.cfg.name} does not compare sound and picture step by step; trimodal and sync_offset do"
+            f"{method.cfg.name} does not tell whether sound and picture are of one time; trimodal, sync_offset, "
+            "multisensory and avts do"
         )
 
 

@@ -19,7 +19,7 @@ from avssl.data.encode import write_clip
 from avssl.data.manifest import make
 from avssl.data.media import probe, scan
 from avssl.inputs import Inputs
-from avssl.methods.base import HasCourse, Method, Step, TellsOffset
+from avssl.methods.base import HasCourse, Method, Step, TellsAligned, TellsOffset
 from avssl.sample import Needs
 from avssl.sync.recording import reach_of, spread, synchrony
 
@@ -72,6 +72,19 @@ class Names(Simple):
         return torch.tensor([[0.0, 1.0, 6.0, 1.0]])
 
 
+class InStep(Simple):
+    """Correlation of the brightness of a clip's pictures with the loudness of sounds."""
+
+    def in_step(self, video, audio):
+        assert video.shape[1] == CFG.frames
+        assert audio.shape[1] == round(HZ * CFG.seconds)
+        bright = video.float().mean((2, 3, 4))
+        loud = audio.unflatten(1, (CFG.frames, -1)).square().mean(2).sqrt()
+        return torch.nn.functional.cosine_similarity(
+            (bright - bright.mean(1, keepdim=True))[:, None], (loud - loud.mean(1, keepdim=True))[None], dim=2
+        )
+
+
 def flicker(times, seed):
     """Levels 0..1 at times from -1 s on, smooth."""
     drawn = np.random.default_rng(seed).uniform(0, 1, 200)
@@ -101,6 +114,25 @@ def test_a_moved_sound_is_found_and_flagged(tmp_path, late):
     assert found.verdict == ("shifted" if late else "in sync")
     assert found.confidence > 0.5
     assert found.looked_at_seconds == pytest.approx(4.0, abs=0.2)
+
+
+@pytest.mark.parametrize("late", [-0.4, 0.0, 0.28])
+def test_a_method_that_tells_what_is_in_step_tries_the_sounds_around_a_clip(tmp_path, late):
+    found = synchrony(InStep(), Inputs(CFG), recording(tmp_path / "a.mp4", 12, late=late))
+    assert found.offset == pytest.approx(late, abs=0.04)
+    assert found.verdict == ("shifted" if late else "in sync")
+    assert found.looked_at_seconds == pytest.approx(12, abs=2.9)
+    other = synchrony(InStep(), Inputs(CFG), recording(tmp_path / "b.mp4", 16, light=1, sound=2))
+    assert (other.verdict, other.confidence < 0.5) == ("dubbed", True)
+
+
+def test_a_short_recording_leaves_less_to_try(tmp_path):
+    late = recording(tmp_path / "a.mp4", 1.44, late=0.24)
+    assert synchrony(InStep(), Inputs(CFG), late).offset == pytest.approx(0.24, abs=0.05)
+    near = synchrony(InStep(), Inputs(CFG), recording(tmp_path / "b.mp4", 1.12, late=0.24))
+    assert abs(near.offset) <= 0.16 + 1e-6, "no sound further away is whole"
+    with pytest.raises(ValueError, match=r"for 0\.96 s; at least 1\.12 s are needed"):
+        synchrony(InStep(), Inputs(CFG), recording(tmp_path / "c.mp4", 0.96))
 
 
 def test_the_sound_of_another_fits_nowhere(tmp_path):
@@ -206,7 +238,8 @@ def test_the_protocols_are_told_apart():
     assert isinstance(Flicker(), HasCourse)
     assert not isinstance(Flicker(), TellsOffset)
     assert isinstance(Names(), TellsOffset)
-    assert not isinstance(Simple(), HasCourse | TellsOffset)
+    assert isinstance(InStep(), TellsAligned)
+    assert not isinstance(Simple(), HasCourse | TellsOffset | TellsAligned)
 
 
 @pytest.mark.parametrize(("seconds", "count"), [(0.9, 1), (2.0, 1), (2.05, 1), (3.9, 2), (4.0, 2), (100, 5)])
@@ -306,4 +339,4 @@ def test_wrong_requests_are_one_line(tmp_path, model, capsys):
     assert "trained to name offsets of 0.2 to 0.4 s" in capsys.readouterr().err
     model.method = Simple().eval()
     assert call(short) == 2
-    assert "does not compare sound and picture step by step" in capsys.readouterr().err
+    assert "does not tell whether sound and picture are of one time" in capsys.readouterr().err

@@ -132,3 +132,7 @@ class AVTS(Method[Config]):
         if modality not in self.modalities or space != "main":
             raise self.no_space(modality, space)
         return ops.unit(self.heads[modality](self.encoders[modality](x).vector))
+
+    def in_step(self, video: Tensor, audio: Tensor) -> Tensor:
+        """Cosines, which fall as distances grow."""
+        return self.embed("video", video) @ self.embed("audio", audio).T

@@ -127,6 +127,12 @@ class Multisensory(Method[Config]):
         scores: Tensor = self.aligned(self.blocks(joined).movedim(1, 4))[..., 0].float()
         return scores
 
+    def in_step(self, video: Tensor, audio: Tensor) -> Tensor:
+        """From -1, surely shifted, to 1, surely not."""
+        seen, heard = self.encoders["video"](video).maps[-1], self.encoders["audio"](audio).maps[-1]
+        odds = [self.map(one.expand(len(heard), -1, -1, -1, -1), heard).mean((1, 2, 3)) for one in seen[:, None]]
+        return 2 * torch.stack(odds).sigmoid() - 1
+
     def embed(self, modality: str, x: Tensor, space: str = "main") -> Tensor:
         """Unit vectors [B, D] of what is there before both are joined: clips in ``main``, sounds in ``sound``."""
         if space not in self.spaces or modality not in self.spaces[space].modalities:

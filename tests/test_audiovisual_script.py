@@ -292,6 +292,19 @@ def test_moved_sounds_of_the_world_are_late_by_what_is_asked(compared, tmp_path,
         assert np.argmin(apart) / 12.5 - begins == pytest.approx(shift, abs=0.01)
 
 
+@pytest.mark.parametrize(("seconds", "fits"), [(1.2, True), (1.3, False)])
+def test_who_tries_sounds_around_a_clip_is_asked_where_the_greatest_move_fits_beside_it(
+    monkeypatch, tmp_path, seconds, fits
+):
+    """Files of 2.4 s, moved by 0.6 s at most."""
+    uses = audiovisual_uses.Uses(tmp_path, tmp_path, None, audiovisual_uses.Rule())
+    monkeypatch.setattr(audiovisual_uses.Uses, "synchrony", lambda *_: {audiovisual_uses.SYNCHRONY: {}})
+    method = SimpleNamespace(in_step=None, spaces={})
+    one = SimpleNamespace(method=method, inputs=SimpleNamespace(cfg=SimpleNamespace(seconds=seconds)))
+    found = uses.figures({"trained": one, "untrained": one}, lambda *_: None)
+    assert set(found) == ({audiovisual_uses.SYNCHRONY} if fits else set())
+
+
 @pytest.mark.skipif(not (DATA / "grid" / "video").is_dir(), reason="needs GRID, see AVSSL_DATA")
 def test_grid_is_asked_its_six_words(tmp_path):
     for clip in sorted((DATA / "grid" / "video").glob("*.mp4"))[::25]:

@@ -299,7 +299,7 @@ def test_who_tries_sounds_around_a_clip_is_asked_where_the_greatest_move_fits_be
     """Files of 2.4 s, moved by 0.6 s at most."""
     uses = audiovisual_uses.Uses(tmp_path, tmp_path, None, audiovisual_uses.Rule())
     monkeypatch.setattr(audiovisual_uses.Uses, "synchrony", lambda *_: {audiovisual_uses.SYNCHRONY: {}})
-    method = SimpleNamespace(in_step=None, spaces={})
+    method = SimpleNamespace(in_step=len, spaces={})
     one = SimpleNamespace(method=method, inputs=SimpleNamespace(cfg=SimpleNamespace(seconds=seconds)))
     found = uses.figures({"trained": one, "untrained": one}, lambda *_: None)
     assert set(found) == ({audiovisual_uses.SYNCHRONY} if fits else set())

@@ -31,6 +31,7 @@ from avssl.data.narration import Phrase
 from avssl.data.world.narration import NAMES, SOUNDING
 from avssl.embedding import Embedder, chatter
 from avssl.embedding.alignment import Aligner, Rule, moved, without
+from avssl.train.build import dump
 from avssl.train.checkpoint import load_run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -172,8 +173,8 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
         figures["told"]["drop_precision"]["oracle"] = readable(said)
     loaded = load_run(args.run)
     return {
-        **key(args, loaded.digest), "data": held.digest(), "seed": loaded.cfg.seed, "steps": loaded.step,
-        "method": loaded.cfg.method.name, "rule": asdict(rule),
+        **key(args, loaded.digest), "run": dump(loaded.cfg), "data": held.digest(),
+        "seed": loaded.cfg.seed, "steps": loaded.step, "method": loaded.cfg.method.name, "rule": asdict(rule),
         "align": figures,
     }  # fmt: skip
 

@@ -31,6 +31,7 @@ from avssl.data.manifest import Manifest, Recording
 from avssl.embedding import Embedder
 from avssl.methods import base
 from avssl.train import run
+from avssl.train.build import dump
 from avssl.train.checkpoint import load_run, replace_text
 from retrieval import metrics
 
@@ -208,8 +209,8 @@ def main() -> None:
     held = Manifest.load(path)
     loaded = load_run(out / "run")
     row = {
-        "config": "grid", "overrides": args.overrides, "digest": loaded.digest, "data": held.digest(),
-        "seed": args.seed, "steps": cfg.steps, "split": args.split,
+        "config": "grid", "run": dump(loaded.cfg), "overrides": args.overrides, "digest": loaded.digest,
+        "data": held.digest(), "seed": args.seed, "steps": cfg.steps, "split": args.split,
         "train_seconds": round(kept.trained(out / "run"), 1), **result,
     }  # fmt: skip
     replace_text(out / "results.json", json.dumps(row, indent=1) + "\n")

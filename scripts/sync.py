@@ -29,7 +29,7 @@ from avssl.data.media import decode
 from avssl.sync import recording as sync
 from avssl.sync.asked import Asked, Chosen, stored
 from avssl.sync.choosing import choose
-from avssl.train.build import Loaded
+from avssl.train.build import Loaded, dump
 from avssl.train.checkpoint import load_run, replace_text
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -167,8 +167,8 @@ def main() -> None:
         name: {who: values[name] for who, values in columns.items() if name in values} for name in columns["trained"]
     }
     row = {
-        "config": "sync", "method": loaded.cfg.method.name, "digest": loaded.digest, "data": held.digest(),
-        "seed": loaded.cfg.seed, "offsets_seed": args.seed, "steps": loaded.step, "split": args.split,
+        "config": "sync", "run": dump(loaded.cfg), "method": loaded.cfg.method.name, "digest": loaded.digest,
+        "data": held.digest(), "seed": loaded.cfg.seed, "offsets_seed": args.seed, "steps": loaded.step, "split": args.split,
         "clips": len(clips), "tolerance_seconds": sync.TOLERANCE_SECONDS,
         "asked": {who: asdict(one) for who, one in asked.items()}, "sync": tree,
     }  # fmt: skip

@@ -168,8 +168,8 @@ def main() -> None:
     }
     row = {
         "config": "sync", "run": dump(loaded.cfg), "method": loaded.cfg.method.name, "digest": loaded.digest,
-        "data": held.digest(), "seed": loaded.cfg.seed, "offsets_seed": args.seed, "steps": loaded.step, "split": args.split,
-        "clips": len(clips), "tolerance_seconds": sync.TOLERANCE_SECONDS,
+        "data": held.digest(), "seed": loaded.cfg.seed, "offsets_seed": args.seed, "steps": loaded.step,
+        "split": args.split, "clips": len(clips), "tolerance_seconds": sync.TOLERANCE_SECONDS,
         "asked": {who: asdict(one) for who, one in asked.items()}, "sync": tree,
     }  # fmt: skip
     kept = args.rows.read_text(encoding="utf-8").splitlines() if args.rows.is_file() else []

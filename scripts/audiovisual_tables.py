@@ -18,7 +18,7 @@ from rich.table import Table
 from seeds import Row, by_label, spread
 
 KINDS = {"video": "picture", "audio": "sound", "text": "text"}
-TITLES = {"world": "the made-up world", "grid": "GRID"}
+TITLES = {"world": "the made-up world", "grid": "GRID", "digits": "spoken digits and pictures of digits"}
 FIGURES = {"ndcg10": "nDCG@10", "r1": "R@1"}
 USES = {
     "sound within a picture": "offset of a sound within a picture",

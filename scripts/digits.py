@@ -124,19 +124,19 @@ def clips(out: Path, data: Path, copies: int, seed: int) -> Manifest:
     return Manifest.load(listed)
 
 
-def without(held: Manifest, speaker: str) -> Manifest:
-    """The clips of a run that never hears ``speaker``: the others' to learn from, this one's to be asked about."""
+def without(held: Manifest, *unheard: str) -> Manifest:
+    """The clips of a run that never hears these speakers: the others' to learn from, theirs to be asked about."""
     recordings = []
     for recording in held.recordings:
         told = recording.labels
-        heard, pictures = told["speaker"] != speaker, told["pictures"]
+        heard, pictures = told["speaker"] not in unheard, told["pictures"]
         back = told["take"] in VALIDATION_TAKES
         if heard and not back and pictures == "train":
             recordings.append(replace(recording, split="train"))
         elif pictures == "test" and (back or not heard):
             recordings.append(replace(recording, split="val" if heard else "test"))
     if not any(recording.split == "test" for recording in recordings):
-        raise ValueError(f"no recording of {speaker}")
+        raise ValueError(f"no recording of {' or '.join(unheard)}")
     return Manifest(tuple(recordings), root=held.root)
 
 

@@ -166,6 +166,34 @@ def test_another_method_has_rows_of_its_own(digits, made, data, tmp_path, monkey
     assert set(first["right_digit_first"]) == {"audio_to_video", "video_to_audio"}
 
 
+def test_audiovisual_methods_are_compared_on_voices_never_heard(made, data, tmp_path, monkeypatch):
+    """Those that need words, or more than a digit takes, are not asked; the flagship does without words."""
+    audiovisual, grounds = importlib.import_module("audiovisual"), importlib.import_module("audiovisual_grounds")
+    monkeypatch.setattr(grounds, "UNHEARD", ("bob",))
+    monkeypatch.setattr(grounds, "PICTURES", 1)
+    rows = tmp_path / "rows.jsonl"
+    words = [
+        "-o", str(tmp_path / "out"), "--rows", str(rows), "--data", str(data), "--on", "digits", "--seeds", "0",
+        "--steps", "1", "--only", "ave_net", "mil_nce", "multisensory", "trimodal-tuned", "trimodal",
+        "--set", "data.batch=8", "data.workers=0", "data.cache_gb=0", "precision=fp32",
+        *(f"encoders.{kind}.width=16" for kind in ("image", "video", "audio")),
+    ]  # fmt: skip
+    audiovisual.main(words)
+    first, second = (json.loads(line) for line in rows.read_text().splitlines())
+    assert [(one["name"], one["on"], one["uses"], one["used"]) for one in (first, second)] == [
+        ("ave_net", "digits", {}, {}), ("trimodal", "digits", {}, {}),
+    ]  # fmt: skip
+    assert {name.replace("image", "video") for one in (first, second) for name in one["course"][-1]["directions"]} == {
+        "video_to_audio", "audio_to_video",
+    }  # fmt: skip
+    assert first["retrieval"]["audio_to_image"]["n"] == second["retrieval"]["audio_to_video"]["n"] == 40
+    assert {encoder: set(labels) for encoder, labels in second["probes"].items()} == {
+        "video": {"digit"}, "audio": {"digit"},
+    }  # fmt: skip
+    assert second["probes"]["audio"]["digit"]["judged"] == 40
+    assert (first["label"], first["figure"]) == ("digit", "ndcg10")
+
+
 def test_what_is_not_there_is_told(digits, tmp_path):
     with pytest.raises(ValueError, match="no spoken digits there"):
         digits.spoken(tmp_path)

@@ -43,8 +43,9 @@ def curves(rows: Sequence[Row], title: str) -> Any:
     """A figure: score against seconds of training, a panel for each pair of modalities, a line for each seed."""
     from matplotlib.figure import Figure
 
-    pairs = (("video", "audio"), ("video", "text"), ("audio", "text"))
-    figure = Figure(figsize=(15, 5), layout="constrained")
+    every = (("video", "audio"), ("video", "text"), ("audio", "text"))
+    pairs = [pair for pair in every if any(_between(row, pair) for row in rows)] or every[:1]
+    figure = Figure(figsize=(max(8, 5 * len(pairs)), 5), layout="constrained")
     panels = figure.subplots(1, len(pairs), squeeze=False)[0]
     held, shown = by_label(rows), {}
     for place, (label, seeds) in enumerate(held.items()):

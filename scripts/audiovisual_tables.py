@@ -120,6 +120,7 @@ def tables(rows: Sequence[Row]) -> Iterator[Told]:
         title, figure = TITLES.get(on, on), next(iter(held.values()))[0]["figure"]
         names = [f"{a} → {b}" for a in KINDS.values() for b in KINDS.values() if a != b]
         cells: dict[str, list[Cells]] = {label: [_found(row) for row in seeds] for label, seeds in held.items()}
+        names = [name for name in names if any(name in one for seeds in cells.values() for one in seeds)]
         yield Told(f"{title}: finding, {FIGURES[figure]}", names, cells, {"chance": "chance"}, held, _in_time(held))
         cells = {label: [_probed(row) for row in seeds] for label, seeds in held.items()}
         known = list(dict.fromkeys(name for seeds in cells.values() for one in seeds for name in one))

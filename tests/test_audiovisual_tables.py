@@ -36,7 +36,7 @@ def test_tables_hold_the_spread_and_who_is_ahead_of_the_flagship():
     rows += [made_row("cma", 0, 1.0, 1.0)]
     rows[-1]["probes"]["audio"]["esc10"]["trivial"] = 0.3
     text = "\n".join(audiovisual_tables.section(rows, {"title": "T", "text": "Said."}))
-    assert "| trimodal | 50.0 ± 14.1 (10.0) |  |  |  |  |  | 9 | 8 | 2 |" in text
+    assert "| trimodal | 50.0 ± 14.1 (10.0) | 9 | 8 | 2 |" in text, "only directions that somebody has are columns"
     assert "| chance | 5.0 |  |" in text
     assert "| without an encoder | 20.0 | 20.0 or 30.0 |" in text, "of one picture, or of more"
     assert "Seeds 0, 1; training 8 to 8 s; data world abcdef; percent (untrained)." in text
@@ -47,7 +47,6 @@ def test_tables_hold_the_spread_and_who_is_ahead_of_the_flagship():
     assert (
         "more than the noise (of seeds: the difference of the means is beyond its 95 % interval by Welch's t, " in text
     )
-    assert "Nothing can be said of picture → text, sound → picture, " in text
     alone = "\n".join(audiovisual_tables.section(rows[-1:], {}))
     assert "`trimodal` has no run here" in alone
 
@@ -69,8 +68,7 @@ def test_of_one_seed_nothing_is_said():
     rows = [made_row("trimodal", 0, 0.4, 0.5), made_row("cma", 0, 1.0, 1.0)]
     (line, *_) = [told.ahead() for told in audiovisual_tables.tables(rows)]
     assert "Ahead of" not in line
-    assert line.startswith("Nothing can be said of picture → sound, picture → text, ")
-    assert line.endswith(": the noise needs two seeds of each.")
+    assert line == "Nothing can be said of picture → sound: the noise needs two seeds of each."
     more = [*rows, made_row("trimodal", 1, 0.6, 0.5), made_row("avid", 0, 0.8, 0.5), made_row("avid", 1, 0.8, 0.5)]
     told = next(audiovisual_tables.tables(more)).ahead()
     assert "picture → sound: none." in told
@@ -177,4 +175,4 @@ def test_curves_hold_every_quarter():
     figure = audiovisual_curves.curves([made_row("trimodal", 0, 0.5, 0.5)], "T")
     (line,) = figure.axes[0].lines
     assert line.get_xydata().tolist() == [[0, 0], [2, 12.5], [4, 25], [6, 37.5], [8, 50]]
-    assert not figure.axes[1].lines
+    assert len(figure.axes) == 1, "no panel for what nobody finds"

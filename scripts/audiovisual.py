@@ -34,6 +34,7 @@ import audiovisual_curves
 import audiovisual_state
 import audiovisual_tables
 import budget
+import digits
 import kept
 import numpy as np
 from audiovisual_grounds import Ground, ground
@@ -77,13 +78,11 @@ INPUTS = {
         "encoders.video.time_stride=2",
     ],
     "digits": [
-        "inputs.height=32", "inputs.width=32", "inputs.frames=4", "inputs.fps=5", "inputs.hz=8000",
-        "inputs.audio_seconds=0.8", "inputs.mels=40", "encoders.image.stride=4", "encoders.video.stride=4",
-        "encoders.video.time_stride=1",
+        *digits.INPUTS, "encoders.image.stride=4", "encoders.video.stride=4", "encoders.video.time_stride=1",
     ],
 }  # fmt: skip
 """data set -> inputs of every run on it"""
-WORDLESS = {"digits": 0.8}
+WORDLESS = {"digits": digits.SECONDS}
 """data set without words -> seconds of its recordings; methods that need words, or more, are not asked there"""
 OWN: dict[str, dict[str, list[str]]] = {
     "avts": {

@@ -52,10 +52,13 @@ HZ, FPS, SECONDS, SIDE = 8000, 5, 0.8, 32
 """of the clips: longer recordings are cut, shorter ones end in silence; pictures have an edge of two pixels"""
 SHIPPED = "digits"
 """the config whose method is asked unless another is named"""
-ALIKE = (
+INPUTS = (
     "inputs.height=32", "inputs.width=32", "inputs.frames=4", "inputs.fps=5", "inputs.hz=8000",
-    "inputs.audio_seconds=0.8", "inputs.mels=40", "data.batch=64", "data.workers=1", "steps=1500",
-    "checkpoint_every=100",
+    "inputs.audio_seconds=0.8", "inputs.mels=40",
+)  # fmt: skip
+"""what any method is shown of a clip"""
+ALIKE = (
+    *INPUTS, "data.batch=64", "data.workers=1", "steps=1500", "checkpoint_every=100",
     *(f"encoders.{one}.{word}" for one in ("image", "video") for word in ("name=small", "width=96", "norm=batch")),
     "encoders.image.stride=4", "encoders.video.stride=4",
     "encoders.audio.name=small", "encoders.audio.width=96", "encoders.audio.norm=batch",
@@ -214,15 +217,16 @@ def judged(loaded: Loaded, held: Manifest) -> dict[str, dict[str, float]]:
     }
 
 
-def changed(name: str) -> tuple[list[str], dict[str, Any]]:
-    """What is changed in a method's config, and by what its rows are told from the shipped one's."""
-    return ([], {}) if name == SHIPPED else (list(ALIKE), {"overrides": [f"--method {name}"]})
+def changed(name: str) -> tuple[list[str], list[str]]:
+    """What is changed in a method's config, and the ``overrides`` by which its rows are told from the shipped one's."""
+    return ([], []) if name == SHIPPED else (list(ALIKE), [f"--method {name}"])
 
 
 def row(out: Path, held: Manifest, speaker: str, seed: int, name: str, changes: list[str]) -> dict[str, Any]:
     """Learn without one speaker, or go on, and ask about it."""
-    alike, told = changed(name)
-    run, listed = out / (f"{speaker}-{seed}" if not told else f"{name}-{speaker}-{seed}"), out / f"{speaker}.jsonl"
+    alike, overrides = changed(name)
+    run = out / (f"{name}-{speaker}-{seed}" if overrides else f"{speaker}-{seed}")
+    listed = out / f"{speaker}.jsonl"
     own = without(held, speaker)
     own.save(listed)
     own = Manifest.load(listed)
@@ -232,8 +236,9 @@ def row(out: Path, held: Manifest, speaker: str, seed: int, name: str, changes: 
     asked = [recording.labels["digit"] for recording in own.split("test")]
     chance = float(np.square(np.unique(asked, return_counts=True)[1] / len(asked)).sum())
     return {
-        "config": "digits", **told, "run": dump(loaded.cfg), "seed": seed, "speaker": speaker, "changes": changes,
-        "steps": loaded.step, "split": "test", "data": own.digest(), "digest": loaded.digest, "asked": len(asked),
+        "config": "digits", **({"overrides": overrides} if overrides else {}), "run": dump(loaded.cfg), "seed": seed,
+        "speaker": speaker, "changes": changes, "steps": loaded.step, "split": "test", "data": own.digest(),
+        "digest": loaded.digest, "asked": len(asked),
         "train_seconds": round(kept.trained(run)),
         **{
             question: {
@@ -262,19 +267,18 @@ def main() -> None:
     rows = kept.rows_of(args.rows)
     everyone = sorted({recording.labels["speaker"] for recording in held.recordings})
     speakers = args.speakers or everyone
-    alike, told = changed(args.method)
+    alike, overrides = changed(args.method)
     cfg = load(find(args.method), [f"data={args.output}", *alike, *args.changes], config_of)
     for seed in args.seeds:
         for speaker in speakers:
             wanted = {
-                **told,
                 "speaker": speaker,
                 "seed": seed,
                 "changes": args.changes,
                 "data": without(held, speaker).digest(),
             }
-            done = (one for one in rows if wanted.items() <= one.items() and kept.of_today(one, cfg))
-            if not any(told or "overrides" not in one for one in done):
+            own = [one for one in rows if one.get("overrides", []) == overrides]
+            if not any(wanted.items() <= one.items() and kept.of_today(one, cfg) for one in own):
                 rows.append(row(args.output, held, speaker, seed, args.method, args.changes))
                 kept.keep(args.rows, rows)
     table = Table("method", "unheard", "seed", "from, to", "right", "untrained", "chance", box=None)

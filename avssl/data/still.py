@@ -63,7 +63,7 @@ def is_cut(path: str | os.PathLike[str], head: bytes) -> bool:
     """Whether a JPEG or GIF that begins with these HEAD bytes ends before its first picture does: FFmpeg fills the
     rest and says nothing. Of other formats it says so."""
     try:
-        if head.startswith(b"\xff\xd8\xff"):
+        if format_of(head) == "jpeg_pipe":
             return _is_cut_jpeg(path)
         return head.startswith(b"GIF8") and _is_cut_gif(path)
     except OSError:

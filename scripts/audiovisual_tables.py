@@ -69,17 +69,17 @@ class Told(NamedTuple):
     def ahead(self) -> str:
         """Who is above the flagship, and who knows more than untrained."""
         own, others = told_apart(self.rows)
+        methods = {label: seeds for label, seeds in self.cells.items() if label in (own, *others)}
         ranked = [name for name in self.columns if name not in UNRANKED]
         if own:
             pairs = {label: (self.cells[label], self.cells[own]) for label in others}
-            told = list(
-                at_end(above(pairs, ranked, LOWER), [label for label in self.rows if len(self.cells[label]) < 2])
-            )
+            few = [label for label, seeds in methods.items() if len(seeds) < 2]
+            told = list(at_end(above(pairs, ranked, LOWER), few))
         else:
             told = [f"`{FLAGSHIP}` has no run here to compare with."]
         if own and self.in_time:
             told += in_equal_time(above(self.in_time, ranked, LOWER))
-        return " ".join([*told, *learnt(self.cells, ranked)])
+        return " ".join([*told, *learnt(methods, ranked)])
 
     def note(self) -> str:
         """What is said below: who is ahead, or, of vectors, who has collapsed."""
@@ -96,9 +96,13 @@ class Told(NamedTuple):
 
 
 def told_apart(rows: Mapping[str, Sequence[Row]]) -> tuple[str | None, list[str]]:
-    """The flagship's label, None where it has no rows, and those of the methods that it is compared with."""
-    own = next((label for label, seeds in rows.items() if seeds[0]["name"] == FLAGSHIP), None)
-    return own, [label for label, seeds in rows.items() if not seeds[0]["name"].startswith(FLAGSHIP)]
+    """The flagship's label, None where it has no rows, and those of the methods that it is compared with.
+
+    Runs of it with other settings are neither.
+    """
+    own = [label for label, seeds in rows.items() if seeds[0]["name"] == FLAGSHIP]
+    others = [label for label, seeds in rows.items() if not seeds[0]["name"].startswith(FLAGSHIP)]
+    return min(own, key=lambda label: len(rows[label][0].get("words", ())), default=None), others
 
 
 def _seconds(rows: Sequence[Row]) -> float:

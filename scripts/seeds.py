@@ -18,11 +18,14 @@ NORMAL = 1.96
 
 
 def by_label(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Label -> its seeds, in the order of the rows; steps and data are told where runs of one name differ in them, and
-    levels of the world (``learn``) where a run learnt from several."""
+    """Label -> its seeds, in the order of the rows; steps, data and what was changed in a config are told where runs of
+    one name differ in them, and levels of the world (``learn``) where a run learnt from several."""
     lengths: dict[str, set[int]] = defaultdict(set)
     learnt: dict[Any, set[str]] = defaultdict(set)
+    shared: dict[Any, set[str]] = {}
     for row in rows:
+        words = set(row.get("words", ()))
+        shared[_of(row)] = words & shared.get(_of(row), words)
         lengths[row["name"]].add(row["steps"])
         learnt[_of(row)].add(str(row.get("data", "")))
     found: dict[str, list[Row]] = defaultdict(list)
@@ -30,6 +33,7 @@ def by_label(rows: Sequence[Row]) -> dict[str, list[Row]]:
         told = [f"{row['steps']:,} steps"] if len(lengths[row["name"]]) > 1 else []
         if len(learnt[_of(row)]) > 1:
             told.append(f"data {str(row.get('data', ''))[:8]}")
+        told += [word.removeprefix("method.") for word in row.get("words", ()) if word not in shared[_of(row)]]
         if len(row.get("learn", ())) > 1:
             told.insert(0, " + ".join(row["learn"]))
         found[f"{row['name']} ({'; '.join(told)})" if told else row["name"]].append(row)

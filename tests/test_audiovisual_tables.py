@@ -124,6 +124,23 @@ def test_who_tells_more_than_untrained_is_told_recording_by_recording():
     assert alone.endswith("picture kind: 0 of 1.")
 
 
+def test_the_flagship_with_other_settings_is_no_method():
+    """It has lines of its own, and neither leads, loses nor counts, nor is it drawn; whichever was made first."""
+    plain = ["data.batch=2"]
+    rows = [made_row("trimodal", 0, 0.9, 0.9, words=[*plain, "method.rivals.bank=8"])]
+    rows += [made_row(name, seed, 0.5, 0.5, words=plain) for name in ("trimodal", "avid") for seed in (0, 1)]
+    for row in rows:
+        row["probes"]["video"]["kind"]["gain"] = [0.2, 0.1, 0.3]
+    found, known = list(audiovisual_tables.tables(rows))[:2]
+    assert [line[0] for line in found.lines()] == ["trimodal (rivals.bank=8)", "trimodal", "avid", "chance"]
+    assert found.ahead().startswith("Ahead of `trimodal` by more than the noise (")
+    assert "picture → sound: none" in found.ahead()
+    assert "Nothing can be said" not in found.ahead()
+    assert "picture kind: 2 of 2 (trimodal, avid)." in known.ahead()
+    (axes,) = audiovisual_curves.curves(rows, "T").axes
+    assert len(axes.lines) == 4
+
+
 def test_own_task_spread_and_alarms_are_told():
     def state(spread, alarm):
         return {

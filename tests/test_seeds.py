@@ -48,3 +48,7 @@ def test_seeds_of_one_label_learnt_alike():
     assert list(by_label([*rows, other])) == ["a (data 01234567)", "b", "a (data 98765432)"]
     assert list(by_label([rows[0], {**other, "learn": ["easy", "hard"]}])) == ["a", "a (easy + hard)"]
     assert list(by_label([rows[0], {**rows[0], "steps": 1000}])) == ["a (9 steps)", "a (1,000 steps)"]
+    plain = {**rows[0], "words": ["data.batch=2"]}
+    changed = {**plain, "words": ["data.batch=2", "data.together=2", "method.rivals.gap_seconds=1"]}
+    assert list(by_label([plain, changed])) == ["a", "a (data.together=2; rivals.gap_seconds=1)"]
+    assert list(by_label([plain, {**changed, "learn": ["easy", "hard"]}])) == ["a", "a (easy + hard)"]

@@ -7,7 +7,8 @@
 With --truth, the world's own narration is judged: it lags what it is about, and a quarter of it is about nothing
 visible and should be dropped. Without, every sentence is said to be right and is then spoiled: moved at random (a
 normal distribution of half a second, or --jitter), its words misheard (8 %), and a third of the recordings get a
-sentence of another one. It is then put right twice: with the times of words, if there are any, and without.
+sentence of another one. It is then put right: with the times of words, if there are any, without, and with times
+that words share (avssl align --share).
 What is done is not done again; rows are added to results/align.jsonl.
 """
 
@@ -39,6 +40,7 @@ JITTER_SECONDS = 0.5
 ERROR_RATE = 0.08
 FOREIGN_SHARE = 1 / 3
 CLOSE_SECONDS = 0.1
+SHARED = "no_times_but_shared"
 
 
 class Said(NamedTuple):
@@ -156,8 +158,9 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
     told = {"told": said}
     if any(row.phrase.words for rows in said.values() for row in rows):
         bare = {name: [Said(replace(row.phrase, words=()), row.right) for row in rows] for name, rows in said.items()}
-        told = {"timed_words": said, "no_times_of_words": bare}
+        told = {"timed_words": said, "no_times_of_words": bare, SHARED: bare}
     rule = Rule(weight=args.weight, standing=args.standing, at=args.at)
+    rules = {SHARED: replace(rule, share=True)}
     figures: dict[str, Any] = {name: {} for name in told}
     for who in ("trained", "untrained"):
         loaded = load_run(args.run, trained=who == "trained")
@@ -167,7 +170,7 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
             aligner = Aligner(embedder, spoken_of, rule, hop_seconds=args.hop, progress=tell)
         for name, rows_of in told.items():
             spoken = [replace(one, narration=tuple(row.phrase for row in rows_of[one.key])) for one in recordings]
-            for figure, value in judged(aligner.saying(spoken), rows_of, args.chatter).items():
+            for figure, value in judged(aligner.saying(spoken, rules.get(name)), rows_of, args.chatter).items():
                 figures[name].setdefault(figure, {})[who] = value
     if args.truth:
         figures["told"]["drop_precision"]["oracle"] = readable(said)

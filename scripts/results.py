@@ -134,12 +134,15 @@ def page() -> str:
         *notes["machine"],
         "",
     ]
+    said: set[str] = set()
     # what was judged on validation clips are the trials that chose settings: after the results
     for key, held in sorted(groups.items(), key=lambda pair: pair[0][2] == "val"):
         note = notes["experiments"].get(key[0], {})
         trial = f"Trial ({key[1]} steps, validation clips): " if key[2] == "val" else ""
         lines += [f"## {trial}{note.get('title', key[0])}{'' if key[3] == '[]' else ' with ' + key[3]}", ""]
-        lines += group(sorted(held, key=lambda row: row["seed"]), note)
+        # what is said of an experiment stands above its first table
+        lines += group(sorted(held, key=lambda row: row["seed"]), {**note, "text": ""} if key[0] in said else note)
+        said.add(key[0])
     for name, own in tabled.items():
         lines += TABLES[name].section(own, notes["experiments"].get(name, {}))
     for row in measured:

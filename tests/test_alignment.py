@@ -181,6 +181,23 @@ def test_words_move_along_with_their_sentence(narration, monkeypatch):
         assert placed.after.words[0][0] == pytest.approx(placed.after.start)
 
 
+def test_words_without_times_may_share_their_sentences(monkeypatch):
+    """Four words of one length that are said one after the other: as well placed as timed ones, and not timed by it."""
+    shown = {n: {WORDS[(n + k) % 16]: (2.0 + 0.4 * k, 2.4 + 0.4 * k) for k in range(4)} for n in range(12)}
+    told = {n: [Phrase(2.0 + shift, 3.6 + shift, " ".join(shown[n]))] for n, shift in enumerate(SHIFTS)}
+    timed = {
+        n: [replace(said, words=tuple((a + shift, b + shift, word) for word, (a, b) in shown[n].items()))]
+        for (n, (said,)), shift in zip(told.items(), SHIFTS, strict=True)
+    }
+    aligner, _ = made(monkeypatch, shown, told, Rule(weight=200, share=True), narration="window")
+    beside, _ = made(monkeypatch, shown, timed, narration="window")
+    for (_, (placed,)), (_, (wanted,)), shift in zip(aligner.place(), beside.place(), SHIFTS, strict=True):
+        assert placed.shift == wanted.shift == pytest.approx(-shift, abs=0.1)
+        assert placed.after == replace(wanted.after, words=())
+    alone = aligner.saying(aligner.recordings, replace(aligner.rule, share=False))
+    assert [one.shift for _, (one,) in alone.place()] != [one.shift for _, (one,) in aligner.place()]
+
+
 def test_words_ask_each_window_about_what_it_would_hold():
     """Against loops over windows, shifts and words."""
     said = ((1.0, 1.4, "a"), (1.5, 1.9, "b"), (2.3, 2.5, "c"))

@@ -72,7 +72,10 @@ def test_all_mistakes_are_told_at_once():
         config.load("simclr", ["method.temperature=-1", "inputs.hight=3", "steps=zero"], config_of)
     lines = str(caught.value).splitlines()
     assert len(lines) == 3
-    assert all(line.startswith("simclr.yaml: ") for line in lines)
+    keys = ("method.temperature: ", "inputs.hight: ", "steps: ")
+    assert all(any(line.startswith(key) for key in keys) for line in lines), "the command line's, and no file's"
+    with pytest.raises(ValueError, match=r"^mine.yaml: stepz: unknown key; did you mean steps\?$"):
+        config.build({"method": "simclr", "stepz": 3}, config_of, "mine.yaml", ["steps"])
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-LINE_SECONDS = 10.0
-"""between lines, where there is no terminal to draw a bar on"""
+FIRST_SECONDS, LINE_SECONDS = 2.0, 10.0
+"""until the first line, and between lines, where there is no terminal to draw a bar on"""
 
 
 @contextmanager
@@ -43,7 +43,8 @@ def _lines(what: str) -> Callable[[int, int], None]:
         nonlocal told
         now = time.monotonic()
         # who was told how far it is, is told that it is done
-        if now - told < LINE_SECONDS and not (done == total and told > began):
+        pause = LINE_SECONDS if told > began else FIRST_SECONDS
+        if now - told < pause and not (done == total and told > began):
             return
         told, rate = now, done / max(now - began, 1e-9)
         left = f", {(total - done) / rate:.0f} s left" if rate else ""

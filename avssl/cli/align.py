@@ -51,6 +51,13 @@ def align(
             "probable than this; chosen on the val split unless given."
         ),
     ] = None,
+    share: Annotated[
+        bool,
+        typer.Option(
+            help="Words without times share their sentence's, by their length: for runs that learnt from the words "
+            "inside a window, and narration that is what is heard."
+        ),
+    ] = False,
     at: Annotated[str, typer.Option(help="middle: where agreement is greatest; begin: where it sets in.")] = "middle",
     space: Annotated[str, typer.Option(help="For methods with several spaces.")] = "",
     report: Annotated[Path | None, typer.Option("--json", help="Write what became of every sentence.")] = None,
@@ -72,12 +79,16 @@ def align(
     from avssl.train.checkpoint import replace_text
 
     _check(standing, chatter, alignable)
-    rule = Rule(most, jitter_seconds=jitter, weight=weight, standing=0.0, at=at)  # type: ignore[arg-type]
+    rule = Rule(
+        most, jitter_seconds=jitter, weight=weight, standing=0.0, at=at, share=share,  # type: ignore[arg-type]
+    )  # fmt: skip
     held = Manifest.load(manifest)
     loaded = _network.load(run, device=device)
     asks = isinstance(loaded.method, TellsAlignable)
     if alignable is not None and not asks:
         raise ValueError(f"--alignable: {loaded.method.cfg.name} does not tell what can be aligned; use --standing")
+    if share and loaded.inputs.cfg.narration != "window":
+        raise ValueError(f"--share: {run} learnt from whole phrases, and is asked about them (inputs.narration=phrase)")
     embedder = Embedder(loaded.method, loaded.inputs, window, space)
     with counting("recordings") as tell:
         aligner = Aligner(embedder, held, rule, hop_seconds=hop, split=split, progress=tell)

@@ -197,7 +197,7 @@ def _check_written(
     Nothing is written over a recording or the sound that is looked for. Other files that are already there are only
     replaced where their figures (.json) say that they are an overlay's, but for a video that the person named.
     """
-    held = {_place(path): f"the recording {path}" for path in recordings}
+    held = {_place(path): f"the recording {path}" for path in recordings if path.exists()}  # a link may lead nowhere
     if audio is not None:
         held[_place(audio)] = f"the sound to look for, {audio}"
     if page is not None and page.exists() and _place(page) in held:

@@ -54,7 +54,7 @@ def transcribe(
     folder = output.with_name(f"{output.stem}-narration")
     with counting("recordings") as tell:
         made, told = hear(
-            held, folder, recognizer, settings=f"{engine} {model}", language=language,
+            held, folder, recognizer, settings=f"{engine} {model} {hub.version(recognizer.origin)}", language=language,
             rule=Rule(no_speech=no_speech, compression=compression), again=again, progress=tell,
         )  # fmt: skip
     made.save(output)

@@ -78,8 +78,14 @@ def override(values: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:
     return result
 
 
-def build(values: Mapping[str, Any], choose: Callable[[str], type[MethodConfig]], where: str = "config") -> RunConfig:
-    """Validate plain values. ``choose`` turns a method's name into its Config class.
+def build(
+    values: Mapping[str, Any],
+    choose: Callable[[str], type[MethodConfig]],
+    where: str = "config",
+    given: Sequence[str] = (),
+) -> RunConfig:
+    """Validate plain values. ``choose`` turns a method's name into its Config class; ``given`` are keys that are not
+    from ``where`` but from a command line.
 
     Raises ValueError: all mistakes at once, one line each, each with a suggestion.
     """
@@ -93,7 +99,8 @@ def build(values: Mapping[str, Any], choose: Callable[[str], type[MethodConfig]]
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise ValueError("\n".join(f"{where}: {line}" for line in explain(error, model))) from None
+        told = ((line.split(": ")[0], line) for line in explain(error, model))
+        raise ValueError("\n".join(line if key in given else f"{where}: {line}" for key, line in told)) from None
 
 
 @cache
@@ -105,7 +112,8 @@ def _whole(chosen: type[MethodConfig]) -> type[RunConfig]:
 def load(source: str | Path, words: Sequence[str], choose: Callable[[str], type[MethodConfig]]) -> RunConfig:
     """A config file (or a shipped name) with overrides -> RunConfig. Raises ValueError, one line per mistake."""
     path = find(source)
-    return build(override(parse(path.read_text(encoding="utf-8"), str(path)), words), choose, path.name)
+    values = override(parse(path.read_text(encoding="utf-8"), str(path)), words)
+    return build(values, choose, path.name, [word.split("=", 1)[0] for word in words])
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:

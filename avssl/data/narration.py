@@ -66,7 +66,7 @@ class Cleaned:
 
 def clean(found: Iterable[Phrase], seconds: float | None = None) -> Cleaned:
     """Tags and entities removed, empty and impossible cues dropped, the rest clipped to 0..``seconds`` and sorted; the
-    times of words are kept within their cue's, and in order.
+    times of words are kept within their cue's, and in order, and words outside the recording are dropped.
 
     A cue that says the same as the one before it and overlaps or touches it is joined to it; others may overlap.
     """
@@ -96,16 +96,25 @@ def clean(found: Iterable[Phrase], seconds: float | None = None) -> Cleaned:
             note("repeated")
             kept[-1] = replace(last, end=max(last.end, end))
             continue
-        kept.append(replace(cue, start=start, end=end, text=text, words=_inside(cue.words, start, end)))
+        words = _inside(cue.words, start, end, limit)
+        if len(words) < len(cue.words):
+            text = " ".join(word for *_, word in words)
+        if not text:
+            note("outside the recording")
+            continue
+        kept.append(replace(cue, start=start, end=end, text=text, words=words))
     return Cleaned(tuple(kept), counts)
 
 
 def _inside(
-    words: Sequence[tuple[float, float, str]], start: float, end: float
+    words: Sequence[tuple[float, float, str]], start: float, end: float, limit: float
 ) -> tuple[tuple[float, float, str], ...]:
-    """Words of a cue between its start and its end, none before the one ahead of it; files may tell anything."""
+    """Words of a cue between its start and its end, none before the one ahead of it; files may tell anything. Those
+    that are said before the recording begins or after it ends (``limit``) are not in it."""
     kept = []
     for begin, stop, word in words:
+        if stop <= 0 < -begin or begin >= limit:
+            continue
         start = min(max(begin, start), end)
         kept.append((start, min(max(stop, start), end), word))
     return tuple(kept)

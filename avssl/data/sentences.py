@@ -19,6 +19,8 @@ OVERLAP_SECONDS = 0.3
 ROLLING = 3
 """where so many cues, and more than half, begin within the one before and do not end before it, captions roll, unless
 they read better as two who talk at once"""
+SHORTEST_SECONDS = 0.1
+"""what a sentence lasts whose words are told without any length"""
 TOUCH_SECONDS = 0.05
 """cues this near follow each other without a pause"""
 AROUND = 8
@@ -85,7 +87,11 @@ def sentences(
         if said:
             words = tuple((one.start, one.end, one.text) for one in said) if all(one.measured for one in said) else ()
             text = " ".join(one.text for one in said)
-            found.append(Phrase(said[0].start, max(one.end for one in said), text, words, language))
+            start, end = said[0].start, max(one.end for one in said)
+            if end <= start:
+                start = max(0.0, end - SHORTEST_SECONDS)
+                end = max(end, start + SHORTEST_SECONDS)
+            found.append(Phrase(start, end, text, words, language))
         said.clear()
 
     for phrase in _unrolled(phrases):
@@ -197,6 +203,11 @@ def _again(before: Phrase, after: Phrase) -> int:
         return 0
     counts = range(min(len(old), len(new) - 1), min(2, len(old)) - 1, -1)
     return next((count for count in counts if count and old[-count:] == new[:count]), 0)
+
+
+def timed(phrase: Phrase) -> Phrase:
+    """The phrase with times of its words; where they are not known each has a share of the phrase's, by its length."""
+    return phrase if phrase.words else replace(phrase, words=tuple(_shared(phrase.start, phrase.end, phrase.text)))
 
 
 def _words(phrase: Phrase) -> list[Word]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from avssl.data.audit import SILENT_DB
 from avssl.data.manifest import Manifest, Recording
 from avssl.data.narration import Phrase
+from avssl.data.sentences import timed
 from avssl.embedding import chatter
 from avssl.embedding.network import Embedder, Vectors
 from avssl.embedding.recordings import embed_recordings
@@ -57,6 +58,8 @@ class Rule:
     """least share of other recordings that a sentence must fit worse than its own, by picture or by sound"""
     at: Literal["middle", "begin"] = "middle"
     """what a sentence's middle is moved to: middle, where agreement is greatest; begin, where it sets in"""
+    share: bool = False
+    """words without times share their sentence's, by their length: where what is told is what is heard"""
 
     def __post_init__(self) -> None:
         for name in ("most_seconds", "step_seconds", "jitter_seconds", "weight"):
@@ -176,10 +179,10 @@ class Aligner:
                 self.views["audio"].rows.pop(one.key, None)
         self.texts = {one.key: {phrase.text for phrase in one.narration} for one in self.recordings}
 
-    def saying(self, recordings: Sequence[Recording]) -> Aligner:
+    def saying(self, recordings: Sequence[Recording], rule: Rule | None = None) -> Aligner:
         """The same windows with other narration: recordings that were there, with what is said in them now."""
         other = copy.copy(self)
-        other.recordings = list(recordings)
+        other.recordings, other.rule = list(recordings), rule or self.rule
         other.texts = {one.key: {phrase.text for phrase in one.narration} for one in recordings}
         return other
 
@@ -192,8 +195,8 @@ class Aligner:
 
     def _placed(self, number: int, phrase: Phrase) -> Placed:
         recording, rule = self.recordings[number], self.rule
-        words = Words.of(phrase, self.embedder, self.hop)
-        shifts = _shifts(phrase, recording.seconds, rule)
+        words = Words.of(timed(phrase) if rule.share else phrase, self.embedder, self.hop)
+        shifts = _shifts(words.phrase, recording.seconds, rule)
         total, standings, bests = np.zeros(len(shifts)), dict[str, float](), list[Floats]()
         panel = self._panel(number, phrase.text)
         for name, view in self.views.items():

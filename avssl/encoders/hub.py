@@ -7,6 +7,7 @@ whose code comes with them are refused.
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import os
 import re
@@ -26,6 +27,8 @@ HUB_SECONDS = 3.0
 """how long the hub may take to answer at all; its own client tries for half a minute"""
 KEPT = ("preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json", "README.md")
 """small files that tell how a tower takes its input, and what its author allows"""
+READ = (".safetensors", ".json", ".bin", ".txt")
+"""ends of the files that make a model what it is"""
 
 
 def model(path: str) -> nn.Module:
@@ -169,6 +172,19 @@ def file(path: str, name: str) -> Path | None:
     except OSError:
         return None
     return Path(found) if found else None
+
+
+def version(path: str) -> str:
+    """What tells a model's weights from others of the same name: a digest of its folder's files, or the revision of a
+    hub's model on this machine; "" where neither is known."""
+    if Path(path).is_dir():
+        told = hashlib.blake2b(digest_size=12)
+        for one in sorted(one for one in Path(path).iterdir() if one.suffix in READ):
+            with open(one, "rb") as opened:
+                told.update(one.name.encode() + hashlib.file_digest(opened, "blake2b").digest())
+        return told.hexdigest()
+    found = file(path, "config.json")
+    return found.parent.name if found else ""
 
 
 def line(error: Exception) -> str:

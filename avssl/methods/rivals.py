@@ -27,7 +27,8 @@ class RivalsConfig(Frozen):
     """Options of a contrast over a batch; as they are, all of other recordings are negatives and no others."""
 
     gap_seconds: float = Field(0.0, ge=0)
-    """windows of one recording that begin at least so far apart are negatives of each other; 0: they never are.
+    """windows of one recording that begin at least so far apart are negatives of each other, also where they overlap,
+    which they do below a window's length; 0: they never are.
     data.together puts several windows of a recording into a batch"""
     alike: float = Field(0.0, ge=0)
     """weight (50 in FNAC): pairs are as likely across modalities as they are alike within each"""

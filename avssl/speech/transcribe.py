@@ -24,6 +24,8 @@ UNDETERMINED = "und"
 """language of a recording in which no voice was found"""
 BLOCK_SECONDS = 300.0
 """of sound in memory at once"""
+NAME_BYTES = 160
+"""of a recording's name in that of its .vtt; systems allow 255 for all of it"""
 UNSPACED = {"zh", "yue", "ja", "th", "lo", "my", "km", "bo"}
 """languages without spaces between words: what a recognizer times as a word there is a character or a whole segment,
 and our narration joins words with spaces"""
@@ -81,28 +83,35 @@ def transcribe(
         else:
             mark = _mark(recording, settings, language, rule)
             path = stale = made.get(_name(recording.key))
-            if path is None or not _has(path, mark):
+            if path is not None and _has(path, mark):
+                told.before += 1
+            else:
                 try:
                     phrases, spoken, counts = _heard(manifest.path_of(recording), recording, recognizer, language, rule)
                 except Unreadable as error:
                     told.passed[str(error).removeprefix(f"{manifest.path_of(recording)}: ")] += 1
-                    continue
-                path = folder / f"{_name(recording.key)}.{spoken}.vtt"
-                folder.mkdir(parents=True, exist_ok=True)
-                content = webvtt(phrases).replace("WEBVTT\n", f"WEBVTT\nLanguage: {spoken}\n\nNOTE {mark}\n", 1)
-                write_whole(path, content)
-                if stale is not None and stale != path:
-                    stale.unlink()
-                told.heard += 1
-                told.left_out.update(counts)
-            else:
-                told.before += 1
-            told.languages[path.suffixes[-2].removeprefix(".")] += 1
-            held[number] = replace(recording, narration=tuple(sentences(read(path, _name(recording.key)))))
-            told.sentences += len(held[number].narration)
+                    path = None
+                else:
+                    path = _write(folder, _name(recording.key), phrases, spoken, mark)
+                    if stale is not None and stale != path:
+                        stale.unlink()
+                    told.heard += 1
+                    told.left_out.update(counts)
+            if path is not None:
+                told.languages[path.suffixes[-2].removeprefix(".")] += 1
+                held[number] = replace(recording, narration=tuple(sentences(read(path, _name(recording.key)))))
+                told.sentences += len(held[number].narration)
         if progress is not None:
             progress(number + 1, len(held))
     return replace(manifest, recordings=tuple(held)), told
+
+
+def _write(folder: Path, name: str, phrases: list[Phrase], spoken: str, mark: str) -> Path:
+    """The .vtt of a recording, with what tells whether it is still right."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.{spoken}.vtt"
+    write_whole(path, webvtt(phrases).replace("WEBVTT\n", f"WEBVTT\nLanguage: {spoken}\n\nNOTE {mark}\n", 1))
+    return path
 
 
 def why_passed(recording: Recording, again: bool) -> str:
@@ -153,9 +162,10 @@ def _mark(recording: Recording, settings: str, language: str, rule: Rule) -> str
 
 
 def _name(key: str) -> str:
-    """A key as one file name: keys with folders must not leave the folder or collide."""
+    """A key as one file name: keys with folders must not leave the folder, collide, or be longer than names may be."""
     plain = key.replace(os.sep, "__").replace("/", "__")
-    return plain if plain == key else f"{plain}-{hashlib.blake2b(key.encode(), digest_size=4).hexdigest()}"
+    short = plain.encode()[:NAME_BYTES].decode(errors="ignore")
+    return short if short == key else f"{short}-{hashlib.blake2b(key.encode(), digest_size=4).hexdigest()}"
 
 
 def _has(path: Path, mark: str) -> bool:

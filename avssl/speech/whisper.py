@@ -6,6 +6,7 @@ Large-Scale Weak Supervision, 2022, arXiv:2212.04356.
 
 from __future__ import annotations
 
+import itertools
 import socket
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from avssl.data.narration import Phrase
+from avssl.encoders.hub import line
 from avssl.speech.doubt import Heard
 
 HZ = 16000
@@ -72,10 +74,8 @@ class Whisper:
                 name, local_files_only=kept, use_safetensors=True
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
-            said = " ".join(str(error).split())[:200]
-            raise ValueError(
-                f"{name}: no Whisper there ({said}); give a folder that holds one, or a name: openai/whisper-tiny"
-            ) from None
+            how = "give a folder that holds one, or a name: openai/whisper-tiny"
+            raise ValueError(f"{name}: no Whisper there ({line(error)}); {how}") from None
         self.origin = name
         self.model: Any = model.eval().to(device)
         self.device = device
@@ -121,10 +121,16 @@ class Whisper:
                     f"--language {language}: this model knows {', '.join(sorted(self.languages.values()))}"
                 )
             before += [generation.lang_to_id[f"<|{language}|>"], generation.task_to_id["transcribe"]]
-        made = self.model.generate(
-            features, attention_mask=mask, return_timestamps=True, return_segments=True,
-            return_token_timestamps=self.words, **told,
-        )  # fmt: skip
+        try:
+            made = self.model.generate(
+                features, attention_mask=mask, return_timestamps=True, return_segments=True,
+                return_token_timestamps=self.words, **told,
+            )  # fmt: skip
+        except ValueError as error:
+            raise ValueError(
+                f"{self.origin}: this Whisper cannot be asked ({line(error)}); compare its generation_config.json with "
+                "that of openai/whisper-tiny"
+            ) from None
         heard = []
         for segment in made["segments"][0]:
             if float(segment["start"]) >= len(sound) / HZ:
@@ -155,7 +161,7 @@ class Whisper:
             if not pieces or tokenizer.decode([token]).startswith(" "):
                 pieces.append((time, []))
             pieces[-1][1].append(token)
-        begins = [max(first, min(time, last)) for time, _ in pieces]
+        bounds = [*(max(first, min(time, last)) for time, _ in pieces), last]
         said = [(begin, end, tokenizer.decode(ids).strip())
-                for begin, end, (_, ids) in zip(begins, [*begins[1:], last], pieces, strict=True)]  # fmt: skip
+                for (begin, end), (_, ids) in zip(itertools.pairwise(bounds), pieces, strict=True)]  # fmt: skip
         return tuple(word for word in said if word[2])

@@ -167,14 +167,17 @@ def load_run(folder: Path | str, trained: bool = True) -> Loaded:
     words = run / "vocabulary.json"
     inputs = Inputs(cfg.inputs, Vocabulary(words.read_text(encoding="utf-8")) if words.is_file() else None)
     towers = run / "towers" if (run / "towers").is_dir() else None
+    newest = _newest(folder, run, about, exported) if trained else None
+    if newest and inputs.vocabulary is None and any(key.startswith("encoders.text.") for key in newest[2]):
+        raise ValueError(f"{words} is missing: this network reads text by it; bring it back, or train anew")
     method = build.method_of(cfg, inputs, about["length"], towers=towers)
     manifest, recordings = Path(about["manifest"]) if about["manifest"] else None, about["manifest_digest"]
-    if not trained:
+    if newest is None:
         if towers is not None and not build.unfill(method, _newest(folder, run, about, exported)[2]):
             method = build.method_of(cfg, inputs, about["length"])  # what a tuned tower came with is in its own folder
         digest = hashlib.sha256(json.dumps(["untrained", about["config"], recordings]).encode()).hexdigest()
         return Loaded(cfg, method.eval(), inputs, digest, manifest, 0, recordings)
-    step, digest, weights = _newest(folder, run, about, exported)
+    step, digest, weights = newest
     build.fill(method, weights, str(folder))
     build.layout(method, cfg.channels_last)
     return Loaded(cfg, method.eval(), inputs, digest, manifest, step, recordings)

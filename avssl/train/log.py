@@ -20,6 +20,8 @@ QUIET_SECONDS = 10.0
 """least time between lines where there is no terminal"""
 FEW = 20
 """held-out items; of fewer, figures tell little"""
+COUNTS = ("items", "with_text")
+"""figures that are counts of items"""
 
 
 class Log:
@@ -101,10 +103,12 @@ class Log:
         """
         if values and self.write:
             self._put(step, {f"held_out/{key}": value for key, value in values.items()})
-        told = "  ".join(f"{key} {value:.3f}" for key, value in values.items() if "/" not in key)
+        told = "  ".join(
+            f"{key} {value:.{0 if key in COUNTS else 3}f}" for key, value in values.items() if "/" not in key
+        )
         if told:
             self.say(f"step {step}  held out: {told}")
-            few = min((values[key] for key in ("items", "with_text") if key in values), default=FEW)
+            few = min((values[key] for key in COUNTS if key in values), default=FEW)
             if few < FEW and not self._few_said:
                 self._few_said = True
                 self.say(f"these figures are of {few:.0f} held-out items: too few to tell much")

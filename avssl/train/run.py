@@ -37,6 +37,8 @@ FREE = frozenset(
 then the new one; recordings are compared by their digest"""
 
 LEAST_ITEMS = 2
+TOLD = 6
+"""settings that differ, which are told; of more, how many there are"""
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,11 @@ def start(
             ended = found.state["finished"] == "plateau" and cfg.stop == "plateau"
             if ended or found.state["step"] >= cfg.steps:
                 more = "its held-out score improved no more; to go on: stop=steps" if ended else "for more, raise steps"
-                say(f"{out} is trained: step {found.state['step']} of {cfg.steps}; {more}")
-                return Run(out, found.state["step"], "already", 0, time.monotonic() - began)
+                step = found.state["step"]
+                asked = f"of {cfg.steps}" if step <= cfg.steps else f"where {cfg.steps} are asked for"
+                _intact(out, step)
+                say(f"{out} is trained: step {step} {asked}; {more}")
+                return Run(out, step, "already", 0, time.monotonic() - began)
         recordings = _recordings(cfg, out, found, ranks, say)
         if found is not None:
             _same(out, "manifest", found.state["manifest_digest"], recordings.held.digest())
@@ -279,10 +284,22 @@ def _same(out: Path, what: str, old: Any, new: Any) -> None:
         found = [] if old == new else [f"manifest: {old[:12]} -> {new[:12]}"]
         hint = "the recordings, their narration or splits changed"
     else:
+        if old["method"]["name"] != new["method"]["name"]:
+            raise ValueError(f"{out} holds a run of {old['method']['name']}; choose another -o")
         found = [line for line in build.changes(old, new) if line.split(":")[0] not in FREE]
         hint = "the settings changed"
     if found:
-        raise ValueError(f"{out} holds another run, {hint}: {'; '.join(found)}; undo that, or choose another -o")
+        more = f"; and {len(found) - TOLD} more" if len(found) > TOLD else ""
+        told = "; ".join(found[:TOLD]) + more
+        raise ValueError(f"{out} holds another run, {hint}: {told}; undo that, or choose another -o")
+
+
+def _intact(out: Path, step: int) -> None:
+    """Raises ValueError where what is written when a run goes on, and read by all that use it, is damaged."""
+    try:
+        build.read_json(out / "run.json")
+    except ValueError as error:
+        raise ValueError(f"{error}; a step more writes it anew: avssl train {out} --resume steps={step + 1}") from None
 
 
 def _warn_versions(old: dict[str, str], say: Say) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from types import SimpleNamespace
@@ -49,8 +50,8 @@ def listed(tmp_path):
 def network(monkeypatch):
     """Loads an untrained tiny run in place of a folder."""
 
-    def given(name):
-        one = tiny.run(name)
+    def given(name, *words):
+        one = tiny.run(name, *words)
         loaded = SimpleNamespace(method=one.method().eval(), inputs=one.inputs, digest="abc")
         monkeypatch.setattr(_network, "load", lambda run, **_: loaded)
 
@@ -77,6 +78,12 @@ def test_it_writes_a_manifest_and_tells_how_far_narration_moved(listed, network,
     assert after.split("train")[0].narration == before.split("train")[0].narration, "another split stays as it is"
     for one in told["recordings"]:
         (said,) = one["said"]
+        bins = [0] * (len(EDGES) + 1) if said["shift"] is None else [
+            int(low <= said["shift"] < high) for low, high in itertools.pairwise((-99, *EDGES, 99))
+        ]  # fmt: skip
+        assert (one["shifts"], one["dropped"]) == (bins, int(said["shift"] is None))
+        line = next(line for line in shown.splitlines() if line.split()[0] == one["recording"])
+        assert line.split()[1:] == ["1"], "its own sentence, once"
         (now,) = next(r for r in after.recordings if r.key == one["recording"]).narration or (None,)
         assert (now is None) == (said["shift"] is None)
         if now is not None:
@@ -117,6 +124,17 @@ def test_every_option_reaches_the_rule(words, asked, listed, network):
     assert found != told_by(listed, "--standing", "0")
 
 
+def test_words_share_their_sentences_time_where_that_is_asked(listed, network):
+    network("mil_nce", "inputs.narration=window", "inputs.frames=4", "inputs.fps=8", "inputs.audio_seconds=0.5")
+    loaded, held = _network.load("runs/x"), Manifest.load(listed / "in.jsonl")
+    rule = alignment.Rule(1.5, jitter_seconds=0.5, weight=1.0, standing=0.0, share=True)
+    placed = alignment.Aligner(Embedder(loaded.method, loaded.inputs, None), held, rule).place()
+    wanted = [(row(one)["shift"], row(one)["standing"]) for _, said in placed for one in said]
+    found = told_by(listed, "--standing", "0", "--share")
+    assert found == wanted
+    assert found != told_by(listed, "--standing", "0")
+
+
 def test_a_run_that_knows_what_is_said_is_not_doubted(listed, network, monkeypatch, capsys):
     """Of a network that maps each text to its recording's windows."""
     network("mil_nce")
@@ -141,6 +159,7 @@ def test_a_run_that_knows_what_is_said_is_not_doubted(listed, network, monkeypat
         ("ave_net", [], "ave_net cannot align narration: its space main holds image, audio"),
         ("mil_nce", ["--standing", "3"], "--standing is 3; it is a share or a probability, 0 to 1"),
         ("mil_nce", ["--at", "end"], "at is end; one of middle, begin"),
+        ("mil_nce", ["--share"], "--share: runs/x learnt from whole phrases, and is asked about them"),
         ("mil_nce", ["--alignable", "0.5"], "mil_nce does not tell what can be aligned; use --standing"),
         ("tan", ["--alignable", "1.5"], "--alignable is 1.5; it is a share or a probability, 0 to 1"),
         ("mil_nce", ["--chatter", "-1"], "--chatter is -1; it is a share or a probability, 0 to 1"),

@@ -5,9 +5,13 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 from made_media import tone, write
 
 from avssl.cli import run
+from avssl.data.manifest import make
+from avssl.embedding import Embedder, embed_recordings
+from avssl.train.checkpoint import load_run
 
 SMALL = [
     "steps=3", "data.batch=4", "data.workers=0", "data.cache_gb=0", "threads=1", "method.clusters=3", "method.area=1",
@@ -46,6 +50,16 @@ def avssl(capfd):
     return call
 
 
+def by_the_method(home):
+    """How many moments the run's own clustering puts into each of its clusters that has any."""
+    loaded = load_run(home / "run")
+    embedder = Embedder(loaded.method, loaded.inputs, None)
+    held = make(home / "films")
+    found = embed_recordings(embedder, held, hop_seconds=embedder.window.seconds, modalities=["video"])
+    numbers = loaded.method.cluster("video", torch.from_numpy(found.vectors["video"]))
+    return [int(count) for count in torch.bincount(numbers) if count]
+
+
 def test_the_runs_own_clusters_of_a_folder(home, avssl, tmp_path):
     code, out, err = avssl("cluster", home / "run", home / "films", "-o", tmp_path / "own")
     assert code == 0, err
@@ -54,6 +68,7 @@ def test_the_runs_own_clusters_of_a_folder(home, avssl, tmp_path):
     assert {line["number"] for line in lines} <= {0, 1, 2}
     assert sum(line["moments"] for line in lines) == 2 * FILES, "windows of 1 s, end to end"
     assert f"{2 * FILES} moments in {len(lines)} clusters by video, xdc" in out
+    assert sorted(line["moments"] for line in lines) == sorted(by_the_method(home)), "the method's, not k-means'"
     page = (tmp_path / "own" / "clusters.html").read_text()
     assert page.count("<video") == sum(len(line["examples"]) for line in lines)
     assert (tmp_path / "own" / "clusters.png").stat().st_size > 1000

@@ -6,7 +6,7 @@ from avssl.cli import _counting
 
 
 def test_without_a_terminal_lines_come_now_and_then(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    clock = iter([0.0, 4.0, 10.0, 12.0, 25.0, 27.0])
+    clock = iter([0.0, 1.0, 2.5, 12.0, 12.5, 14.0])
     monkeypatch.setattr(_counting.time, "monotonic", lambda: next(clock))
     with _counting.counting("clips") as tell:
         for done in (1, 5, 6, 10, 20):
@@ -14,7 +14,7 @@ def test_without_a_terminal_lines_come_now_and_then(monkeypatch: pytest.MonkeyPa
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err.splitlines() == [
-        "clips: 5 of 20, 0.5/s, 30 s left", "clips: 10 of 20, 0.4/s, 25 s left", "clips: 20 of 20, 0.7/s, 0 s left"
+        "clips: 5 of 20, 2.0/s, 8 s left", "clips: 10 of 20, 0.8/s, 12 s left", "clips: 20 of 20, 1.4/s, 0 s left"
     ]  # fmt: skip
 
 

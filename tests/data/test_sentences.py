@@ -35,6 +35,26 @@ def test_measured_words_are_kept():
     assert mixed[0].words == ()
 
 
+def test_a_pause_inside_a_cue_ends_a_sentence_where_its_words_are_timed():
+    words = ((0.0, 1.0, "a"), (1.9, 2.0, "b"), (5.0, 6.0, "c"))
+    assert [(one.start, one.end, one.text) for one in sentences([Phrase(0, 6, "a b c", words)])] == [
+        (0.0, 2.0, "a b"), (5.0, 6.0, "c"),
+    ]  # fmt: skip
+
+
+def test_no_sentence_is_without_length():
+    """Recognizers time short words so; what a cue says outside the recording is not in it."""
+    moments = ((0.0, 0.0, "Yes."), (4.0, 4.0, "Go."), (4.5, 5.0, "On."))
+    found = [(one.start, round(one.end, 6), one.text) for one in sentences([Phrase(0, 5, "Yes. Go. On.", moments)])]
+    assert found == [(0.0, 0.1, "Yes."), (3.9, 4.0, "Go."), (4.5, 5.0, "On.")]
+    wide = Phrase(-1, 12, "a b. c", ((-1, -0.5, "a"), (5, 6, "b."), (11, 12, "c")))
+    (cue,) = clean([wide], 10).phrases
+    assert (cue.text, cue.words) == ("b.", ((5, 6, "b."),))
+    assert [(one.start, one.end, one.text) for one in sentences([cue])] == [(5, 6, "b.")]
+    late = clean([Phrase(8, 16, "home now", ((12, 13, "home"), (15, 16, "now")))], 10)
+    assert (late.phrases, late.counts["outside the recording"]) == ((), 1)
+
+
 def test_a_pause_ends_a_sentence_and_so_does_its_length():
     assert texts(Phrase(0, 1, "no punctuation"), Phrase(2.5, 3, "after a pause")) == [
         "no punctuation", "after a pause",
@@ -163,9 +183,9 @@ def test_what_begins_at_once_is_not_one_sentence_however_short():
 def test_times_stay_in_the_cue_and_the_recording_and_in_order_whatever_a_file_tells():
     words = ((0.0, 1.0, "a"), (3.0, 2.5, "b"), (2.0, 2.6, "c"), (5.0, 9.0, "d"))
     cleaned = clean([Phrase(0.0, 9.0, "a b c d", words)], 4.0).phrases
-    assert [one[:2] for one in cleaned[0].words] == [(0.0, 1.0), (3.0, 3.0), (3.0, 3.0), (4.0, 4.0)]
+    assert [one[:2] for one in cleaned[0].words] == [(0.0, 1.0), (3.0, 3.0), (3.0, 3.0)], "not what is said later"
     (found,) = sentences(cleaned, most_seconds=9, gap_seconds=9)
-    assert (found.start, found.end) == (0.0, 4.0)
+    assert (found.start, found.end) == (0.0, 3.0)
     assert max(one.end for one in sentences([Phrase(5.3, 6.0, "a b c. d")])) == 6.0
 
 

@@ -261,6 +261,10 @@ WRONG = {
     "empty folder": (["manifest", "{empty}", "-o", "{out}.jsonl"], "empty"),
     "training on an empty folder": (["train", "trimodal", "data={empty}", "-o", "{out}"], "empty"),
     "folder without sound": (["train", "trimodal", "data={mute}", *SMALL, "-o", "{out}"], "sound"),
+    "lost vocabulary": (
+        ["embed", "{wordless}", "{manifest}", "-o", "{out}"],
+        "vocabulary.json is missing: this network",
+    ),
     "unreadable checkpoint": (["embed", "{broken}", "{manifest}", "-o", "{out}"], "damaged"),
     "index of another space": (["search", "{index}", "--text", "a bell", "--run", "{other}"], "embed again"),
     "no index": (["search", "{empty}", "--text", "a bell"], "avssl index VECTORS"),
@@ -301,8 +305,10 @@ def places(home, tmp_path_factory) -> dict[str, str]:
         pictures = (np.full((48, 48, 3), 40 * index + k, np.uint8) for k in range(16))
         write_clip(mute / f"{index}.mp4", pictures, 8)
         (mute / f"{index}.vtt").write_text("WEBVTT\n\n00:00.000 --> 00:01.000\na quiet day\n")
-    for copy in (broken, other):
+    wordless = folder / "wordless"
+    for copy in (broken, other, wordless):
         shutil.copytree(home.run, copy)
+    (wordless / "vocabulary.json").unlink()
     for weights in broken.glob("checkpoints/*/model.safetensors"):
         data = bytearray(weights.read_bytes())
         data[len(data) // 2] ^= 255
@@ -310,7 +316,7 @@ def places(home, tmp_path_factory) -> dict[str, str]:
     shutil.rmtree(other)
     assert run(["train", "trimodal", f"data={home.manifest}", *SMALL, "seed=1", "-o", str(other)]) == 0
     values = {"empty": empty, "mute": mute, "broken": broken, "other": other, "home": home.folder, "run": home.run,
-              "manifest": home.manifest, "index": home.index}  # fmt: skip
+              "manifest": home.manifest, "index": home.index, "wordless": wordless}  # fmt: skip
     return {name: str(path) for name, path in values.items()}
 
 

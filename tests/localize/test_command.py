@@ -250,6 +250,15 @@ def test_a_picture_file(tmp_path, model, capsys):
     assert not (tmp_path / "looks.html").exists(), "there is nothing to scrub through"
 
 
+def test_a_link_that_leads_nowhere_costs_only_itself(tmp_path, model, capsys):
+    (tmp_path / "films").mkdir()
+    recording(tmp_path / "films" / "a.mp4", 1)
+    (tmp_path / "films" / "b.mp4").symlink_to(tmp_path / "gone.mp4")
+    assert call(model, tmp_path / "films", "-o", tmp_path / "out", "--threshold", 0.05) == 0
+    assert [path.name for path in (tmp_path / "out").glob("*.mp4")] == ["a.mp4"]
+    assert "b.mp4" in next(line for line in capsys.readouterr().err.splitlines() if line.startswith("passed over"))
+
+
 def test_real_odd_media(tmp_path, model, recordings, capsys):
     """Every odd file of the shared folder gives an overlay or one line; none stops the others."""
     folder = recordings / "edge-media"

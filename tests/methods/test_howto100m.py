@@ -53,9 +53,10 @@ def test_the_margin_is_the_reference_librarys():
     assert same == 0
 
 
-def test_a_recordings_other_sentence_is_a_negative_and_weighs_half():
+@pytest.mark.parametrize(("words", "weight"), [((), 0.5), (("method.within=0.2",), 0.2)])
+def test_a_recordings_other_sentence_is_a_negative_and_weighs_half_or_as_asked(words, weight):
     """Items look alike in all their clips: what tells recordings apart says nothing of the moment."""
-    run = tiny.run("howto100m")
+    run = tiny.run("howto100m", *words)
     one, batch = run.method(), run.batch()
     batch["recording"] = torch.arange(8)  # no two items of one recording
     apart = torch.eye(16)
@@ -69,7 +70,7 @@ def test_a_recordings_other_sentence_is_a_negative_and_weighs_half():
     assert step(apart, apart).loss == 0
     blind = step(by_recording, by_recording)
     assert blind.metrics["other"] == 0
-    assert blind.loss.item() == pytest.approx(0.5 * 2 * 0.1), "both hinges are as wide as the margin"
+    assert blind.loss.item() == pytest.approx(weight * 2 * 0.1), "both hinges are as wide as the margin"
 
 
 def test_equal_and_empty_sentences_are_no_negatives():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from types import SimpleNamespace
@@ -106,6 +107,60 @@ def test_a_file_that_has_gone_is_told_and_costs_only_itself(talk, tmp_path):
     assert told.heard == 1
     assert any("no such file" in reason.lower() for reason in told.passed)
     assert narration(made)["told"] == (Phrase(1.0, 2.0, "known"),)
+
+
+def test_what_was_written_by_half_is_heard_anew(talk, tmp_path, monkeypatch):
+    """A run is killed while it writes: a file is there whole or not at all."""
+    listener = Listener([(0, 1, "yes")])
+
+    def killed(*names):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as kill:
+        kill.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            transcribe(talk, tmp_path / "n", listener, settings="x")
+    assert list((tmp_path / "n").glob("*.vtt")) == []
+    _, told = transcribe(talk, tmp_path / "n", listener, settings="x")
+    assert (told.heard, told.before) == (1, 0)
+
+
+def test_long_names_and_many_folders_are_names_still(tmp_path):
+    """Of letters that take two bytes each, so that no name may be cut by letters."""
+    deep = tmp_path / "media"
+    for letter in "äöü":
+        deep = deep / (letter * 90)
+    deep.mkdir(parents=True)
+    for name, hertz in (("a", 600), ("b", 700)):
+        write_wav(deep / f"{name}.wav", 0.3 * np.sin(2 * np.pi * hertz * np.arange(32000) / 16000))
+    held = make(tmp_path / "media", out=tmp_path / "x.jsonl")
+    made, told = transcribe(held, tmp_path / "n", Listener([(0, 1, "yes")]), settings="x")
+    assert (told.heard, len(list((tmp_path / "n").iterdir()))) == (2, 2)
+    assert all(one.narration for one in made.recordings)
+    assert transcribe(held, tmp_path / "n", Listener([]), settings="x")[1].before == 2
+
+
+def test_progress_reaches_the_end_though_the_last_cannot_be_read(talk, tmp_path):
+    os.unlink(tmp_path / "media" / "told.wav")
+    steps = []
+    transcribe(talk, tmp_path / "n", Listener([(0, 1, "yes")]), settings="x", again=True,
+               progress=lambda *step: steps.append(step))  # fmt: skip
+    assert steps == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_other_weights_under_the_same_name_hear_anew(talk, tmp_path, capsys):
+    model = saved(tmp_path / "whisper")
+    words = ["transcribe", str(tmp_path / "x.jsonl"), "-o", str(tmp_path / "y.jsonl"), "--language", "de"]
+    for again, told in ((False, "heard 1 "), (False, "heard before 1"), (True, "heard 1 ")):
+        if again:
+            from transformers import WhisperForConditionalGeneration
+
+            torch.manual_seed(1)
+            network = WhisperForConditionalGeneration.from_pretrained(model)
+            network.proj_out.weight.data.normal_()
+            network.save_pretrained(model)
+        assert cli.run([*words, "--model", str(model)]) == 0
+        assert told in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_tiny_whisper_from_end_to_end(talk, tmp_path, capsys):
@@ -235,6 +290,20 @@ def test_a_word_begins_with_the_token_that_begins_with_a_space(tmp_path):
     assert [word for *_, word in found] == ["ein", "Ton,", "ja"]
     spans = [(round(begin, 3), round(end, 3)) for begin, end, _ in found]
     assert spans == [(0.2, 0.4), (0.4, 0.9), (0.9, 1.1)]
+    assert whisper._words({key: value[:1] for key, value in segment.items()}, 0.2, 1.1) == (), "no word, no time"
+
+
+def test_a_whisper_that_lacks_what_it_needs_is_named(talk, tmp_path, capsys):
+    model = saved(tmp_path / "whisper")
+    file = model / "generation_config.json"
+    kept = json.loads(file.read_text())
+    del kept["no_timestamps_token_id"]
+    file.write_text(json.dumps(kept))
+    words = ["transcribe", str(tmp_path / "x.jsonl"), "-o", str(tmp_path / "y.jsonl"), "--language", "de"]
+    assert cli.run([*words, "--model", str(model)]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"error: {model}: this Whisper cannot be asked (You are trying to return timestamps")
+    assert error.endswith("compare its generation_config.json with that of openai/whisper-tiny")
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,40 @@ def test_another_config_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert train(tmp_path / "x", "steps=9", "log_every=2", "keep=1", "checkpoint_every=4").step == 9
 
 
+def test_of_many_settings_that_differ_some_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped(tmp_path / "x", 4, monkeypatch=monkeypatch)
+    other = [
+        "optim.lr=0.02",
+        "optim.weight_decay=0.3",
+        "seed=3",
+        "optim.warmup=0.5",
+        "inputs.height=96",
+        "inputs.fps=3",
+    ]
+    with pytest.raises(ValueError, match=r"holds another run") as error:
+        train(tmp_path / "x", *other, "inputs.hz=8000", "inputs.mels=20")
+    assert str(error.value).count(" -> ") == run.TOLD
+    assert "; and 2 more; undo that, or choose another -o" in str(error.value)
+    held = {"method": {"name": "trimodal"}}
+    with pytest.raises(ValueError, match=r"^x holds a run of trimodal; choose another -o$"):
+        run._same(Path("x"), "config", held, {"method": {"name": "simclr"}})
+
+
+def test_fewer_steps_than_were_made(tmp_path: Path, capsys: Any) -> None:
+    train(tmp_path / "x")
+    assert run.start(toy.cfg_of("steps=5"), tmp_path / "x").how == "already"
+    assert "is trained: step 8 where 5 are asked for; for more" in capsys.readouterr().out
+
+
+def test_a_damaged_description_is_told_and_mended_by_a_step_more(tmp_path: Path) -> None:
+    train(tmp_path / "x")
+    (tmp_path / "x/run.json").write_text("{bad")
+    with pytest.raises(ValueError, match=r"run.json is damaged: .*; a step more writes it anew: .* steps=9$"):
+        train(tmp_path / "x")
+    assert train(tmp_path / "x", "steps=9").step == 9
+    assert load_run(tmp_path / "x").step == 9
+
+
 def test_another_manifest_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stopped(tmp_path / "x", 4, monkeypatch=monkeypatch)
     toy.install(monkeypatch, digest="1" * 64)

@@ -50,9 +50,13 @@ def test_an_alarm_where_vectors_collapse(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_what_is_said_twice_may_have_one_vector(capsys: pytest.CaptureFixture[str]) -> None:
-    """Every second item says nothing, which has one vector; the others differ."""
-    found = _collapse(embedded(Known(), held(16), ("audio", "text"), "main"), 1)  # type: ignore[arg-type]
-    assert found["collapse/text_twins"] == 0.0
+    """Four sounds four times each, and every second item says nothing, which has one vector; the others differ."""
+    batches = [{**batch, "audio": batch["audio"] % 4} for batch in held(16)]
+    seen = embedded(Known(), batches, ("audio", "text"), "main")  # type: ignore[arg-type]
+    assert seen.different["audio"] == [0, 1, 2, 3]
+    found = _collapse(seen, 1)
+    assert found["collapse/text_twins"] == found["collapse/audio_twins"] == 0.0
+    assert found["collapse/audio_spread"] == pytest.approx((3 / 4) ** 0.5)
     assert capsys.readouterr().err == ""
 
 

@@ -60,7 +60,7 @@ def write_clip(
     path = Path(path)
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
-        with av.open(str(partial), "w") as container:
+        with av.open(str(partial), "w", options=_options(path)) as container:
             _encode(
                 container, iter(frames), frame_rate(fps), sound, hz, path, crf, gop, preset, video_codec, audio_codec
             )
@@ -79,7 +79,7 @@ def write_deep(path: str | Path, frames: Iterable[NDArray[np.uint16]], fps: floa
     path, rate = Path(path), frame_rate(fps)
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
-        with av.open(str(partial), "w") as container:
+        with av.open(str(partial), "w", options=_options(path)) as container:
             stream: av.VideoStream | None = None
             for k, picture in enumerate(frames):
                 if picture.dtype != np.uint16 or picture.ndim != 2 or (stream and picture.shape[1] != stream.width):
@@ -103,6 +103,11 @@ def write_deep(path: str | Path, frames: Iterable[NDArray[np.uint16]], fps: floa
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _options(path: Path) -> dict[str, str]:
+    """Of the container: the same input makes the same bytes, though Matroska would draw a number for each file."""
+    return {"fflags": "+bitexact"} if path.suffix in (".mkv", ".webm") else {}
 
 
 def _encode(

@@ -99,6 +99,9 @@ def test_same_input_same_bytes(tmp_path: Path) -> None:
     for name in ("a.mp4", "b.mp4"):
         write_clip(tmp_path / name, pictures(12, flash=5), 12.5, sound)
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+    for name in ("a.mkv", "b.mkv"):
+        write_deep(tmp_path / name, [np.full((16, 16), 900 * k, np.uint16) for k in range(3)], 12.5)
+    assert (tmp_path / "a.mkv").read_bytes() == (tmp_path / "b.mkv").read_bytes()
 
 
 def test_refusals(tmp_path: Path) -> None:

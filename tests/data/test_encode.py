@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from avssl.data.encode import frame_rate, write_clip
+from avssl.data.encode import frame_rate, write_clip, write_deep
 
 
 def pictures(count: int, side: int = 32, flash: int | None = None) -> list[np.ndarray]:

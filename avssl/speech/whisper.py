@@ -17,12 +17,15 @@ import torch
 from numpy.typing import NDArray
 
 from avssl.data.narration import Phrase
-from avssl.encoders.hub import line
 from avssl.speech.doubt import Heard
 
 HZ = 16000
 HUB_SECONDS = 5.0
 Sound = NDArray[np.float32]
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _downloaded(name: str) -> bool:
@@ -75,7 +78,7 @@ class Whisper:
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             how = "give a folder that holds one, or a name: openai/whisper-tiny"
-            raise ValueError(f"{name}: no Whisper there ({line(error)}); {how}") from None
+            raise ValueError(f"{name}: no Whisper there ({_line(error)}); {how}") from None
         self.origin = name
         self.model: Any = model.eval().to(device)
         self.device = device
@@ -128,7 +131,7 @@ class Whisper:
             )  # fmt: skip
         except ValueError as error:
             raise ValueError(
-                f"{self.origin}: this Whisper cannot be asked ({line(error)}); compare its generation_config.json with "
+                f"{self.origin}: this Whisper cannot be asked ({_line(error)}); compare its generation_config.json with "
                 "that of openai/whisper-tiny"
             ) from None
         heard = []

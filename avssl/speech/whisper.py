@@ -131,8 +131,8 @@ class Whisper:
             )  # fmt: skip
         except ValueError as error:
             raise ValueError(
-                f"{self.origin}: this Whisper cannot be asked ({_line(error)}); compare its generation_config.json with "
-                "that of openai/whisper-tiny"
+                f"{self.origin}: this Whisper cannot be asked ({_line(error)}); compare its generation_config.json "
+                "with that of openai/whisper-tiny"
             ) from None
         heard = []
         for segment in made["segments"][0]:

@@ -47,7 +47,7 @@ def _lines(what: str) -> Callable[[int, int], None]:
         if now - told < pause and not (done == total and told > began):
             return
         told, rate = now, done / max(now - began, 1e-9)
-        left = f", {(total - done) / rate:.0f} s left" if rate else ""
+        left = f", {(total - done) / rate:.0f} s left" if done > 1 else ""  # the first took the start as well
         print(f"{what}: {done} of {total}, {rate:.1f}/s{left}", file=sys.stderr, flush=True)
 
     return tell

@@ -64,6 +64,7 @@ th, td { padding: .3rem .75rem .3rem 0; text-align: right; border-bottom: 1px so
 th { font-weight: 500; }
 th:first-child, td:first-child { text-align: left; }
 td small { color: var(--soft); }
+td:first-child small { white-space: normal; display: inline-block; max-width: 22rem; line-height: 1.3; }
 td.best { color: var(--accent); font-weight: 650; }
 code { font: .9em ui-monospace, monospace; }
 .plot text { fill: var(--soft); font: 10px system-ui, sans-serif; }

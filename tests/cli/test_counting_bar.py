@@ -18,6 +18,14 @@ def test_without_a_terminal_lines_come_now_and_then(monkeypatch: pytest.MonkeyPa
     ]  # fmt: skip
 
 
+def test_one_tells_no_time_left(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    clock = iter([0.0, 3.0])
+    monkeypatch.setattr(_counting.time, "monotonic", lambda: next(clock))
+    with _counting.counting("clips") as tell:
+        tell(1, 900)
+    assert capsys.readouterr().err == "clips: 1 of 900, 0.3/s\n"
+
+
 def test_what_is_quickly_done_is_not_told(capsys) -> None:
     with _counting.counting("clips") as tell:
         tell(1, 1)

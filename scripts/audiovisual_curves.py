@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from audiovisual_ahead import FLAGSHIP
-from audiovisual_tables import FIGURES, KINDS, TITLES, told_apart
+from audiovisual_tables import FIGURES, KINDS, TITLES, methods_of
 from seeds import Row, by_label
 
 from retrieval.files import replacing
@@ -47,10 +47,9 @@ def curves(rows: Sequence[Row], title: str) -> Any:
     pairs = [pair for pair in every if any(_between(row, pair) for row in rows)] or every[:1]
     figure = Figure(figsize=(max(8, 5 * len(pairs)), 5), layout="constrained")
     panels = figure.subplots(1, len(pairs), squeeze=False)[0]
-    shown, held = {}, by_label(rows)
-    own, others = told_apart(held)
-    held = {label: seeds for label, seeds in held.items() if label in (own, *others)}
-    for place, (label, seeds) in enumerate(held.items()):
+    held, shown = by_label(rows), {}
+    for place, label in enumerate(methods_of(held)):
+        seeds = held[label]
         main = seeds[0]["name"] == FLAGSHIP
         look = {"color": "black", "linewidth": 2.2, "zorder": 3} if main else {
             "color": COLORS[place % len(COLORS)], "linestyle": STYLES[place // len(COLORS) % len(STYLES)],

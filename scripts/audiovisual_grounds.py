@@ -60,15 +60,8 @@ def ground(args: argparse.Namespace, on: str) -> Ground:
     if on == "digits":
         listed = room / "digits.jsonl"
         digits.without(digits.clips(room, args.data, PICTURES, 0), *UNHEARD).save(listed)
-        return Ground(
-            on,
-            listed,
-            listed,
-            "digit",
-            "ndcg10",
-            Probing(room, (audiovisual_probes.of_manifest(listed, ("digit",)),)),
-            None,
-        )
+        probing = Probing(room, (audiovisual_probes.of_manifest(listed, ("digit",)),))
+        return Ground(on, listed, listed, "digit", "ndcg10", probing, None)
     bed = beds.world(args.worlds or room, "easy", args.clips, args.side)
     listed = learnt = bed.manifest
     asked = [audiovisual_probes.of_manifest(listed, ("kind",))]

@@ -69,7 +69,7 @@ class Told(NamedTuple):
     def ahead(self) -> str:
         """Who is above the flagship, and who knows more than untrained."""
         own, others = told_apart(self.rows)
-        methods = {label: seeds for label, seeds in self.cells.items() if label in (own, *others)}
+        methods = {label: self.cells[label] for label in methods_of(self.rows)}
         ranked = [name for name in self.columns if name not in UNRANKED]
         if own:
             pairs = {label: (self.cells[label], self.cells[own]) for label in others}
@@ -103,6 +103,12 @@ def told_apart(rows: Mapping[str, Sequence[Row]]) -> tuple[str | None, list[str]
     own = [label for label, seeds in rows.items() if seeds[0]["name"] == FLAGSHIP]
     others = [label for label, seeds in rows.items() if not seeds[0]["name"].startswith(FLAGSHIP)]
     return min(own, key=lambda label: len(rows[label][0].get("words", ())), default=None), others
+
+
+def methods_of(rows: Mapping[str, Sequence[Row]]) -> list[str]:
+    """The labels of all methods, the flagship's own settings among them, in the order of the rows."""
+    own, others = told_apart(rows)
+    return [label for label in rows if label in (own, *others)]
 
 
 def _seconds(rows: Sequence[Row]) -> float:

@@ -99,8 +99,8 @@ def build(
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        told = ((line.split(": ")[0], line) for line in explain(error, model))
-        raise ValueError("\n".join(line if key in given else f"{where}: {line}" for key, line in told)) from None
+        told = ((f"{key}: " if key in given else f"{where}: {key}: ") + line for key, line in explain(error, model))
+        raise ValueError("\n".join(told)) from None
 
 
 @cache
@@ -116,17 +116,17 @@ def load(source: str | Path, words: Sequence[str], choose: Callable[[str], type[
     return build(values, choose, path.name, [word.split("=", 1)[0] for word in words])
 
 
-def explain(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
-    """A validation error as lines a person can act on, unknown keys with the nearest known one."""
+def explain(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[str, str]]:
+    """A validation error as keys, each with a line a person can act on, unknown keys with the nearest known one."""
     for item in error.errors():
         place = ".".join(str(part) for part in item["loc"])
         if item["type"] != "extra_forbidden":
-            yield f"{place}: {item['msg'].removeprefix('Value error, ')}, got {item.get('input')!r}"
+            yield place, f"{item['msg'].removeprefix('Value error, ')}, got {item.get('input')!r}"
             continue
         known = _fields(model, [str(part) for part in item["loc"][:-1]])
         close = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"known keys: {', '.join(known)}"
-        yield f"{place}: unknown key; {hint}"
+        yield place, f"unknown key; {hint}"
 
 
 def _fields(model: type[BaseModel], path: list[str]) -> list[str]:

@@ -113,7 +113,7 @@ def _inside(
     that are said before the recording begins or after it ends (``limit``) are not in it."""
     kept = []
     for begin, stop, word in words:
-        if stop <= 0 < -begin or begin >= limit:
+        if (begin < 0 and stop <= 0) or begin >= limit:
             continue
         start = min(max(begin, start), end)
         kept.append((start, min(max(stop, start), end), word))

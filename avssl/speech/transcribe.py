@@ -81,36 +81,33 @@ def transcribe(
         if reason:
             told.passed[reason] += 1
         else:
-            mark = _mark(recording, settings, language, rule)
-            path = stale = made.get(_name(recording.key))
-            if path is not None and _has(path, mark):
-                told.before += 1
-            else:
-                try:
-                    phrases, spoken, counts = _heard(manifest.path_of(recording), recording, recognizer, language, rule)
-                except Unreadable as error:
-                    told.passed[str(error).removeprefix(f"{manifest.path_of(recording)}: ")] += 1
-                    path = None
+            name, mark = _name(recording.key), _mark(recording, settings, language, rule)
+            path = made.get(name)
+            try:
+                if path is not None and _has(path, mark):
+                    told.before += 1
                 else:
-                    path = _write(folder, _name(recording.key), phrases, spoken, mark)
-                    if stale is not None and stale != path:
-                        stale.unlink()
+                    phrases, spoken, counts = _heard(manifest.path_of(recording), recording, recognizer, language, rule)
+                    path = _write(folder / f"{name}.{spoken}.vtt", phrases, spoken, mark, stale=path)
                     told.heard += 1
                     told.left_out.update(counts)
-            if path is not None:
+            except Unreadable as error:
+                told.passed[str(error).removeprefix(f"{manifest.path_of(recording)}: ")] += 1
+            else:
                 told.languages[path.suffixes[-2].removeprefix(".")] += 1
-                held[number] = replace(recording, narration=tuple(sentences(read(path, _name(recording.key)))))
+                held[number] = replace(recording, narration=tuple(sentences(read(path, name))))
                 told.sentences += len(held[number].narration)
         if progress is not None:
             progress(number + 1, len(held))
     return replace(manifest, recordings=tuple(held)), told
 
 
-def _write(folder: Path, name: str, phrases: list[Phrase], spoken: str, mark: str) -> Path:
-    """The .vtt of a recording, with what tells whether it is still right."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.{spoken}.vtt"
+def _write(path: Path, phrases: list[Phrase], spoken: str, mark: str, stale: Path | None) -> Path:
+    """The .vtt of a recording, with what tells whether it is still right, in place of a stale one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, webvtt(phrases).replace("WEBVTT\n", f"WEBVTT\nLanguage: {spoken}\n\nNOTE {mark}\n", 1))
+    if stale is not None and stale != path:
+        stale.unlink()
     return path
 
 

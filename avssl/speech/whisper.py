@@ -24,7 +24,8 @@ HUB_SECONDS = 5.0
 Sound = NDArray[np.float32]
 
 
-def _line(error: Exception) -> str:
+def line(error: Exception) -> str:
+    """An error of a recognizer's library, which may be a page, as one line."""
     return " ".join(str(error).split())[:200]
 
 
@@ -78,7 +79,7 @@ class Whisper:
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             how = "give a folder that holds one, or a name: openai/whisper-tiny"
-            raise ValueError(f"{name}: no Whisper there ({_line(error)}); {how}") from None
+            raise ValueError(f"{name}: no Whisper there ({line(error)}); {how}") from None
         self.origin = name
         self.model: Any = model.eval().to(device)
         self.device = device
@@ -131,7 +132,7 @@ class Whisper:
             )  # fmt: skip
         except ValueError as error:
             raise ValueError(
-                f"{self.origin}: this Whisper cannot be asked ({_line(error)}); compare its generation_config.json "
+                f"{self.origin}: this Whisper cannot be asked ({line(error)}); compare its generation_config.json "
                 "with that of openai/whisper-tiny"
             ) from None
         heard = []

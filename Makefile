@@ -24,6 +24,7 @@ env: $(TOOLS)
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "avssl needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	@$(PYTHON) scripts/room.py $(VENV)
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) ..."
 	@$(INSTALL) ".[$(FAISS)]"

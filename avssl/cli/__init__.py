@@ -31,7 +31,7 @@ STOPPED = {
     "embed": "shards that were finished (64 recordings or ten minutes; --shard) are kept; run it again to go on",
     "index": "what lay at the output is as it was, or replaced whole; run it again",
     "regions": "the index is as it was; run it again from the beginning",
-    "cluster": "no vectors are kept; to keep them: avssl embed RUN MANIFEST -o VECTORS, then avssl cluster RUN VECTORS",
+    "cluster": "vectors of what was finished (64 recordings or ten minutes) are kept; run it again to go on",
     "localize": "overlays that were finished are kept; run it again for the recordings that are missing",
     "sync": "nothing is kept but what was printed",
     "evaluate": "run it again from the beginning",

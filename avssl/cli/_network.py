@@ -48,6 +48,11 @@ def is_towers(source: str | Path) -> bool:
     return not Path(source).is_dir() and _is_config(str(source))
 
 
+def told_as(source: str) -> str:
+    """How what it embeds tells of it, so that it is found again from anywhere: a folder by its whole path."""
+    return source if is_towers(source) else str(Path(source).resolve())
+
+
 def _is_config(source: str) -> bool:
     return source.endswith((".yaml", ".yml")) or source in config.shipped()
 

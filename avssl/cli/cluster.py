@@ -1,6 +1,7 @@
 """avssl cluster: what is in my folder?"""
 
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,11 +16,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from avssl.cli._shards import Job
     from avssl.data.manifest import Manifest
     from avssl.embedding import Embedder
     from avssl.report.groups import Group
 
-PAGE, SHEET, LINES = "clusters.html", "clusters.png", "clusters.jsonl"
+PAGE, SHEET, LINES, MOMENTS = "clusters.html", "clusters.png", "clusters.jsonl", "moments"
 
 
 def cluster(
@@ -43,7 +45,8 @@ def cluster(
 ) -> None:
     """Sort moments into clusters of what is alike, and show them: a page with players, a sheet, a table.
 
-    xdc has clusters of its own; the vectors of any other run are sorted by k-means, and so are xdc's with -k.
+    xdc has clusters of its own; the vectors of any other run are sorted by k-means, and so are xdc's with -k. Vectors
+    are kept in OUTPUT/moments: what was killed goes on when it is started again, and another -k needs no new ones.
     """
     if clusters < 0 or most < 0:
         raise ValueError(f"{'-k' if clusters < 0 else '--most'} is {min(clusters, most)}; it must be at least 0")
@@ -54,6 +57,8 @@ def cluster(
     import torch
 
     from avssl.cli import _network
+    from avssl.cli import _vectors as files
+    from avssl.cli._shards import Job
     from avssl.embedding import Embedder
     from avssl.methods.base import HasClusters
     from avssl.report import contact, groups
@@ -63,7 +68,13 @@ def cluster(
     modality = by or embedder.modalities[0]
     if modality not in embedder.modalities:
         raise ValueError(f"--by {by}: {loaded.cfg.method.name} embeds {', '.join(embedder.modalities)}")
-    vectors, rows = _moments(embedder, loaded.digest, recordings, modality, most, split)
+    moments = recordings
+    if not (recordings / files.SPACE).is_file():
+        manifest, moments = _manifest(recordings, most, split), output / MOMENTS
+        seconds = embedder.window.seconds
+        source = files.Source(_network.told_as(run), seconds, seconds)
+        _embed(Job(embedder, manifest, loaded.digest, source, [modality]), moments)
+    vectors, rows = _embedded(embedder, loaded.digest, moments, modality, split)
     names = {name for row in rows for name in row["extra"]}
     if label and label not in names:
         raise ValueError(f"--label {label}: these recordings have {', '.join(sorted(names)) or 'no labels'}")
@@ -126,32 +137,27 @@ def _check(output: Path) -> None:
     if output.exists() and not output.is_dir():
         raise ValueError(f"{output} is a file; name a folder")
     there = {one.name for one in output.iterdir() if not one.name.startswith(".")} if output.exists() else set()
-    if there and not there & {PAGE, SHEET, LINES}:
+    if there and not there & {PAGE, SHEET, LINES} and there != {MOMENTS}:
         raise ValueError(f"{output} holds other files: name another folder")
 
 
-def _moments(
-    embedder: "Embedder", digest: str, where: Path, modality: str, most: int, split: str | None
-) -> "tuple[NDArray[np.float32], list[dict[str, Any]]]":
-    """Vectors [N, D] and rows of the moments: read where they are embedded already, else embedded now, end to end."""
+def _embed(job: "Job", folder: Path) -> None:
+    """Embed recordings into this command's own folder, and go on where it was killed."""
     from avssl.cli import _vectors as files
-    from avssl.embedding import embed_recordings
+    from avssl.cli._shards import embed_shards
 
-    if (where / files.SPACE).is_file():
-        return _embedded(embedder, digest, where, modality, split)
-    manifest = _manifest(where, most, split)
+    if (folder / files.SPACE).exists() and files.read_space(folder).digest != job.digest:
+        shutil.rmtree(folder)  # another network's, of an earlier call
     with counting("recordings") as tell:
-        made = embed_recordings(
-            embedder, manifest, hop_seconds=embedder.window.seconds, modalities=[modality], progress=tell
-        )
-    for reason, count in sorted(made.skipped.items()):
+        done = embed_shards(job, folder, progress=tell)
+    for reason, count in sorted(done.skipped.items() if done else ()):
         typer.echo(f"{count} {reason}, left out", err=True)
-    return made.vectors[modality], made.rows[modality]
 
 
 def _embedded(
     embedder: "Embedder", digest: str, where: Path, modality: str, split: str | None
 ) -> "tuple[NDArray[np.float32], list[dict[str, Any]]]":
+    """Vectors [N, D] and rows of one modality's moments, of a folder of vectors that this network made."""
     import numpy as np
 
     from avssl.cli import _vectors as files

@@ -63,7 +63,7 @@ def embed(
     embedder = Embedder(loaded.method, loaded.inputs, window, space)
     seconds = embedder.window.seconds
     source = files.Source(
-        run if _network.is_towers(run) else str(Path(run).resolve()),
+        _network.told_as(run),
         seconds,
         seconds / 2 if hop is None else hop,
         tuple(changes or ()),

@@ -8,7 +8,8 @@ import pytest
 import torch
 from made_media import tone, write
 
-from avssl.cli import run
+from avssl.cli import _shards, run
+from avssl.cli._vectors import read_space
 from avssl.data.manifest import make
 from avssl.embedding import Embedder, embed_recordings
 from avssl.train.checkpoint import load_run
@@ -95,6 +96,56 @@ def test_vectors_that_are_there_are_not_made_again(home, avssl, tmp_path):
     assert out == anew[1]
 
 
+def test_what_was_killed_goes_on(home, avssl, tmp_path, monkeypatch):
+    once = embedding_of_each(monkeypatch, _shards, stop_at=2)
+    monkeypatch.setattr(_shards, "SHARD_SECONDS", 8.0)
+    words = ["cluster", home / "run", home / "run" / "manifest.jsonl", "-o", tmp_path / "k", "--json"]
+    code, _, err = avssl(*words)
+    assert code != 0
+    assert "vectors of what was finished" in err
+    assert once == [4, 4]
+    assert avssl(*words)[0] == 0
+    assert once == [4, 4, 4, 4], "three shards: the first was kept, the second begun anew"
+    lines = (tmp_path / "k" / "clusters.jsonl").read_text()
+    code, _, err = avssl(*words)
+    assert code == 0, err
+    assert len(once) == 4, "nothing was embedded again"
+    assert (tmp_path / "k" / "clusters.jsonl").read_text() == lines
+    assert avssl(*words, "-k", 2)[1].count("\n") == 2
+    assert len(once) == 4
+    assert avssl(*words, "--by", "audio")[0] == 0
+    assert len(once) == 7, "another modality's vectors take their place"
+
+
+def embedding_of_each(monkeypatch, module, stop_at):
+    """How many recordings each shard had that was begun; the one by this number is interrupted."""
+    once = []
+    real = module.embed_recordings
+
+    def counted(embedder, manifest, **kept):
+        once.append(len(manifest.recordings))
+        if len(once) == stop_at:
+            raise KeyboardInterrupt
+        return real(embedder, manifest, **kept)
+
+    monkeypatch.setattr(module, "embed_recordings", counted)
+    return once
+
+
+def test_another_networks_vectors_make_room(home, avssl, tmp_path):
+    assert run(["train", "xdc", f"data={home / 'films'}", *SMALL, "seed=1", "-o", str(tmp_path / "other")]) == 0
+    words = [home / "films", "-o", tmp_path / "k", "--json"]
+    assert avssl("cluster", tmp_path / "other", *words)[0] == 0
+    before = read_space(tmp_path / "k" / "moments").digest
+    code, _, err = avssl("cluster", home / "run", *words)
+    assert code == 0, err
+    assert read_space(tmp_path / "k" / "moments").digest != before
+    (tmp_path / "k" / "moments" / "space.json").write_text("{")
+    code, _, err = avssl("cluster", home / "run", *words)
+    assert code == 2
+    assert f"{tmp_path / 'k' / 'moments' / 'space.json'}: " in err
+
+
 def test_one_is_no_plural(home, avssl, tmp_path):
     code, out, err = avssl("cluster", home / "run", home / "films", "-o", tmp_path / "one", "-k", 1, "--most", 1)
     assert code == 0, err
@@ -118,7 +169,8 @@ def test_one_is_no_plural(home, avssl, tmp_path):
         (["FILMS", "-o", "RUN"], "holds other files: name another folder"),
     ],
 )
-def test_wrong_requests_are_one_line_and_exit_2(home, avssl, tmp_path, words, told):
+def test_wrong_requests_are_one_line_and_exit_2(home, avssl, tmp_path, monkeypatch, words, told):
+    monkeypatch.chdir(tmp_path)
     places = {"FILMS": home / "run" / "manifest.jsonl", "FILE": home / "run" / "run.json", "RUN": home / "run"}
     code, _, err = avssl("cluster", home / "run", *(places.get(word, word) for word in words))
     assert code == 2

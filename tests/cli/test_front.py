@@ -35,7 +35,11 @@ def test_errors_of_ours_are_not_explained_away() -> None:
     ("words", "called", "told"),
     [
         ("manifest FOLDER -o m.jsonl", "avssl.data.manifest.make", "stopped; nothing was written; run it again"),
-        ("cluster run FOLDER", "avssl.cli._network.load", "stopped; no vectors are kept; to keep them: avssl embed"),
+        (
+            "cluster run FOLDER",
+            "avssl.cli._network.load",
+            "stopped; vectors of what was finished (64 recordings or ten minutes) are kept",
+        ),
         (
             "transcribe m.jsonl -o n.jsonl",
             "avssl.data.manifest.Manifest.load",

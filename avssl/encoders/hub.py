@@ -23,6 +23,8 @@ import yaml
 from safetensors import SafetensorError
 from torch import nn
 
+from avssl.words import one_line
+
 HUB_SECONDS = 3.0
 """how long the hub may take to answer at all; its own client tries for half a minute"""
 KEPT = ("preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json", "README.md")
@@ -47,7 +49,7 @@ def model(path: str) -> nn.Module:
                 f"encoders.path: the weights in {path} are a pickle (.bin), which runs code when it is read; take a "
                 "copy with model.safetensors"
             ) from None
-        why = "its code comes with it, and is not run" if "trust_remote_code" in str(error) else line(error)
+        why = "its code comes with it, and is not run" if "trust_remote_code" in str(error) else one_line(error)
         if not Path(path).exists() and local(path) and not _looks_like_a_folder(path):
             why = "it is not on this machine, and the hub cannot be reached"
         raise ValueError(f"encoders.path: no model of transformers at {path}: {why}") from None
@@ -66,7 +68,7 @@ def skeleton(folder: Path) -> nn.Module:
     try:
         found: nn.Module = AutoModel.from_config(_config(str(folder)), dtype=torch.float32)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise ValueError(f"{folder} does not tell what its tower is: {line(error)}") from None
+        raise ValueError(f"{folder} does not tell what its tower is: {one_line(error)}") from None
     return found
 
 
@@ -97,7 +99,7 @@ def extractor(path: str) -> Any:
     try:
         return AutoFeatureExtractor.from_pretrained(path, **_only(path))
     except (OSError, ValueError) as error:
-        raise ValueError(f"encoders.audio.path: no preprocessor_config.json in {path}: {line(error)}") from None
+        raise ValueError(f"encoders.audio.path: no preprocessor_config.json in {path}: {one_line(error)}") from None
 
 
 def _only(path: str) -> dict[str, bool]:
@@ -187,11 +189,6 @@ def version(path: str) -> str:
     return found.parent.name if found else ""
 
 
-def line(error: Exception) -> str:
-    """An error of transformers, which may be a page, as one line."""
-    return " ".join(str(error).split())[:200]
-
-
 def tokenizer(path: str) -> str:
     """The tokenizer there as JSON. Raises ValueError if it has none that can be written so."""
     from transformers import AutoTokenizer
@@ -199,7 +196,7 @@ def tokenizer(path: str) -> str:
     try:
         found = AutoTokenizer.from_pretrained(path, **_only(path))
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"encoders.text.path: no tokenizer in {path}: {line(error)}") from None
+        raise ValueError(f"encoders.text.path: no tokenizer in {path}: {one_line(error)}") from None
     backend = getattr(found, "backend_tokenizer", None)
     if backend is None:
         raise ValueError(f"encoders.text.path: the tokenizer of {path} has no tokenizer.json")

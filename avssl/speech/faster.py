@@ -7,7 +7,8 @@ from typing import Any
 
 from avssl.data.narration import Phrase
 from avssl.speech.doubt import Heard
-from avssl.speech.whisper import Sound, line
+from avssl.speech.whisper import Sound
+from avssl.words import one_line
 
 
 class FasterWhisper:
@@ -25,7 +26,7 @@ class FasterWhisper:
         try:
             self.model: Any = WhisperModel(name, device=device, compute_type="int8" if device == "cpu" else "default")
         except (OSError, ValueError, RuntimeError) as error:
-            raise ValueError(f"{name}: no model of faster-whisper there ({line(error)})") from None
+            raise ValueError(f"{name}: no model of faster-whisper there ({one_line(error)})") from None
         self.origin = name if Path(name).is_dir() else _repository(name)
 
     def language_of(self, sound: Sound) -> str:

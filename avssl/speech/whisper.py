@@ -18,15 +18,11 @@ from numpy.typing import NDArray
 
 from avssl.data.narration import Phrase
 from avssl.speech.doubt import Heard
+from avssl.words import one_line
 
 HZ = 16000
 HUB_SECONDS = 5.0
 Sound = NDArray[np.float32]
-
-
-def line(error: Exception) -> str:
-    """An error of a recognizer's library, which may be a page, as one line."""
-    return " ".join(str(error).split())[:200]
 
 
 def _downloaded(name: str) -> bool:
@@ -79,7 +75,7 @@ class Whisper:
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             how = "give a folder that holds one, or a name: openai/whisper-tiny"
-            raise ValueError(f"{name}: no Whisper there ({line(error)}); {how}") from None
+            raise ValueError(f"{name}: no Whisper there ({one_line(error)}); {how}") from None
         self.origin = name
         self.model: Any = model.eval().to(device)
         self.device = device
@@ -132,7 +128,7 @@ class Whisper:
             )  # fmt: skip
         except ValueError as error:
             raise ValueError(
-                f"{self.origin}: this Whisper cannot be asked ({line(error)}); compare its generation_config.json "
+                f"{self.origin}: this Whisper cannot be asked ({one_line(error)}); compare its generation_config.json "
                 "with that of openai/whisper-tiny"
             ) from None
         heard = []

@@ -70,6 +70,15 @@ def is_silent(wave: Tensor) -> bool:
     return bool(wave.abs().max() < INAUDIBLE)
 
 
+def at_speed(wave: Tensor, speed: float) -> Tensor:
+    """A sound [..., S] played ``speed`` times as fast, its pitch with it: cut at S, or silence after its end."""
+    places = torch.arange(wave.shape[-1], device=wave.device) * speed
+    before = places.long()
+    known = F.pad(wave, (0, 2))
+    first, second = (known[..., (before + step).clamp(max=wave.shape[-1])] for step in (0, 1))
+    return first + (places - before) * (second - first)
+
+
 def soft_max(x: Tensor, sharpness: float, dim: int | tuple[int, ...]) -> Tensor:
     """Log-mean-exp: a smooth maximum between the mean (sharpness 0) and the maximum (infinity)."""
     dims = (dim,) if isinstance(dim, int) else dim

@@ -9,17 +9,16 @@ picture is all that a network is told; that two clips show the same digit it is 
 
 For each speaker in turn a network learns from the others and is asked about this one, whose recordings come with
 pictures of MNIST's test part: is the digit of the best of all pictures the one that is said, and the other way round?
-Once as the vectors are, and once centered, as ``avssl search --centered`` asks: without what all that this speaker says
-has in common, which is his voice (all of it, or a few recordings). Beside it stands what logistic regression, told the
-digits of heard speakers, makes of the vectors of sound. Another method has the same trunk, inputs, batch and steps, and
-its own settings else.
+As the vectors are; centered, as ``avssl search --centered`` asks: without what all that this speaker says has in
+common, which is his voice (all of it, or a few recordings); augmented, as ``avssl embed --augment`` hears: each sound
+at three speeds; and both. Beside it stands what logistic regression, told the digits of heard speakers, makes of the
+vectors of sound. Another method has the same trunk, inputs, batch and steps, and its own settings else.
 Clips are written once; a run that was stopped goes on; a row per speaker and seed is added to results/digits.jsonl.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import os
 import sys
 from dataclasses import replace
@@ -28,7 +27,7 @@ from typing import Any
 
 import kept
 import numpy as np
-from numpy.typing import NDArray
+from digits_asked import judged
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -38,14 +37,9 @@ from avssl.config import find, load
 from avssl.data.encode import write_clip
 from avssl.data.manifest import Manifest
 from avssl.data.media import decode
-from avssl.embedding.network import Embedder
-from avssl.embedding.recordings import embed_recordings
 from avssl.methods.base import config_of
-from avssl.probe import linear
-from avssl.probe.rounds import Round
-from avssl.train.build import Loaded, dump
+from avssl.train.build import dump
 from avssl.train.checkpoint import load_run, replace_text
-from retrieval.calibration import Background
 
 ROOT = Path(__file__).resolve().parent.parent
 HZ, FPS, SECONDS, SIDE = 8000, 5, 0.8, 32
@@ -64,11 +58,6 @@ ALIKE = (
     "encoders.audio.name=small", "encoders.audio.width=96", "encoders.audio.norm=batch",
 )  # fmt: skip
 """what that config says of trunk, inputs, batch and steps, for other methods"""
-WAYS = (("audio", "video"), ("video", "audio"))
-KINDS = {"video": "video", "image": "video", "audio": "audio"}
-"""a picture is one whether a method sees one of a window or all of them"""
-FEW = 20
-"""recordings, of those that a voice is told by when it is told by few"""
 VALIDATION_TAKES = frozenset({"0", "1"})
 """takes of heard speakers that are held back, with pictures of the test part"""
 
@@ -150,73 +139,6 @@ def command(*words: str | Path) -> None:
         sys.exit(code)
 
 
-def right(queries: NDArray[Any], answers: NDArray[Any], asked: NDArray[Any], found: NDArray[Any]) -> float:
-    """Share of queries [N, D] whose best answer among [M, D] is of their digit ([N] and [M])."""
-    best = (queries @ answers.T).argmax(1)
-    return float((found[best] == asked).mean())
-
-
-def less_mean(vectors: NDArray[Any], of: NDArray[Any] | None = None) -> NDArray[Any]:
-    """Vectors [N, D] centered as a search does it, by themselves or by the ones at the places ``of``."""
-    known = vectors if of is None else vectors[of]
-    return Background({"": known}, {"": [""] * len(known)}).centered(vectors, "")
-
-
-def each_less_mean(vectors: NDArray[Any], speakers: NDArray[Any]) -> NDArray[Any]:
-    """Vectors [N, D], those of each speaker [N] centered by themselves."""
-    found = np.empty_like(vectors)
-    for speaker in np.unique(speakers):
-        found[speakers == speaker] = less_mean(vectors[speakers == speaker])
-    return found
-
-
-def by_few(sounds: NDArray[Any], pictures: NDArray[Any], said: NDArray[Any], shown: NDArray[Any]) -> dict[str, float]:
-    """Right from sounds to pictures where few sounds tell the voice: any, or of one digit alone; a mean over draws."""
-    random, digits = np.random.default_rng(0), np.unique(said)
-    draws = {
-        "any": [random.permutation(len(said))[:FEW] for _ in digits],
-        "one_digit": [random.permutation(np.flatnonzero(said == digit))[:FEW] for digit in digits],
-    }
-    return {
-        name: float(np.mean([right(less_mean(sounds, of), pictures, said, shown) for of in every]))
-        for name, every in draws.items()
-    }
-
-
-def judged(loaded: Loaded, held: Manifest) -> dict[str, dict[str, float]]:
-    """Both directions on the test split, plain and centered; and what a reader of labels makes of the vectors of sound.
-
-    The reader is told the digits of heard speakers, which nobody else is: logistic regression, asked about this one.
-    """
-    parts = {
-        split: embed_recordings(Embedder(loaded.method, loaded.inputs), held, split=split)
-        for split in ("train", "val", "test")
-    }
-    told = {
-        split: {KINDS[name]: np.array([row["extra"]["digit"] for row in rows], int) for name, rows in seen.rows.items()}
-        for split, seen in parts.items()
-    }
-    seen, asked = {KINDS[name]: vectors for name, vectors in parts["test"].vectors.items()}, told["test"]
-    centered = {name: less_mean(vectors) for name, vectors in seen.items()}
-    ends = np.cumsum([0, *(len(one["audio"]) for one in told.values())])
-    cut = Round(*(np.arange(begin, end) for begin, end in itertools.pairwise(ends)))
-    heard = np.concatenate([one.vectors["audio"] for one in parts.values()])
-    digits = np.concatenate([one["audio"] for one in told.values()])
-    speakers = np.array([row["extra"]["speaker"] for one in parts.values() for row in one.rows["audio"]])
-    read = {}
-    for name, vectors in (("audio", heard), ("audio_centered", each_less_mean(heard, speakers))):
-        probe = linear.fit(vectors, digits, cut, classes=10)
-        read[name] = float((probe.predict(vectors[cut.test]) == digits[cut.test]).mean())
-    return {
-        **{
-            question: {f"{a}_to_{b}": right(queries[a], seen[b], asked[a], asked[b]) for a, b in WAYS}
-            for question, queries in (("right_digit_first", seen), ("right_digit_first_centered", centered))
-        },
-        f"sounds_centered_by_{FEW}": by_few(seen["audio"], seen["video"], asked["audio"], asked["video"]),
-        "told_the_digits": read,
-    }
-
-
 def changed(name: str) -> tuple[list[str], list[str]]:
     """What is changed in a method's config, and the ``overrides`` by which its rows are told from the shipped one's."""
     return ([], []) if name == SHIPPED else (list(ALIKE), [f"--method {name}"])
@@ -283,7 +205,10 @@ def main() -> None:
                 kept.keep(args.rows, rows)
     table = Table("method", "unheard", "seed", "from, to", "right", "untrained", "chance", box=None)
     for one in rows:
-        further = {"right_digit_first_centered": "centered", "told_the_digits": "told the digits"}
+        further = {
+            "right_digit_first_centered": "centered", "right_digit_first_augmented": "augmented",
+            "right_digit_first_centered_augmented": "both", "told_the_digits": "told the digits",
+        }  # fmt: skip
         told = {f"{name}, {how}": of for key, how in further.items() for name, of in one.get(key, {}).items()}
         for name, figures in {**one["right_digit_first"], **told}.items():
             cells = (f"{100 * figures[who]:.1f} %" for who in ("trained", "untrained", "chance"))

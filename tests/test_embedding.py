@@ -18,6 +18,7 @@ from avssl.data.narration import Phrase
 from avssl.embedding import Embedder, Window, embed_recordings, query, windows
 from avssl.inputs import Inputs, Vocabulary
 from avssl.methods.base import Batch, Method, Space, Step
+from avssl.ops import at_speed
 
 FPS, HZ = 8.0, 16000
 
@@ -195,6 +196,30 @@ def test_queries(held, inputs, tmp_path):
         query(embedder, "audio", held.recordings[2].path)
     with pytest.raises(ValueError, match="empty"):
         query(embedder, "text", "  ")
+
+
+def test_augmented_sounds_are_the_mean_of_three_speeds_and_all_else_is_as_it_was(held, inputs):
+    plain, slower = Embedder(Plain(inputs), inputs), Embedder(Plain(inputs), inputs, augment=True)
+    wave = 0.3 * torch.sin(torch.arange(16000) * torch.tensor([[0.05], [0.11]]))
+    each = [plain("audio", at_speed(wave, speed)) for speed in (0.85, 1.0, 1.15)]
+    mean = np.mean(each, axis=0)
+    wanted = mean / np.linalg.norm(mean, axis=1, keepdims=True)
+    np.testing.assert_allclose(slower("audio", wave), wanted, atol=1e-6)
+    assert np.abs(plain("audio", wave) - wanted).max() > 1e-3
+    first, second = (embed_recordings(one, held) for one in (plain, slower))
+    assert first.rows == second.rows
+    assert [np.array_equal(first.vectors[name], second.vectors[name]) for name in ("video", "text", "audio")] == [
+        True, True, False,
+    ]  # fmt: skip
+    clip = Path(held.recordings[0].path)
+    np.testing.assert_allclose(query(slower, "audio", clip), second.vectors["audio"][:6], atol=1e-5)
+
+
+def test_where_there_is_no_sound_nothing_is_augmented(inputs):
+    method = Plain(inputs)
+    method.spaces = {"main": Space(("video", "text"), 4)}
+    with pytest.raises(ValueError, match="only sounds are augmented, and plain embeds none"):
+        Embedder(method, inputs, augment=True)
 
 
 @pytest.mark.parametrize("times", [0.5, 1.0, 2.0])

@@ -51,7 +51,7 @@ def embedder_of(
         raise ValueError(f"{source.run}, the run that made {folder}, is not there any more; say where it is: --run DIR")
     where = Path(run or source.run)
     loaded = _network.load(run or source.run, () if run else source.changes, device)
-    embedder = Embedder(loaded.method, loaded.inputs, source.window_seconds, store.space.name)
+    embedder = Embedder(loaded.method, loaded.inputs, source.window_seconds, store.space.name, source.augment)
     # Before anything is embedded: vectors of another network are not to be compared.
     store.space.check(Space(embedder.space_name, loaded.digest, embedder.modalities, store.space.width))
     scales = {kind: calibration.stored(where, loaded.digest, kind) for kind in calibration.KINDS}

@@ -75,7 +75,7 @@ class Network:
         where = Path(run or source.run)
         self._loaded = _network.load(run or source.run, () if run else source.changes, device)
         method = self._loaded.method
-        self._embedder = Embedder(method, self._loaded.inputs, source.window_seconds, space.name)
+        self._embedder = Embedder(method, self._loaded.inputs, source.window_seconds, space.name, source.augment)
         self.space = Space(space.name, self._loaded.digest, self._embedder.modalities, space.width)
         known = self._embedder.modalities
         self.kinds = tuple(kind for kind in KINDS if kind in known or (kind == "image" and "video" in known))

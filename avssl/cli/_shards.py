@@ -110,11 +110,8 @@ def embed_shards(
         )
     if (folder / files.SOURCE).exists():
         there, asked = files.Source.read(folder), job.source
-        if (there.window_seconds, there.hop_seconds) != (asked.window_seconds, asked.hop_seconds):
-            raise ValueError(
-                f"{folder} holds windows of {there.window_seconds:g} s every {there.hop_seconds:g} s, not of "
-                f"{asked.window_seconds:g} s every {asked.hop_seconds:g} s: name another folder, or delete it"
-            )
+        if not there.alike(asked):
+            raise ValueError(f"{folder} holds {there.windows}, not {asked.windows}: name another folder, or delete it")
     shards, work = job.shards(), Work(folder, job.plan())
     with work.opened(first=rank == 0):
         if work.finished:

@@ -34,6 +34,7 @@ class Source:
     """What made the vectors, so that queries can be made alike: a run's folder, or a config with changes to it.
 
     ``new_for``: the index that lacked what the folder holds, where it holds nothing else; "" for whole collections.
+    ``augment``: sounds were heard at several speeds (`avssl.embedding.network.SPEEDS`).
     """
 
     run: str
@@ -41,16 +42,29 @@ class Source:
     hop_seconds: float
     changes: tuple[str, ...] = ()
     new_for: str = ""
+    augment: bool = False
+
+    @property
+    def windows(self) -> str:
+        """In words, what must be the same of vectors that are kept together."""
+        heard = ", sounds at several speeds" if self.augment else ""
+        return f"windows of {self.window_seconds:g} s every {self.hop_seconds:g} s{heard}"
+
+    def alike(self, other: "Source") -> bool:
+        """Whether vectors of the same network may be kept together."""
+        mine, theirs = ((one.window_seconds, one.hop_seconds, one.augment) for one in (self, other))
+        return mine == theirs
 
     def write(self, folder: Path) -> None:
         """Into a folder that is not yet in its place."""
         (folder / SOURCE).write_text(json.dumps(self.told(), indent=1) + "\n", encoding="utf-8")
 
     def told(self) -> dict[str, Any]:
-        """As JSON tells it; of whole collections as before there were others, so that their plans are the same."""
+        """As JSON tells it; without what is not so, as before there was any, so that plans stay the same."""
         told = asdict(self)
-        if not self.new_for:
-            del told["new_for"]
+        for name in ("new_for", "augment"):
+            if not told[name]:
+                del told[name]
         return told
 
     @classmethod

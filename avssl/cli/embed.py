@@ -33,6 +33,14 @@ def embed(
     split: Annotated[str | None, typer.Option(help="train, val or test alone.")] = None,
     space: Annotated[str, typer.Option(help="For methods with several spaces.")] = "",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    augment: Annotated[
+        bool,
+        typer.Option(
+            "--augment",
+            help="Hear each sound a little slower and faster too (0.85, 1 and 1.15 times) and take the mean, here and "
+            "in searches of it: for voices unlike those that were learnt from.",
+        ),
+    ] = False,
     shard: Annotated[int, typer.Option(help="Most recordings that are lost when this is killed.")] = 64,
     new_for: Annotated[
         Path | None, typer.Option(help="Only what this index lacks, or holds with other words, labels or spans.")
@@ -59,8 +67,8 @@ def embed(
     loaded = _network.load(run, changes or [], "cpu")
     loaded.method.to(device_of(device, local))
     if new_for is not None:
-        window, hop = _as_in(new_for, window, hop)
-    embedder = Embedder(loaded.method, loaded.inputs, window, space)
+        window, hop, augment = _as_in(new_for, window, hop, augment)
+    embedder = Embedder(loaded.method, loaded.inputs, window, space, augment)
     seconds = embedder.window.seconds
     source = files.Source(
         _network.told_as(run),
@@ -68,6 +76,7 @@ def embed(
         seconds / 2 if hop is None else hop,
         tuple(changes or ()),
         "" if new_for is None else str(new_for),
+        augment,
     )
     width = 0
     if new_for is not None:
@@ -99,17 +108,21 @@ def _free(name: str, vectors: Path) -> str:
     return f"{name}-{vectors.name}" if Path(name).exists() else name
 
 
-def _as_in(index: Path, window: float | None, hop: float | None) -> tuple[float, float]:
-    """Window and hop of an index, in seconds, which those that are given must be. Raises ValueError."""
+def _as_in(index: Path, window: float | None, hop: float | None, augment: bool) -> tuple[float, float, bool]:
+    """Window and hop of an index, in seconds, and whether its sounds are augmented, which what is given must be.
+
+    Raises ValueError.
+    """
     from avssl.cli import _vectors as files
 
     source = files.Source.read(index)
-    if window not in (None, source.window_seconds) or hop not in (None, source.hop_seconds):
+    other = window not in (None, source.window_seconds) or hop not in (None, source.hop_seconds)
+    if other or augment > source.augment:
         raise ValueError(
-            f"{index} holds windows of {source.window_seconds:g} s every {source.hop_seconds:g} s: leave --window and "
-            "--hop out, or embed everything anew, without --new-for"
+            f"{index} holds {source.windows}: leave --window, --hop and --augment out, or embed everything anew, "
+            "without --new-for"
         )
-    return source.window_seconds, source.hop_seconds
+    return source.window_seconds, source.hop_seconds, source.augment
 
 
 def _lacking(

@@ -177,11 +177,8 @@ def _check_alike(folders: "Sequence[Path]", space: "Space", source: "Source", of
     for folder in folders:
         space.check(files.read_space(folder))
         other = files.Source.read(folder)
-        if (other.window_seconds, other.hop_seconds) != (source.window_seconds, source.hop_seconds):
-            raise ValueError(
-                f"{of} holds windows of {source.window_seconds:g} s every {source.hop_seconds:g} s, {folder} has "
-                f"{other.window_seconds:g} s every {other.hop_seconds:g} s: embed alike"
-            )
+        if not source.alike(other):
+            raise ValueError(f"{of} holds {source.windows}, {folder} has {other.windows}: embed alike")
 
 
 def _indexed(store: "Store", kind: str) -> "Index":

@@ -11,17 +11,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from avssl import ops
 from avssl.data.media import probe
 from avssl.data.streams import Track
 from avssl.embedding.window import AT_ONCE, Window, windows
 from avssl.inputs import Inputs
 from avssl.methods.base import Method
-from avssl.ops import INAUDIBLE
 
 Vectors = NDArray[np.float32]
 
 QUERY_WINDOWS = 64
 """most windows of a file that is searched with"""
+SPEEDS = (0.85, 1.0, 1.15)
+"""at which augmented sounds are heard: those that served two voices of spoken digits best (results/digits.jsonl)"""
 
 
 class Embedder:
@@ -32,21 +34,29 @@ class Embedder:
         inputs: its inputs.
         window_seconds: None is the run's own window. ``width`` is that of vectors at this window.
         space: name of one of the method's spaces; "" takes the first.
+        augment: hear a sound at `SPEEDS` and take the mean of the vectors (test-time augmentation), for voices and
+            things of other sizes than were learnt from.
 
     Raises:
-        ValueError: the method embeds nothing, or has no such space.
+        ValueError: the method embeds nothing, has no such space, or no sound in it to augment.
     """
 
-    def __init__(self, method: Method[Any], inputs: Inputs, window_seconds: float | None = None, space: str = ""):
+    def __init__(
+        self, method: Method[Any], inputs: Inputs, window_seconds: float | None = None, space: str = "",
+        augment: bool = False,
+    ):  # fmt: skip
         if not method.spaces:
             raise ValueError(f"{method.cfg.name} has no space to search in: it embeds nothing")
         name = space or next(iter(method.spaces))
         if name not in method.spaces:
             raise ValueError(f"{method.cfg.name} has no space {name}; it has {', '.join(method.spaces)}")
+        if augment and "audio" not in map(method.kind_of, method.spaces[name].modalities):
+            raise ValueError(f"only sounds are augmented, and {method.cfg.name} embeds none")
         self.method = method.eval()
         self.inputs = inputs
         self.window = Window(inputs, window_seconds)
         self.space_name, self.space = name, method.spaces[name]
+        self.speeds = SPEEDS if augment else (1.0,)
         first = next(method.parameters(), None)
         self.device = torch.device("cpu") if first is None else first.device
         self.width = self.space.width if self.window.seconds == inputs.cfg.seconds else self._width()
@@ -63,13 +73,23 @@ class Embedder:
         kind = self.method.kind_of(modality)
         if kind == "image":
             x = x[:, x.shape[1] // 2]
-        if kind == "audio":
-            x = self.inputs.audio(x)
-        vectors = self.method.embed(modality, x.to(self.device), self.space_name).float().cpu().numpy()
+        vectors = (self._heard if kind == "audio" else self._made)(modality, x).numpy()
         if modality in self.space.timeless:
             more = max(0, self.width - vectors.shape[1])
             vectors = np.pad(vectors, ((0, 0), (0, more)))[:, : self.width]
         return np.ascontiguousarray(vectors)
+
+    def _heard(self, modality: str, waves: Tensor) -> Tensor:
+        """Of sounds [N, S]: the direction of the mean of those at all speeds."""
+        made = [self._made(modality, self.inputs.audio(self._at(speed, waves))) for speed in self.speeds]
+        return made[0] if len(made) == 1 else ops.unit(torch.stack(made).sum(0))
+
+    @staticmethod
+    def _at(speed: float, waves: Tensor) -> Tensor:
+        return waves if speed == 1.0 else ops.at_speed(waves, speed)
+
+    def _made(self, modality: str, x: Tensor) -> Tensor:
+        return self.method.embed(modality, x.to(self.device), self.space_name).float().cpu()
 
     def _width(self) -> int:
         """Of vectors at this window, by trying one."""
@@ -123,7 +143,7 @@ def query_stream(embedder: Embedder, one: Track) -> Vectors:
         held = embedder.window.stream(one, starts)
         loudest = max(loudest, float(held.abs().max()) if one.kind == "sound" else 1.0)
         found.append(embedder(one.name, held))
-    if loudest < INAUDIBLE:
+    if loudest < ops.INAUDIBLE:
         raise _silent(one.path)
     return np.concatenate(found)
 
@@ -159,7 +179,7 @@ def read_query(window: Window, kind: str, path: Path, most_seconds: float | None
         assert held is not None
         loudest = max(loudest, float(held.abs().max()) if kind == "audio" else 1.0)
         yield held
-    if loudest < INAUDIBLE:
+    if loudest < ops.INAUDIBLE:
         raise _silent(path)
 
 

@@ -29,12 +29,7 @@ def speed(wave: Tensor, generator: Generator, most: float) -> Tensor:
 
     Speed perturbation (Ko, Peddinti, Povey, Khudanpur: Audio Augmentation for Speech Recognition, Interspeech 2015).
     """
-    places = torch.arange(len(wave)) * (1 + most) ** uniform(generator, -1, 1)
-    before = places.long()
-    known = torch.nn.functional.pad(wave, (0, 2))
-    first, second = (known[(before + step).clamp(max=len(wave))] for step in (0, 1))
-    changed: Tensor = first + (places - before) * (second - first)
-    return changed
+    return ops.at_speed(wave, (1 + most) ** uniform(generator, -1, 1))
 
 
 def tone(wave: Tensor, generator: Generator, decibels: float, bands: int = 8) -> Tensor:

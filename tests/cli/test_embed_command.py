@@ -1,5 +1,6 @@
 """avssl embed --new-for: exactly what an index lacks or holds otherwise, whatever has changed meanwhile."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from test_embedding import Plain, recording
 
-from avssl.cli import _network, run
+from avssl.cli import _network, _vectors, run
 from avssl.config import InputsConfig
 from avssl.data.manifest import Manifest
 from avssl.data.narration import Phrase
@@ -57,8 +58,6 @@ def avssl(clips, tmp_path, monkeypatch, capfd):
 
 def embedded(folder):
     """The recordings whose vectors a folder holds."""
-    from avssl.cli import _vectors
-
     return {row["recording"] for _, rows in _vectors.read(Path(folder)) for row in rows}
 
 
@@ -115,8 +114,9 @@ def test_whatever_changed_is_embedded_and_the_index_becomes_what_is_wanted(avssl
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--window", "0.75"], "holds windows of 1 s every 0.5 s: leave --window and --hop out"),
-        (["--hop", "0.25"], "leave --window and --hop out"),
+        (["--window", "0.75"], "holds windows of 1 s every 0.5 s: leave --window, --hop and --augment out"),
+        (["--hop", "0.25"], "leave --window, --hop and --augment out"),
+        (["--augment"], "holds windows of 1 s every 0.5 s: leave --window, --hop and --augment out"),
         (["--only", "video"], "holds video, audio, text, and --only leaves some of it out"),
     ],
 )
@@ -126,6 +126,40 @@ def test_other_settings_are_refused_in_one_line(avssl, clips, words, said):
     assert said in err
     # The same said in so many words is no other.
     assert avssl.embed("same", clips[1], "--new-for", "index", "--window", "1", "--hop", "0.5")[0] == 0
+
+
+def test_an_augmented_index_is_asked_and_extended_as_it_was_made(avssl, clips):
+    folder, recordings = clips
+    assert avssl.embed("slower", recordings, "--hop", "0.5", "--augment")[0] == 0
+    assert avssl("index", "slower", "-o", "ears")[0] == 0
+    words = ("search", "ears", "--audio", folder / "c.mp4", "--in", "audio", "--windows", "--json", "--top", "1")
+    code, out, err = avssl(*words)
+    assert code == 0, err
+    (hit,) = map(json.loads, out.splitlines())
+    assert (hit["recording"], hit["score"]) == ("c", pytest.approx(1.0, abs=1e-5))
+    one = recording(folder, "later", 1.0)
+    assert avssl.embed("more", [*recordings, one], "--new-for", "ears")[0] == 0
+    assert avssl("index", "more", "-o", "ears", "--sync", "--manifest", "more.jsonl")[0] == 0
+    assert avssl.embed("whole", [*recordings, one], "--hop", "0.5", "--augment")[0] == 0
+    made = {(row["recording"], row["start"]): vector for vectors, rows in _vectors.read(Path("whole"))
+            for vector, row in zip(vectors, rows, strict=True) if row["modality"] == "audio"}  # fmt: skip
+    with Store.open("ears") as store:
+        ids = store.ids("modality = ?", ["audio"])
+        assert len(ids) == len(made)
+        for row, vector in zip(store.rows(ids), store.vectors(ids), strict=True):
+            np.testing.assert_allclose(vector, made[row.recording, row.start], atol=1e-5)
+
+
+def test_plain_and_augmented_vectors_are_not_kept_together(avssl, clips):
+    assert avssl.embed("slower", clips[1], "--hop", "0.5", "--augment")[0] == 0
+    plain, slower = (f"windows of 1 s every 0.5 s{more}" for more in ("", ", sounds at several speeds"))
+    for folders, said in (
+        (("all", "slower"), f"all holds {plain}, slower has {slower}: embed alike"),
+        (("slower", "all"), f"slower holds {slower}, all has {plain}: embed alike"),
+    ):
+        assert avssl("index", *folders, "-o", "mixed") == (2, "", f"error: {said}\n")
+    code, _, err, _ = avssl.embed("slower", clips[1], "--hop", "0.5")
+    assert (code, f"slower holds {slower}, not {plain}: name another folder" in err) == (2, True)
 
 
 def test_a_modality_that_an_index_lacks_is_something_new(avssl, clips):

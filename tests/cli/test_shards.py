@@ -178,7 +178,9 @@ def test_other_windows_replace_nothing(held, whole):
     before = content(whole)
     for seconds, hop in ((0.5, 0.5), (1.0, 0.25)):
         other = replace(job, source=replace(SOURCE, window_seconds=seconds, hop_seconds=hop))
-        with pytest.raises(ValueError, match=f"windows of 1 s every 0.5 s, not of {seconds:g} s every {hop:g} s"):
+        with pytest.raises(
+            ValueError, match=f"windows of 1 s every 0.5 s, not windows of {seconds:g} s every {hop:g} s"
+        ):
             embed_shards(other, whole)
     assert content(whole) == before
 

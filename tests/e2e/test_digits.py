@@ -23,6 +23,11 @@ def digits():
 
 
 @pytest.fixture(scope="module")
+def asked():
+    return importlib.import_module("digits_asked")
+
+
+@pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
     """Two speakers say ten digits in four takes: a tone of the digit's own; pictures: a bar at the digit's height."""
     import wave
@@ -78,9 +83,9 @@ def test_the_one_who_is_asked_about_is_never_heard_and_no_picture_is_known(digit
         digits.without(held, "zoe")
 
 
-def test_the_best_answer_counts(digits):
+def test_the_best_answer_counts(asked):
     queries, answers = np.eye(3)[[0, 1, 2]], np.eye(3)[[0, 1]]
-    assert digits.right(queries, answers, np.array([5, 6, 7]), np.array([5, 7])) == pytest.approx(1 / 3)
+    assert asked.right(queries, answers, np.array([5, 6, 7]), np.array([5, 7])) == pytest.approx(1 / 3)
 
 
 def unit(x):
@@ -88,7 +93,7 @@ def unit(x):
 
 
 def spoken_by_two_voices():
-    """Pictures of four digits, [40, 8], and their sounds, that all lean towards the picture of digit 0; and digits."""
+    """Pictures of four digits, [40, 8], and their sounds, that all lean towards the picture of digit 0; and asked."""
     random, said = np.random.default_rng(0), np.repeat(np.arange(4), 10)
     pictures = unit(np.eye(8)[said] + 0.05 * random.standard_normal((40, 8))).astype(np.float32)
     lean = 2 * np.eye(8)[0] + np.eye(8)[6]
@@ -96,32 +101,43 @@ def spoken_by_two_voices():
     return sounds, pictures, said
 
 
-def test_centering_is_by_the_voice_that_is_asked_about(digits):
+def test_centering_is_by_the_voice_that_is_asked_about(asked):
     sounds, pictures, said = spoken_by_two_voices()
-    assert digits.right(sounds, pictures, said, said) < 0.5, "the lean draws all to digit 0"
-    np.testing.assert_allclose(digits.less_mean(sounds), unit(sounds - sounds.mean(0)), atol=1e-5)
-    np.testing.assert_allclose(digits.less_mean(sounds, [0, 11]), unit(sounds - sounds[[0, 11]].mean(0)), atol=1e-5)
-    assert digits.right(digits.less_mean(sounds), pictures, said, said) == 1
-    few = digits.by_few(sounds, pictures, said, said)
+    assert asked.right(sounds, pictures, said, said) < 0.5, "the lean draws all to digit 0"
+    np.testing.assert_allclose(asked.less_mean(sounds), unit(sounds - sounds.mean(0)), atol=1e-5)
+    np.testing.assert_allclose(asked.less_mean(sounds, [0, 11]), unit(sounds - sounds[[0, 11]].mean(0)), atol=1e-5)
+    assert asked.right(asked.less_mean(sounds), pictures, said, said) == 1
+    few = asked.by_few(sounds, pictures, said, said)
     assert few["one_digit"] < few["any"] <= 1, "what one digit has in common is that digit"
     voices = np.tile(["ann", "bob"], 20)
-    each = digits.each_less_mean(sounds, voices)
+    each = asked.each_less_mean(sounds, voices)
     np.testing.assert_allclose(each[1::2], unit(sounds[1::2] - sounds[1::2].mean(0)), atol=1e-5)
 
 
-def test_figures_are_of_the_vectors_that_they_name(digits, monkeypatch):
-    """Pictures and sounds of the one who is asked about lean apart: plain wrong, centered right, both ways."""
+def test_figures_are_of_the_vectors_that_they_name(asked, monkeypatch):
+    """Pictures and sounds of the one who is asked about lean apart: plain wrong, centered right, both ways.
+
+    Augmented, these sounds do not lean.
+    """
     sounds, pictures, said = spoken_by_two_voices()
 
-    def embedded(embedder, held, split):
+    def embedded(augment, held, split, modalities=("audio", "video")):
         rows = [{"recording": str(k), "extra": {"digit": str(d), "speaker": split}} for k, d in enumerate(said)]
-        return SimpleNamespace(vectors={"audio": sounds, "video": pictures}, rows={"audio": rows, "video": rows})
+        vectors = {"audio": pictures if augment else sounds, "video": pictures}
+        return SimpleNamespace(vectors={one: vectors[one] for one in modalities}, rows=dict.fromkeys(modalities, rows))
 
-    monkeypatch.setattr(digits, "embed_recordings", embedded)
-    monkeypatch.setattr(digits, "Embedder", lambda *given: None)
-    found = digits.judged(SimpleNamespace(method=None, inputs=None), None)
+    monkeypatch.setattr(asked, "embed_recordings", embedded)
+    monkeypatch.setattr(asked, "Embedder", lambda *given, augment: augment)
+    found = asked.judged(SimpleNamespace(method=None, inputs=None), None)
     assert found["right_digit_first"]["audio_to_video"] < 0.5
     assert found["right_digit_first_centered"] == {"audio_to_video": 1.0, "video_to_audio": 1.0}
+    assert found["right_digit_first_augmented"] == {"audio_to_video": 1.0, "video_to_audio": 1.0}
+    assert found["right_digit_first_centered_augmented"] == {"audio_to_video": 1.0, "video_to_audio": 1.0}
+    assert found["heard_voices"] == {
+        "audio_to_video": found["right_digit_first"]["audio_to_video"], "audio_to_video_augmented": 1.0,
+        "video_to_audio": found["right_digit_first"]["video_to_audio"], "video_to_audio_augmented": 1.0,
+    }  # fmt: skip
+    assert found["sounds_centered_by_20_augmented"]["any"] >= found["sounds_centered_by_20"]["any"]
     assert found["told_the_digits"] == {"audio": 1.0, "audio_centered": 1.0}
 
 
@@ -136,8 +152,10 @@ def test_a_comparison_adds_a_row_and_is_not_repeated(digits, made, data, tmp_pat
     digits.main()
     (first,) = [json.loads(line) for line in rows.read_text().splitlines()]
     assert (first["speaker"], first["steps"], first["asked"]) == ("bob", 2, 40)
-    questions = ("right_digit_first", "right_digit_first_centered", "sounds_centered_by_20", "told_the_digits")
-    assert [len(first[question]) for question in questions] == [2, 2, 2, 2]
+    asks = ("right_digit_first", "right_digit_first_centered", "sounds_centered_by_20")
+    questions = [*asks, *(f"{ask}_augmented" for ask in asks), "told_the_digits"]
+    assert [len(first[question]) for question in questions] == [2] * 7
+    assert len(first["heard_voices"]) == 4
     for figures in (figures for question in questions for figures in first[question].values()):
         assert figures["chance"] == pytest.approx(0.1)
         assert 0 <= figures["trained"] <= 1

@@ -120,3 +120,24 @@ def test_soft_max_lies_between_the_mean_and_the_maximum(dim):
     assert (between > x.mean(dim)).all()
     assert (between < x.amax(dim)).all()
     torch.testing.assert_close(ops.soft_max(torch.full((2, 5, 6), 0.3), 5.0, dim), torch.full_like(between, 0.3))
+
+
+@pytest.mark.parametrize("speed", [0.5, 0.85, 1.15, 2.0])
+def test_a_faster_sound_is_higher_and_ends_sooner(speed):
+    """A tone of two thirds of the window: its pitch and its end, by hand."""
+    hz, seconds, pitch = 8000, 0.6, 440.0
+    time = torch.arange(round(seconds * hz)) / hz
+    wave = torch.sin(2 * torch.pi * pitch * time) * (time < 0.4)
+    found = ops.at_speed(wave, speed)
+    assert found.shape == wave.shape
+    heard = torch.fft.rfft(found, n=hz).abs()  # a bin is a Hz
+    assert abs(int(heard.argmax()) - pitch * speed) <= 2
+    last = int(found.abs().gt(0.05).nonzero().max()) / hz
+    assert last == pytest.approx(min(0.4 / speed, seconds), abs=0.005)
+    both = torch.stack([wave, wave.flip(0)])
+    assert torch.equal(ops.at_speed(both, speed), torch.stack([ops.at_speed(one, speed) for one in both]))
+
+
+def test_a_sound_at_its_own_speed_is_itself():
+    wave = torch.randn(3, 1000)
+    assert torch.equal(ops.at_speed(wave, 1.0), wave)

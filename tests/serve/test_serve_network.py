@@ -3,6 +3,7 @@
 import contextlib
 import json
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,17 @@ def test_vectors_are_those_of_search(network, loaded, folder, kind):
     given = "the bell rings" if kind == "text" else folder / "clip.mp4"
     expected = query(Embedder(loaded.method, loaded.inputs), kind, given)
     assert np.allclose(network.embed(kind, given), expected, atol=1e-5)
+
+
+def test_an_augmented_index_is_asked_as_it_was_made(network, loaded, folder, tmp_path):
+    source = Source.read(folder / "index")
+    replace(source, augment=True).write(tmp_path)
+    made = _served.Network(tmp_path, folder, network.space, LIMITS, "cpu")
+    found = made.embed("audio", folder / "clip.mp4")
+    made.close()
+    expected = query(Embedder(loaded.method, loaded.inputs, augment=True), "audio", folder / "clip.mp4")
+    assert np.allclose(found, expected, atol=1e-5)
+    assert not np.allclose(found, network.embed("audio", folder / "clip.mp4"), atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["text", "audio", "video"])

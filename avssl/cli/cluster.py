@@ -137,8 +137,13 @@ def _check(output: Path) -> None:
     if output.exists() and not output.is_dir():
         raise ValueError(f"{output} is a file; name a folder")
     there = {one.name for one in output.iterdir() if not one.name.startswith(".")} if output.exists() else set()
-    if there and not there & {PAGE, SHEET, LINES} and there != {MOMENTS}:
+    if there and not _made(output) and there != {MOMENTS}:
         raise ValueError(f"{output} holds other files: name another folder")
+
+
+def _made(output: Path) -> bool:
+    """Whether an earlier call has written its clusters there."""
+    return any((output / name).exists() for name in (PAGE, SHEET, LINES))
 
 
 def _embed(job: "Job", folder: Path) -> None:
@@ -146,8 +151,9 @@ def _embed(job: "Job", folder: Path) -> None:
     from avssl.cli import _vectors as files
     from avssl.cli._shards import embed_shards
 
-    if (folder / files.SPACE).exists() and files.read_space(folder).digest != job.digest:
-        shutil.rmtree(folder)  # another network's, of an earlier call
+    other = (folder / files.SPACE).exists() and files.read_space(folder).digest != job.digest
+    if other and _made(folder.parent):
+        shutil.rmtree(folder)  # of an earlier call, by which it is told from what somebody else embedded
     with counting("recordings") as tell:
         done = embed_shards(job, folder, progress=tell)
     for reason, count in sorted(done.skipped.items() if done else ()):

@@ -1,6 +1,7 @@
 """avssl cluster, with a run's own clusters and with k-means, from a folder and from vectors that are there."""
 
 import json
+import shutil
 from fractions import Fraction
 
 import numpy as np
@@ -140,6 +141,12 @@ def test_another_networks_vectors_make_room(home, avssl, tmp_path):
     code, _, err = avssl("cluster", home / "run", *words)
     assert code == 0, err
     assert read_space(tmp_path / "k" / "moments").digest != before
+    # Where no clusters were written, somebody else may have embedded what lies there.
+    shutil.copytree(tmp_path / "k" / "moments", tmp_path / "own" / "moments")
+    code, _, err = avssl("cluster", tmp_path / "other", home / "films", "-o", tmp_path / "own")
+    told = err.splitlines()[-1]
+    assert (code, "holds vectors of another network" in told, "Traceback" in err) == (2, True, False), err
+    assert read_space(tmp_path / "own" / "moments") == read_space(tmp_path / "k" / "moments")
     (tmp_path / "k" / "moments" / "space.json").write_text("{")
     code, _, err = avssl("cluster", home / "run", *words)
     assert code == 2

@@ -37,6 +37,7 @@ from avssl.config import find, load
 from avssl.data.encode import write_clip
 from avssl.data.manifest import Manifest
 from avssl.data.media import decode
+from avssl.embedding.network import SPEEDS
 from avssl.methods.base import config_of
 from avssl.train.build import dump
 from avssl.train.checkpoint import load_run, replace_text
@@ -154,21 +155,22 @@ def row(out: Path, held: Manifest, speaker: str, seed: int, name: str, changes: 
     own = Manifest.load(listed)
     command("train", find(name), f"data={listed}", f"seed={seed}", *alike, *changes, "-o", run)
     loaded = load_run(run)
-    figures = {"trained": judged(loaded, own), "untrained": judged(load_run(run, trained=False), own)}
+    (found, mistaken), (untrained, _) = judged(loaded, own), judged(load_run(run, trained=False), own)
     asked = [recording.labels["digit"] for recording in own.split("test")]
     chance = float(np.square(np.unique(asked, return_counts=True)[1] / len(asked)).sum())
     return {
         "config": "digits", **({"overrides": overrides} if overrides else {}), "run": dump(loaded.cfg), "seed": seed,
         "speaker": speaker, "changes": changes, "steps": loaded.step, "split": "test", "data": own.digest(),
-        "digest": loaded.digest, "asked": len(asked),
+        "digest": loaded.digest, "asked": len(asked), "speeds": list(SPEEDS),
         "train_seconds": round(kept.trained(run)),
         **{
             question: {
-                name: {"trained": value, "untrained": figures["untrained"][question][name], "chance": chance}
-                for name, value in found.items()
+                name: {"trained": value, "untrained": untrained[question][name], "chance": chance}
+                for name, value in figures.items()
             }
-            for question, found in figures["trained"].items()
+            for question, figures in found.items()
         },
+        "mistaken": mistaken,
     }  # fmt: skip
 
 
@@ -198,6 +200,8 @@ def main() -> None:
                 "seed": seed,
                 "changes": args.changes,
                 "data": without(held, speaker).digest(),
+                "steps": cfg.steps,
+                "speeds": list(SPEEDS),
             }
             own = [one for one in rows if one.get("overrides", []) == overrides]
             if not any(wanted.items() <= one.items() and kept.of_today(one, cfg) for one in own):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -56,9 +57,19 @@ def by_few(sounds: NDArray[Any], pictures: NDArray[Any], said: NDArray[Any], sho
     }
 
 
-def judged(loaded: Loaded, held: Manifest) -> dict[str, dict[str, float]]:
+def mistaken(
+    sounds: NDArray[Any], pictures: NDArray[Any], said: NDArray[Any], shown: NDArray[Any], most: int = 3
+) -> dict[str, int]:
+    """Which digit is oftenest taken for which, "6 for 7", by the best picture of each sound."""
+    best = shown[(sounds @ pictures.T).argmax(1)]
+    wrong = Counter(f"{a} for {b}" for a, b in zip(said.tolist(), best.tolist(), strict=True) if a != b)
+    return dict(wrong.most_common(most))
+
+
+def judged(loaded: Loaded, held: Manifest) -> tuple[dict[str, dict[str, float]], dict[str, int]]:
     """Both directions on the test split, plain, centered, augmented and both; heard voices; and a reader of labels.
 
+    With it which digit is oftenest taken for which, centered and augmented.
     Heard voices are asked about on takes that were held back. The reader is told the digits of heard speakers, which
     nobody else is: logistic regression on the vectors of sound, plain, asked about this one.
     """
@@ -68,7 +79,7 @@ def judged(loaded: Loaded, held: Manifest) -> dict[str, dict[str, float]]:
         split: {KINDS[name]: np.array([row["extra"]["digit"] for row in rows], int) for name, rows in seen.rows.items()}
         for split, seen in parts.items()
     }
-    found: dict[str, dict[str, float]] = {"heard_voices": {}}
+    found, wrong = dict[str, dict[str, float]](heard_voices={}), dict[str, int]()
     for split in ("val", "test"):
         seen, asked = {KINDS[name]: vectors for name, vectors in parts[split].vectors.items()}, told[split]
         slower = embed_recordings(augmented, held, split=split, modalities=["audio"]).vectors
@@ -77,12 +88,13 @@ def judged(loaded: Loaded, held: Manifest) -> dict[str, dict[str, float]]:
                 found["heard_voices"] |= {f"{name}{how}": x for name, x in _ways(vectors, vectors, asked).items()}
                 continue
             centered = {name: less_mean(each) for name, each in vectors.items()}
+            wrong = mistaken(centered["audio"], vectors["video"], asked["audio"], asked["video"])
             found[f"right_digit_first{how}"] = _ways(vectors, vectors, asked)
             found[f"right_digit_first_centered{how}"] = _ways(centered, vectors, asked)
             found[f"sounds_centered_by_{FEW}{how}"] = by_few(
                 vectors["audio"], vectors["video"], asked["audio"], asked["video"]
             )
-    return {**found, "told_the_digits": _told(parts, told)}
+    return {**found, "told_the_digits": _told(parts, told)}, wrong
 
 
 def _ways(

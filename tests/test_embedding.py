@@ -215,6 +215,18 @@ def test_augmented_sounds_are_the_mean_of_three_speeds_and_all_else_is_as_it_was
     np.testing.assert_allclose(query(slower, "audio", clip), second.vectors["audio"][:6], atol=1e-5)
 
 
+def test_a_slower_sound_that_ends_before_it_is_heard_does_not_count(inputs):
+    """What begins late in a window is pushed out of it; silence itself stays what it is."""
+    plain, slower = Embedder(Plain(inputs), inputs), Embedder(Plain(inputs), inputs, augment=True)
+    late = torch.zeros(2, 16000)
+    late[0, -1900:] = 0.3 * torch.sin(0.11 * torch.arange(1900))
+    each = [plain("audio", at_speed(late, speed)) for speed in (1.0, 1.15)]
+    mean = np.sum(each, axis=0)
+    found = slower("audio", late)
+    np.testing.assert_allclose(found[0], (mean / np.linalg.norm(mean, axis=1, keepdims=True))[0], atol=1e-6)
+    np.testing.assert_allclose(found[1], plain("audio", late)[1], atol=1e-6)
+
+
 def test_where_there_is_no_sound_nothing_is_augmented(inputs):
     method = Plain(inputs)
     method.spaces = {"main": Space(("video", "text"), 4)}

@@ -151,9 +151,12 @@ def _embed(job: "Job", folder: Path) -> None:
     from avssl.cli import _vectors as files
     from avssl.cli._shards import embed_shards
 
-    other = (folder / files.SPACE).exists() and files.read_space(folder).digest != job.digest
-    if other and _made(folder.parent):
-        shutil.rmtree(folder)  # of an earlier call, by which it is told from what somebody else embedded
+    if (folder / files.SPACE).exists():
+        if _made(folder.parent):
+            if files.read_space(folder).digest != job.digest:
+                shutil.rmtree(folder)  # another network's, of an earlier call
+        elif (folder / files.PLAN).read_text(encoding="utf-8") != job.plan():
+            raise ValueError(f"{folder} holds other vectors, and no clusters were written of them: name another folder")
     with counting("recordings") as tell:
         done = embed_shards(job, folder, progress=tell)
     for reason, count in sorted(done.skipped.items() if done else ()):

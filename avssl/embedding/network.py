@@ -23,7 +23,7 @@ Vectors = NDArray[np.float32]
 QUERY_WINDOWS = 64
 """most windows of a file that is searched with"""
 SPEEDS = (0.85, 1.0, 1.15)
-"""at which augmented sounds are heard: those that served two voices of spoken digits best (results/digits.jsonl)"""
+"""at which augmented sounds are heard; see spoken digits in RESULTS.md"""
 
 
 class Embedder:
@@ -34,8 +34,8 @@ class Embedder:
         inputs: its inputs.
         window_seconds: None is the run's own window. ``width`` is that of vectors at this window.
         space: name of one of the method's spaces; "" takes the first.
-        augment: hear a sound at `SPEEDS` and take the mean of the vectors (test-time augmentation), for voices and
-            things of other sizes than were learnt from.
+        augment: hear a sound at `SPEEDS` and take the mean of the vectors (test-time augmentation), for voices
+            unlike those that were learnt from.
 
     Raises:
         ValueError: the method embeds nothing, has no such space, or no sound in it to augment.
@@ -80,13 +80,15 @@ class Embedder:
         return np.ascontiguousarray(vectors)
 
     def _heard(self, modality: str, waves: Tensor) -> Tensor:
-        """Of sounds [N, S]: the direction of the mean of those at all speeds."""
-        made = [self._made(modality, self.inputs.audio(self._at(speed, waves))) for speed in self.speeds]
-        return made[0] if len(made) == 1 else ops.unit(torch.stack(made).sum(0))
-
-    @staticmethod
-    def _at(speed: float, waves: Tensor) -> Tensor:
-        return waves if speed == 1.0 else ops.at_speed(waves, speed)
+        """Of sounds [N, S]: the direction of the mean of those at all speeds, but those that became silent."""
+        if self.speeds == (1.0,):
+            return self._made(modality, self.inputs.audio(waves))
+        told = torch.zeros(())
+        for speed in self.speeds:
+            wave = waves if speed == 1.0 else ops.at_speed(waves, speed)
+            heard = (wave.abs().amax(-1) >= ops.INAUDIBLE) | (speed == 1.0)
+            told = told + heard[:, None].cpu() * self._made(modality, self.inputs.audio(wave))
+        return ops.unit(told)
 
     def _made(self, modality: str, x: Tensor) -> Tensor:
         return self.method.embed(modality, x.to(self.device), self.space_name).float().cpu()

@@ -143,10 +143,13 @@ def test_another_networks_vectors_make_room(home, avssl, tmp_path):
     assert read_space(tmp_path / "k" / "moments").digest != before
     # Where no clusters were written, somebody else may have embedded what lies there.
     shutil.copytree(tmp_path / "k" / "moments", tmp_path / "own" / "moments")
-    code, _, err = avssl("cluster", tmp_path / "other", home / "films", "-o", tmp_path / "own")
-    told = err.splitlines()[-1]
-    assert (code, "holds vectors of another network" in told, "Traceback" in err) == (2, True, False), err
-    assert read_space(tmp_path / "own" / "moments") == read_space(tmp_path / "k" / "moments")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "own").rglob("*")}
+    for asked in ((tmp_path / "other", home / "films"), (home / "run", home / "films", "--most", 3)):
+        code, _, err = avssl("cluster", *asked, "-o", tmp_path / "own")
+        told = err.splitlines()[-1]
+        assert (code, "moments holds other vectors" in told, "Traceback" in err) == (2, True, False), err
+        assert {path: path.stat().st_mtime_ns for path in (tmp_path / "own").rglob("*")} == before
+    assert avssl("cluster", home / "run", home / "films", "-o", tmp_path / "own")[0] == 0, "the same, as after a kill"
     (tmp_path / "k" / "moments" / "space.json").write_text("{")
     code, _, err = avssl("cluster", home / "run", *words)
     assert code == 2

@@ -162,6 +162,14 @@ def test_plain_and_augmented_vectors_are_not_kept_together(avssl, clips):
     assert (code, f"slower holds {slower}, not {plain}: name another folder" in err) == (2, True)
 
 
+def test_an_index_knows_its_run_from_any_folder(avssl, clips, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    asked = ("search", "../index", "--audio", clips[0] / "c.mp4", "--in", "audio", "--json", "--top", "1")
+    code, out, err = avssl(*asked)
+    assert (code, json.loads(out)["recording"]) == (0, "c"), err
+
+
 def test_a_modality_that_an_index_lacks_is_something_new(avssl, clips):
     assert avssl.embed("pictures", clips[1], "--only", "video", "--hop", "0.5")[0] == 0
     assert avssl("index", "pictures", "-o", "seen")[0] == 0

@@ -188,6 +188,8 @@ def test_other_windows_replace_nothing(held, whole):
 def test_plans_are_as_before_there_were_parts_of_collections(held):
     """Vectors that an earlier version made are known again, and not embedded once more."""
     assert "new_for" not in job_of(held).plan()
+    assert "augment" not in job_of(held).plan()
+    assert '"augment": true' in replace(job_of(held), source=replace(SOURCE, augment=True)).plan()
     assert '"new_for": "index"' in replace(job_of(held), source=replace(SOURCE, new_for="index")).plan()
 
 

@@ -107,6 +107,9 @@ def test_centering_is_by_the_voice_that_is_asked_about(asked):
     np.testing.assert_allclose(asked.less_mean(sounds), unit(sounds - sounds.mean(0)), atol=1e-5)
     np.testing.assert_allclose(asked.less_mean(sounds, [0, 11]), unit(sounds - sounds[[0, 11]].mean(0)), atol=1e-5)
     assert asked.right(asked.less_mean(sounds), pictures, said, said) == 1
+    wrong = asked.mistaken(sounds, pictures, said, said)
+    assert set(wrong) == {"1 for 0", "2 for 0", "3 for 0"}
+    assert sum(wrong.values()) == 40 * (1 - asked.right(sounds, pictures, said, said))
     few = asked.by_few(sounds, pictures, said, said)
     assert few["one_digit"] < few["any"] <= 1, "what one digit has in common is that digit"
     voices = np.tile(["ann", "bob"], 20)
@@ -128,7 +131,8 @@ def test_figures_are_of_the_vectors_that_they_name(asked, monkeypatch):
 
     monkeypatch.setattr(asked, "embed_recordings", embedded)
     monkeypatch.setattr(asked, "Embedder", lambda *given, augment: augment)
-    found = asked.judged(SimpleNamespace(method=None, inputs=None), None)
+    found, wrong = asked.judged(SimpleNamespace(method=None, inputs=None), None)
+    assert wrong == {}, "augmented, they are all right"
     assert found["right_digit_first"]["audio_to_video"] < 0.5
     assert found["right_digit_first_centered"] == {"audio_to_video": 1.0, "video_to_audio": 1.0}
     assert found["right_digit_first_augmented"] == {"audio_to_video": 1.0, "video_to_audio": 1.0}
@@ -149,7 +153,10 @@ def test_a_comparison_adds_a_row_and_is_not_repeated(digits, made, data, tmp_pat
         "steps=2", "data.batch=8", "data.workers=0", "data.cache_gb=0", "device=cpu",
     ]  # fmt: skip
     monkeypatch.setattr(sys, "argv", words)
+    loads, real = [], digits.load_run
+    monkeypatch.setattr(digits, "load_run", lambda *given, **how: loads.append(how) or real(*given, **how))
     digits.main()
+    assert loads == [{}, {"trained": False}], "what is told as untrained is"
     (first,) = [json.loads(line) for line in rows.read_text().splitlines()]
     assert (first["speaker"], first["steps"], first["asked"]) == ("bob", 2, 40)
     asks = ("right_digit_first", "right_digit_first_centered", "sounds_centered_by_20")

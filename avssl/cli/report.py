@@ -15,7 +15,7 @@ def report(
     output: Annotated[Path, typer.Option("-o", "--output", help="The page to write.")] = Path("report.html"),
     manifest: Annotated[Path | None, typer.Option(help="Recordings for the examples; else the run's own.")] = None,
     probes: Annotated[Path | None, typer.Option(help="Rows of avssl probe; else results/probe.jsonl.")] = None,
-    text: Annotated[list[str] | None, typer.Option(help="Look for these words; else for what is said.")] = None,
+    text: Annotated[list[str] | None, typer.Option(help="Show where it sees these words; else what is said.")] = None,
 ) -> None:
     """Write one static page: figures, what is found (with players), what is alike, where it looks, filters, curves."""
     check_output("-o", output)

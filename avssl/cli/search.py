@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import track
 
 from avssl.cli._named import check_index, check_output
+from avssl.words import one_line
 
 if TYPE_CHECKING:
     from retrieval.search import Hit
@@ -63,7 +64,7 @@ def search(
     ] = None,
     run: Annotated[Path | None, typer.Option(help="The run, if it is no longer where it was.")] = None,
 ) -> None:
-    """Find the moment: print `file @ time`, the score and what is said there.
+    """Find the moment: print `file @ time`, the score and what is said there or within two seconds of it.
 
     What is asked for may be several things, each as often as you like: --text "a bell" --audio this.wav --not-image
     that.png. With --in any, scores are standard deviations above unrelated moments, so that modalities compare.
@@ -77,7 +78,7 @@ def search(
         raise ValueError("--others goes with --like")
     for kind, value, _ in given:
         if kind not in ("text", "stream") and not Path(value).is_file():
-            raise ValueError(f"{value}: no such file")
+            raise ValueError(f"{value}: " + ("a folder; name a file" if Path(value).is_dir() else "no such file"))
     if top < 1:
         raise ValueError(f"--top is {top}; it must be at least 1")
     if distinct is not None and not 0 < distinct <= 1:
@@ -134,13 +135,24 @@ def search(
     if csv_file is not None:
         _write_csv(csv_file, hits)
     if clips is not None:
+        from avssl.data.media import Unreadable
         from avssl.report.clips import cut_hit
 
+        if any(Path(hit.path).resolve().parent == clips.resolve() for hit in hits):
+            raise ValueError(f"--clips {clips}: recordings that were found lie there; name another folder")
         clips.mkdir(parents=True, exist_ok=True)
         told = track(list(enumerate(hits, 1)), "cutting", console=Console(stderr=True), disable=not sys.stderr.isatty())
+        cut = 0
         for rank, hit in told:
-            written = cut_hit(hit, clips, rank)
-            typer.echo(f"wrote {written}", err=True)
+            try:
+                written = cut_hit(hit, clips, rank)
+            except (Unreadable, FileNotFoundError) as error:
+                typer.echo(f"passed over moment {rank}: {one_line(error)}", err=True)
+            else:
+                cut += 1
+                typer.echo(f"wrote {written}", err=True)
+        if hits and not cut:
+            raise ValueError(f"--clips {clips}: not one of what was found can be cut out")
     if localize is not None and hits:
         from avssl.cli._hits import localized
 

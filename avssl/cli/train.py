@@ -29,7 +29,20 @@ def train(
         output = Path(config)
     cfg = configs.load(kept if kept.is_file() else config, overrides or [], config_of)
     out = output or Path("runs") / Path(config).stem
+    _check_output(out)
     feedback = Feedback(cfg, out)
     done = start(cfg, out, evaluate=feedback, watch=feedback.watch)
     if done.how == "interrupted":
         raise typer.Exit(128 + done.signal)
+
+
+def _check_output(out: Path) -> None:
+    """Raise ValueError for a file, and where a run's files would lie among recordings."""
+    from avssl.data.suffixes import AUDIO, IMAGE, VIDEO
+
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"-o {out}: a file; name a folder for the run")
+    if (out / "config.yaml").exists() or not out.exists():
+        return
+    if any(one.suffix.lower() in VIDEO | AUDIO | IMAGE for one in out.iterdir()):
+        raise ValueError(f"-o {out} holds recordings: name another folder for the run")

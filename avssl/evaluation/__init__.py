@@ -87,6 +87,9 @@ def evaluate(
             f"no recording of the {split} split can be judged; {len(recordings)} of it are in the manifest"
         )
     tell(next(parts), PARTS)
+    if label and not any(label in recording.labels for recording in visible):
+        there = ", ".join(sorted({name for one in visible for name in one.labels})) or "no labels"
+        raise ValueError(f"--label {label}: no recording of the {split} split has it; they have {there}")
     label = label or chosen_label(visible)
     labels = [recording.labels.get(label, "") for recording in visible]
     found = {}

@@ -74,11 +74,12 @@ def report(
         tell: called with how many of how many parts are made.
         probes: rows of ``avssl probe``, of which those of these weights are shown.
 
-    Raises ValueError when there is no such run.
+    Raises ValueError when there is no such run, and for a text of which it has read no word.
     """
     parts = itertools.count()
     tell(next(parts), PARTS)
     loaded, fresh = load_run(folder), _untrained(folder)
+    _check(loaded, words)
     tell(next(parts), PARTS)
     path = manifest_path or loaded.manifest
     known = probed.on_page(probes, loaded.digest) if probes is not None else []
@@ -103,6 +104,16 @@ def report(
     script = (SCRIPT if scrubbed else "") + (PLAYERS if any("<video" in part for part in sections) else "")
     title = f"{loaded.cfg.method.name} · {folder.name}"
     return page(title, _lead(loaded, path), *sections, style=STYLE if scrubbed else "", script=script)
+
+
+def _check(loaded: Loaded, words: Sequence[str]) -> None:
+    """Raise ValueError for texts that the run cannot look for."""
+    if words and "text" not in loaded.method.modalities:
+        raise ValueError(f"--text: {loaded.cfg.method.name} reads no text")
+    known = loaded.inputs.vocabulary
+    for text in words:
+        if known is not None and not known.knows(text):
+            raise ValueError(f"--text {text[:60]}: this run has read no word of it: it cannot tell what that means")
 
 
 def _untrained(folder: Path) -> Loaded | None:

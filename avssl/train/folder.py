@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from avssl.data import manifest
+from avssl.data.audit import walk
 from avssl.data.manifest import Manifest
+from avssl.data.suffixes import AUDIO, IMAGE, VIDEO
 from avssl.train.log import QUIET_SECONDS
 from avssl.words import counted
 
 Say = Callable[[str], None]
+
+
+def changes_of(folder: Path, held: Manifest) -> str:
+    """What a folder holds now that a manifest made from it does not, and what is gone, in words; "" for nothing.
+
+    By the names of files: none is opened.
+    """
+    known = {os.path.realpath(folder / name) for name, _ in held.left_out}
+    for one in held.recordings:
+        beside = [row["path"] for row in one.streams.values() if "path" in row]
+        known |= {os.path.realpath(held.root / name) for name in (one.path, *beside)}
+    there = {os.path.realpath(folder / name) for name in walk(folder, VIDEO | AUDIO | IMAGE).media}
+    counts = {"new": len(there - known), "gone": sum(not held.path_of(one).exists() for one in held.recordings)}
+    return " and ".join(f"{counted(count, 'file')} {how}" for how, count in counts.items() if count)
 
 
 def manifest_of(folder: Path, labels: str, say: Say, further: Sequence[str] = ()) -> Manifest:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from avssl.train.checkpoint import replace_text
+from avssl.words import counted
 
 QUIET_SECONDS = 10.0
 """least time between lines where there is no terminal"""
@@ -111,7 +112,7 @@ class Log:
             few = min((values[key] for key in COUNTS if key in values), default=FEW)
             if few < FEW and not self._few_said:
                 self._few_said = True
-                self.say(f"these figures are of {few:.0f} held-out items: too few to tell much")
+                self.say(f"these figures are of {counted(int(few), 'held-out item')}: too few to tell much")
         elif judged and not self._nothing_said:
             self._nothing_said = True
             self.say("no held-out figures: the val split (a folder val/) has no recording that this method can use")

@@ -23,7 +23,7 @@ from avssl.methods.base import Method
 from avssl.train import build, checkpoint, distributed, initialize, optim, towers
 from avssl.train.checkpoint import Checkpoint, replace_text
 from avssl.train.distributed import Ranks, plain
-from avssl.train.folder import Say, manifest_of
+from avssl.train.folder import Say, changes_of, manifest_of
 from avssl.train.log import Log, one_writer
 from avssl.train.loop import Evaluate, Loop, Plateau
 from avssl.train.machine import keep_memory, versions
@@ -222,6 +222,8 @@ def _recordings(cfg: RunConfig, out: Path, found: Checkpoint | None, ranks: Rank
         before = build.read_json(out / "run.json").get("source") if (out / "run.json").exists() else None
         if kept.exists() and before == source:
             say(f"using {kept}, made from {given} before")
+            if changed := changes_of(given, manifest.Manifest.load(kept)):
+                say(f"warning: {given} has {changed} since then; to learn from what is there now, name another -o")
         else:
             needs = base.find(cfg.method.name).needs(cfg.method, Inputs(cfg.inputs))
             made = manifest_of(given, cfg.data.labels, say, streams.beside(needs.streams))

@@ -13,6 +13,7 @@ from avssl.cli._placing import making
 from avssl.cli._queries import Asked, queries_of
 from avssl.config import InputsConfig
 from avssl.data.manifest import write_whole
+from avssl.data.media import Unreadable
 from avssl.embedding import Embedder, query
 from avssl.inputs import Inputs, Vocabulary
 from retrieval.filters import check_where
@@ -91,6 +92,32 @@ def test_a_centered_search_is_less_what_all_of_a_kind_share(avssl):
         told = [json.loads(line)["score"] for line in out.splitlines()]
         expected = np.sort(np.delete(stored @ wanted, ids.tolist().index(0)))[::-1][:10]
         assert told == pytest.approx(expected, abs=1e-5), option
+
+
+def test_a_moment_that_cannot_be_cut_out_is_passed_over(avssl, tmp_path, monkeypatch):
+    """One of them keeps the others from nothing; where there is no other, that is an error."""
+    from avssl.report import clips
+
+    words = ("search", "index", "--like", "0", "--windows", "--top", "3", "--clips", tmp_path / "cut")
+    code, _, err = avssl(*words)
+    assert (code, err.count("passed over moment"), err.count("Traceback")) == (2, 3, 0), err
+    assert err.splitlines()[-1] == f"error: --clips {tmp_path / 'cut'}: not one of what was found can be cut out"
+
+    def cut(hit, folder, rank):
+        if rank == 1:
+            raise Unreadable("gone.mp4", "damaged")
+        return folder / f"{rank}.mp4"
+
+    monkeypatch.setattr(clips, "cut_hit", cut)
+    code, _, err = avssl(*words)
+    assert (code, err.splitlines()) == (0, [
+        "passed over moment 1: gone.mp4: damaged", *(f"wrote {tmp_path / 'cut' / f'{rank}.mp4'}" for rank in (2, 3)),
+    ])  # fmt: skip
+
+
+def test_clips_do_not_come_among_recordings(avssl, folder):
+    code, _, err = avssl("search", "index", "--like", "0", "--top", "1", "--clips", folder)
+    assert (code, err) == (2, f"error: --clips {folder}: recordings that were found lie there; name another folder\n")
 
 
 def test_words_that_a_run_has_never_read_are_told(capsys, tmp_path):

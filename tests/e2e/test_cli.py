@@ -283,6 +283,7 @@ WRONG = {
     "empty words": (["search", "{index}", "--text", " "], "empty"),
     "wrong modality": (["search", "{index}", "--text", "a", "--in", "smell"], "holds video"),
     "wrong truth": (["evaluate", "{run}", "{manifest}", "--truth", "{home}/none.jsonl"], "none.jsonl"),
+    "wrong label": (["evaluate", "{run}", "{manifest}", "--label", "nonsense"], "--label nonsense: no recording"),
     "wrong split": (["evaluate", "{run}", "{manifest}", "--split", "exam"], "unknown split"),
     "folder as manifest": (["evaluate", "{run}", "{empty}"], "is a folder"),
     "output in the way": (["embed", "{run}", "{manifest}", "-o", "{mute}"], "other files"),

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from avssl.cli import run
+from avssl.inputs import Vocabulary
 from avssl.report.neighbors import cosines, nearest, shares, spread
 from avssl.report.run import PARTS, report
 from avssl.train.checkpoint import load_run
@@ -124,6 +125,21 @@ def test_the_page_of_a_tiny_run_shows_neighbors_and_filters(made):
         assert len(cards) == 10
         assert all(bool(framed) == (other == kind) for framed, other in cards)
     assert "<video" not in page
+
+
+def test_texts_that_the_run_cannot_look_for_are_refused(made, monkeypatch):
+    with pytest.raises(ValueError, match="--text: simclr reads no text"):
+        report(made, words=["red"])
+
+    def load(folder, trained=True):
+        loaded = load_run(folder, trained=trained)
+        loaded.method.modalities = ("image", "text")
+        loaded.inputs.vocabulary = Vocabulary.train(["a red one", "a blue one"], 60)
+        return loaded
+
+    monkeypatch.setattr("avssl.report.run.load_run", load)
+    with pytest.raises(ValueError, match="--text xyzzy: this run has read no word of it"):
+        report(made, words=["red", "xyzzy"])
 
 
 def test_where_the_untrained_network_cannot_be_had_the_page_shows_the_trained(made, monkeypatch):

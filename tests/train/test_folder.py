@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,35 @@ def test_wrong_requests_are_one_line_and_exit_2(
         assert [line for line in lines if line.startswith("error: ")] == lines[-1:], lines
         assert told in lines[-1]
         assert not (tmp_path / "out").exists(), "what did not begin leaves nothing"
+
+
+def test_a_folder_that_changed_is_told(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run goes on with the recordings it began with, and says so where the folder holds others now."""
+    held = tmp_path / "pictures"
+    shutil.copytree(folder, held)
+    asked = ["train", "simclr", f"data={held}", *WORDS, "data.bad_budget=1", "-o", str(tmp_path / "x")]
+    assert cli.run(asked) == 0
+    assert cli.run([*asked, "steps=4"]) == 0
+    said = capsys.readouterr().out
+    assert "using" in said
+    assert "since then" not in said
+    (held / "00.png").rename(held / "new.png")
+    (held / "01.png").unlink()
+    (held / "notes.txt").write_text("no recording")
+    assert cli.run([*asked, "steps=5"]) == 0
+    told = (
+        f"warning: {held} has 1 file new and 2 files gone since then; to learn from what is there now, name another -o"
+    )
+    assert told in capsys.readouterr().out
+
+
+def test_a_runs_files_do_not_come_among_recordings(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(folder.iterdir())
+    for out, told in ((folder, "holds recordings: name another folder for the run"), (folder / "00.png", ": a file;")):
+        assert cli.run(["train", "simclr", *words(folder), "-o", str(out)]) == 2
+        assert f"error: -o {out}" in (said := capsys.readouterr().err)
+        assert told in said
+    assert sorted(folder.iterdir()) == before
 
 
 def test_another_folder_is_another_run(folder: Path, tmp_path: Path) -> None:

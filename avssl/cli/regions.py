@@ -7,6 +7,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from avssl.cli._named import check_index
+
 
 def regions(
     index: Annotated[Path, typer.Argument(help="A folder that avssl index wrote.")],
@@ -18,6 +20,7 @@ def regions(
 
     Rows that have theirs are left as they are: run it again after recordings were added.
     """
+    check_index(index)
     from avssl.cli._queries import embedder_of
     from avssl.embedding.regions import Span, embed_regions, places_of
     from retrieval.regions import Regions, add_regions

@@ -42,7 +42,9 @@ def avssl(folder, capfd, monkeypatch):
     return call
 
 
-@pytest.mark.parametrize("words", ["search {} --text bell", "serve {}", "embed run x.jsonl -o out --new-for {}"])
+@pytest.mark.parametrize(
+    "words", ["search {} --text bell", "serve {}", "regions {}", "embed run x.jsonl -o out --new-for {}"]
+)
 def test_what_is_no_index_is_told_alike(avssl, words):
     for name, said in (
         ("vec", "vec holds vectors, not yet an index: avssl index vec -o index"),

@@ -26,8 +26,9 @@ def changes_of(folder: Path, held: Manifest) -> str:
     for one in held.recordings:
         beside = [row["path"] for row in one.streams.values() if "path" in row]
         known |= {os.path.realpath(held.root / name) for name in (one.path, *beside)}
-    there = {os.path.realpath(folder / name) for name in walk(folder, VIDEO | AUDIO | IMAGE).media}
-    counts = {"new": len(there - known), "gone": sum(not held.path_of(one).exists() for one in held.recordings)}
+    there = {Path(os.path.realpath(folder / name)) for name in walk(folder, VIDEO | AUDIO | IMAGE).media}
+    new = sum(not known & {str(one), *map(str, one.parents)} for one in there)  # a stream may be a folder of pictures
+    counts = {"new": new, "gone": sum(not held.path_of(one).exists() for one in held.recordings)}
     return " and ".join(f"{counted(count, 'file')} {how}" for how, count in counts.items() if count)
 
 

@@ -12,9 +12,11 @@ from torchvision.io import write_png
 
 from avssl import cli
 from avssl.config import load
+from avssl.data.manifest import Manifest, Recording
 from avssl.methods.base import config_of
 from avssl.train import run
 from avssl.train.checkpoint import load_run
+from avssl.train.folder import changes_of
 
 WORDS = [
     "inputs.height=32", "inputs.width=32", "encoders.image.name=small", "encoders.image.width=16", "method.hidden=16",
@@ -116,6 +118,20 @@ def test_a_folder_that_changed_is_told(folder: Path, tmp_path: Path, capsys: pyt
         f"warning: {held} has 1 file new and 2 files gone since then; to learn from what is there now, name another -o"
     )
     assert told in capsys.readouterr().out
+
+
+def test_what_is_known_of_a_folder_is_not_new(tmp_path: Path) -> None:
+    """Copies and what was left out were seen; pictures of a stream lie in a folder that is its path."""
+    for name in ("a.mp4", "copy.mp4", "a.depth/0.png", "a.depth/1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    deep = {"depth": {"kind": "picture", "seconds": 1.0, "path": "a.depth"}}
+    one = Recording(key="a", path="a.mp4", sha256="0" * 64, seconds=1.0, streams=deep)
+    held = Manifest((one,), left_out=(("copy.mp4", "the same content as a.mp4"),), root=tmp_path)
+    assert changes_of(tmp_path, held) == ""
+    (tmp_path / "b.wav").write_bytes(b"x")
+    (tmp_path / "a.mp4").unlink()
+    assert changes_of(tmp_path, held) == "1 file new and 1 file gone"
 
 
 def test_a_runs_files_do_not_come_among_recordings(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -101,6 +101,15 @@ class Inputs:
             return wave.float()
         return ops.log_mel(wave, cfg.hz, cfg.mels, cfg.hop_seconds, cfg.window_seconds)
 
+    def reads(self, text: str) -> bool:
+        """Whether any word of it is known; to a tower's own tokenizer all are."""
+        return self.vocabulary is None or self.vocabulary.knows(text)
+
+    def check_read(self, text: str) -> None:
+        """Raise ValueError for a text of which no word is known."""
+        if not self.reads(text):
+            raise ValueError(f"this run has read no word of {text[:60]!r}: it cannot tell what that means")
+
     def same_seconds(self, why: str) -> None:
         """Raise ValueError unless pictures and sound of a window are equally long, within a picture."""
         cfg = self.cfg

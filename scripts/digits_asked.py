@@ -24,10 +24,15 @@ FEW = 20
 """recordings, of those that a voice is told by when it is told by few"""
 
 
+def best(queries: NDArray[Any], answers: NDArray[Any], found: NDArray[Any]) -> NDArray[Any]:
+    """The digit ([M] are the answers') of the best answer among [M, D] to each query [N, D]; [N]."""
+    told: NDArray[Any] = found[(queries @ answers.T).argmax(1)]
+    return told
+
+
 def right(queries: NDArray[Any], answers: NDArray[Any], asked: NDArray[Any], found: NDArray[Any]) -> float:
     """Share of queries [N, D] whose best answer among [M, D] is of their digit ([N] and [M])."""
-    best = (queries @ answers.T).argmax(1)
-    return float((found[best] == asked).mean())
+    return float((best(queries, answers, found) == asked).mean())
 
 
 def less_mean(vectors: NDArray[Any], of: NDArray[Any] | None = None) -> NDArray[Any]:
@@ -61,8 +66,8 @@ def mistaken(
     sounds: NDArray[Any], pictures: NDArray[Any], said: NDArray[Any], shown: NDArray[Any], most: int = 3
 ) -> dict[str, int]:
     """Which digit is oftenest taken for which, "6 for 7", by the best picture of each sound."""
-    best = shown[(sounds @ pictures.T).argmax(1)]
-    wrong = Counter(f"{a} for {b}" for a, b in zip(said.tolist(), best.tolist(), strict=True) if a != b)
+    pairs = zip(said.tolist(), best(sounds, pictures, shown).tolist(), strict=True)
+    wrong = Counter(f"{a} for {b}" for a, b in pairs if a != b)
     return dict(wrong.most_common(most))
 
 
@@ -79,21 +84,24 @@ def judged(loaded: Loaded, held: Manifest) -> tuple[dict[str, dict[str, float]],
         split: {KINDS[name]: np.array([row["extra"]["digit"] for row in rows], int) for name, rows in seen.rows.items()}
         for split, seen in parts.items()
     }
-    found, wrong = dict[str, dict[str, float]](heard_voices={}), dict[str, int]()
-    for split in ("val", "test"):
-        seen, asked = {KINDS[name]: vectors for name, vectors in parts[split].vectors.items()}, told[split]
+
+    def heard(split: str) -> dict[str, dict[str, NDArray[Any]]]:
+        """How sounds are heard -> vectors by kind."""
+        seen = {KINDS[name]: vectors for name, vectors in parts[split].vectors.items()}
         slower = embed_recordings(augmented, held, split=split, modalities=["audio"]).vectors
-        for how, vectors in (("", seen), ("_augmented", {**seen, **slower})):
-            if split == "val":
-                found["heard_voices"] |= {f"{name}{how}": x for name, x in _ways(vectors, vectors, asked).items()}
-                continue
-            centered = {name: less_mean(each) for name, each in vectors.items()}
-            wrong = mistaken(centered["audio"], vectors["video"], asked["audio"], asked["video"])
-            found[f"right_digit_first{how}"] = _ways(vectors, vectors, asked)
-            found[f"right_digit_first_centered{how}"] = _ways(centered, vectors, asked)
-            found[f"sounds_centered_by_{FEW}{how}"] = by_few(
-                vectors["audio"], vectors["video"], asked["audio"], asked["video"]
-            )
+        return {"": seen, "_augmented": {**seen, **slower}}
+
+    ways = [(how, _ways(vectors, vectors, told["val"])) for how, vectors in heard("val").items()]
+    found = {"heard_voices": {f"{name}{how}": share for how, shares in ways for name, share in shares.items()}}
+    asked, tested = told["test"], heard("test")
+    said, shown = asked["audio"], asked["video"]
+    for how, vectors in tested.items():
+        centered = {name: less_mean(each) for name, each in vectors.items()}
+        found[f"right_digit_first{how}"] = _ways(vectors, vectors, asked)
+        found[f"right_digit_first_centered{how}"] = _ways(centered, vectors, asked)
+        found[f"sounds_centered_by_{FEW}{how}"] = by_few(vectors["audio"], vectors["video"], said, shown)
+    last = tested["_augmented"]
+    wrong = mistaken(less_mean(last["audio"]), last["video"], said, shown)
     return {**found, "told_the_digits": _told(parts, told)}, wrong
 
 

@@ -30,9 +30,9 @@ def recordings(inputs: list[Path]) -> list[Path]:
 
 def _in_folder(folder: Path) -> list[Path]:
     from avssl.data.audit import walk
-    from avssl.data.suffixes import AUDIO, IMAGE, VIDEO
+    from avssl.data.suffixes import MEDIA
 
-    held = walk(folder, VIDEO | AUDIO | IMAGE)
+    held = walk(folder, MEDIA)
     if not held.media:
         what = "no recordings in it, by the names of its files" if held.left_out else "an empty folder"
         raise ValueError(f"{folder}: {what}; name recordings, or a folder that holds some")

@@ -95,9 +95,8 @@ def queries_of(
 
 def _tell_unknown(embedder: Embedder, text: str) -> None:
     """Words of a text, of which others are known, that a run with a vocabulary of its own has never read."""
-    known = embedder.inputs.vocabulary
     words = [word for word in text.split() if any(letter.isalnum() for letter in word)]
-    unknown = [word for word in words if known is not None and not known.knows(word)]
+    unknown = [word for word in words if not embedder.inputs.reads(word)]
     if unknown:
         typer.echo(f"this run has never read {', '.join(unknown)[:60]}: that tells it nothing", err=True)
 

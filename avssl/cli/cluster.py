@@ -149,14 +149,13 @@ def _made(output: Path) -> bool:
 def _embed(job: "Job", folder: Path) -> None:
     """Embed recordings into this command's own folder, and go on where it was killed."""
     from avssl.cli import _vectors as files
-    from avssl.cli._shards import embed_shards
+    from avssl.cli._shards import Work, embed_shards
 
-    if (folder / files.SPACE).exists():
-        if _made(folder.parent):
-            if files.read_space(folder).digest != job.digest:
-                shutil.rmtree(folder)  # another network's, of an earlier call
-        elif (folder / files.PLAN).read_text(encoding="utf-8") != job.plan():
+    if (folder / files.SPACE).exists() and not Work(folder, job.plan()).finished:
+        if not _made(folder.parent):
             raise ValueError(f"{folder} holds other vectors, and no clusters were written of them: name another folder")
+        if files.read_space(folder).digest != job.digest:
+            shutil.rmtree(folder)  # another network's, of an earlier call
     with counting("recordings") as tell:
         done = embed_shards(job, folder, progress=tell)
     for reason, count in sorted(done.skipped.items() if done else ()):

@@ -117,7 +117,7 @@ def _as_in(index: Path, window: float | None, hop: float | None, augment: bool) 
 
     source = files.Source.read(index)
     other = window not in (None, source.window_seconds) or hop not in (None, source.hop_seconds)
-    if other or augment > source.augment:
+    if other or (augment and not source.augment):
         raise ValueError(
             f"{index} holds {source.windows}: leave --window, --hop and --augment out, or embed everything anew, "
             "without --new-for"

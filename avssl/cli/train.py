@@ -38,11 +38,11 @@ def train(
 
 def _check_output(out: Path) -> None:
     """Raise ValueError for a file, and where a run's files would lie among recordings."""
-    from avssl.data.suffixes import AUDIO, IMAGE, VIDEO
+    from avssl.data.suffixes import MEDIA
 
     if out.exists() and not out.is_dir():
         raise ValueError(f"-o {out}: a file; name a folder for the run")
     if (out / "config.yaml").exists() or not out.exists():
         return
-    if any(one.suffix.lower() in VIDEO | AUDIO | IMAGE for one in out.iterdir()):
+    if any(one.suffix.lower() in MEDIA for one in out.iterdir()):
         raise ValueError(f"-o {out} holds recordings: name another folder for the run")

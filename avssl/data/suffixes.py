@@ -69,3 +69,4 @@ IMAGE = frozenset(
         ".avif",
     ]
 )
+MEDIA = VIDEO | AUDIO | IMAGE

@@ -122,9 +122,7 @@ def query(embedder: Embedder, kind: str, given: str | Path) -> Vectors:
         _refuse(embedder, kind, "text" in embedder.modalities)
         if not str(given).strip():
             raise ValueError("the text to search for is empty")
-        words = embedder.inputs.vocabulary
-        if words is not None and not words.knows(str(given)):
-            raise ValueError(f"this run has read no word of {str(given)[:60]!r}: it cannot tell what that means")
+        embedder.inputs.check_read(str(given))
         return embedder.text([str(given)])
     modality = modality_of(embedder, kind)
     return np.concatenate([embedder(modality, held) for held in read_query(embedder.window, kind, Path(given))])

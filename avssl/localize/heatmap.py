@@ -242,8 +242,7 @@ def _asked(inputs: Inputs, query: Query, samples: int) -> Tensor | None:
     if isinstance(query, str):
         if not query.strip():
             raise ValueError("the text to look for is empty")
-        if inputs.vocabulary is not None and not inputs.vocabulary.knows(query):
-            raise ValueError(f"this run has read no word of {query[:60]!r}: it cannot tell what that means")
+        inputs.check_read(query)
         return inputs.tokens([query])
     if isinstance(query, Path):
         if not probe(query).sounds:

@@ -10,7 +10,7 @@ from pathlib import Path
 from avssl.data.audit import NO_MEDIUM, walk
 from avssl.data.labels import attach, folders_of, read_labels
 from avssl.data.manifest import Manifest, Recording, make
-from avssl.data.suffixes import AUDIO, IMAGE, VIDEO
+from avssl.data.suffixes import MEDIA
 from avssl.probe.archives import ARCHIVES, stem, unpacked
 from avssl.probe.examples import Example, Examples, kinds_of
 from avssl.probe.parts import parted
@@ -109,7 +109,7 @@ def _held(recording: Recording) -> frozenset[str]:
 def folder(root: Path, name: str) -> Examples:
     """A folder whose files are labeled by their folder or by their name: the files that a manifest would list. Those
     in no class folder are left out where others are in one."""
-    found = walk(root, VIDEO | AUDIO | IMAGE)
+    found = walk(root, MEDIA)
     left_out = [f"{root / one}: {reason}" for one, reason in found.left_out if reason != NO_MEDIUM]
     files = sorted(root / one for one in found.media)
     if not files:

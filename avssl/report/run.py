@@ -78,8 +78,9 @@ def report(
     """
     parts = itertools.count()
     tell(next(parts), PARTS)
-    loaded, fresh = load_run(folder), _untrained(folder)
+    loaded = load_run(folder)
     _check(loaded, words)
+    fresh = _untrained(folder)
     tell(next(parts), PARTS)
     path = manifest_path or loaded.manifest
     known = probed.on_page(probes, loaded.digest) if probes is not None else []
@@ -110,9 +111,8 @@ def _check(loaded: Loaded, words: Sequence[str]) -> None:
     """Raise ValueError for texts that the run cannot look for."""
     if words and "text" not in loaded.method.modalities:
         raise ValueError(f"--text: {loaded.cfg.method.name} reads no text")
-    known = loaded.inputs.vocabulary
     for text in words:
-        if known is not None and not known.knows(text):
+        if not loaded.inputs.reads(text):
             raise ValueError(f"--text {text[:60]}: this run has read no word of it: it cannot tell what that means")
 
 

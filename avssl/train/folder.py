@@ -10,7 +10,7 @@ from pathlib import Path
 from avssl.data import manifest
 from avssl.data.audit import walk
 from avssl.data.manifest import Manifest
-from avssl.data.suffixes import AUDIO, IMAGE, VIDEO
+from avssl.data.suffixes import MEDIA
 from avssl.train.log import QUIET_SECONDS
 from avssl.words import counted
 
@@ -26,7 +26,7 @@ def changes_of(folder: Path, held: Manifest) -> str:
     for one in held.recordings:
         beside = [row["path"] for row in one.streams.values() if "path" in row]
         known |= {os.path.realpath(held.root / name) for name in (one.path, *beside)}
-    there = {Path(os.path.realpath(folder / name)) for name in walk(folder, VIDEO | AUDIO | IMAGE).media}
+    there = {Path(os.path.realpath(folder / name)) for name in walk(folder, MEDIA).media}
     new = sum(not known & {str(one), *map(str, one.parents)} for one in there)  # a stream may be a folder of pictures
     counts = {"new": new, "gone": sum(not held.path_of(one).exists() for one in held.recordings)}
     return " and ".join(f"{counted(count, 'file')} {how}" for how, count in counts.items() if count)

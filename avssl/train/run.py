@@ -217,12 +217,13 @@ def _recordings(cfg: RunConfig, out: Path, found: Checkpoint | None, ranks: Rank
         raise ValueError(f"data={given}: no such manifest or folder")
     if not given.is_dir():
         return Recordings(given, str(given), manifest.Manifest.load(given))
-    source, kept = f"{given.resolve()} {cfg.data.labels}".strip(), out / "manifest.jsonl"
+    source, kept, held = f"{given.resolve()} {cfg.data.labels}".strip(), out / "manifest.jsonl", None
     if ranks.first:
         before = build.read_json(out / "run.json").get("source") if (out / "run.json").exists() else None
         if kept.exists() and before == source:
             say(f"using {kept}, made from {given} before")
-            if changed := changes_of(given, manifest.Manifest.load(kept)):
+            held = manifest.Manifest.load(kept)
+            if changed := changes_of(given, held):
                 say(f"warning: {given} has {changed} since then; to learn from what is there now, name another -o")
         else:
             needs = base.find(cfg.method.name).needs(cfg.method, Inputs(cfg.inputs))
@@ -231,7 +232,7 @@ def _recordings(cfg: RunConfig, out: Path, found: Checkpoint | None, ranks: Rank
                 _same(out, "manifest", found.state["manifest_digest"], made.digest())
             made.save(kept)
     ranks.wait()
-    return Recordings(kept, source, manifest.Manifest.load(kept))
+    return Recordings(kept, source, held or manifest.Manifest.load(kept))
 
 
 def _vocabulary(cfg: RunConfig, out: Path, recordings: Recordings, found: Checkpoint | None) -> Vocabulary | None:
